@@ -1,0 +1,48 @@
+# Everything a fresh Debian machine needs comes from here: `make run` and `make test` set up what is missing.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark
+
+.PHONY: run test check lint setup programs bench fuzz soak lock clean
+
+run: setup
+	$(BIN)/guard demo
+
+test: setup programs lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sip-guard needs Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh scripts/need python3-venv
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Programs that the live tests start as peers. Without root the tests that need a missing one fail and say how to get it.
+programs:
+	@for pair in $(PACKAGES); do command -v $${pair%%:*} >/dev/null || sh scripts/need $${pair##*:} || true; done
+
+bench: setup
+	$(BIN)/python -m sim.bench
+
+fuzz: setup
+	$(BIN)/python -m pytest tests/fuzz -q -p no:cacheprovider --timeout=0
+
+soak: setup programs
+	$(BIN)/python -m pytest tests/soak -q -p no:cacheprovider --timeout=0
+
+lock: setup
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 -o requirements.lock --no-emit-index-url --no-header -q
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .guard-demo

@@ -1,0 +1,1 @@
+"""Captured traffic: pcap and pcapng files, read and judged on their own clock."""

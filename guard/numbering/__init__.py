@@ -1,0 +1,1 @@
+"""Telephone numbers: any dialled or presented form to E.164, and the French numbering plan at a date."""

@@ -1,0 +1,1 @@
+"""Policies: what people write in TOML, checked and compiled into what the engine runs."""

@@ -1,0 +1,79 @@
+"""What goes into the proxy core and what comes out of it: the whole of its contract with the driver."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from guard.model import CallAttempt, CallEnded
+
+Transport = Literal["udp", "tcp"]
+Address = tuple[str, int]
+
+
+class Flow(Struct, frozen=True):
+    """Where bytes came from or go to: one UDP socket and peer, or one TCP connection.
+
+    `local` is the listening (or connecting) address of ours, `peer` the other end, both numeric. `conn` numbers a TCP
+    connection (0 for UDP, and for a TCP peer that the driver has yet to connect to).
+    """
+
+    transport: Transport
+    local: Address
+    peer: Address
+    conn: int = 0
+
+
+class Send(Struct, frozen=True):
+    """Bytes for the wire. Towards a TCP peer with `conn` 0 the driver connects, or re-uses a connection to it.
+
+    `key` names the client transaction to tell by `ProxyCore.send_failed(key, now)` when the peer cannot be reached,
+    "" when nobody needs to know.
+    """
+
+    flow: Flow
+    data: bytes
+    key: str = ""
+
+
+class Decide(Struct, frozen=True):
+    """A new call attempt wants a decision; answer with `ProxyCore.decided(ticket, …)`, once, now or later."""
+
+    ticket: int
+    call: CallAttempt
+
+
+class Withdraw(Struct, frozen=True):
+    """The caller gave up (CANCEL, or its deadline) before the decision: no answer is wanted any more.
+
+    `status` is what the caller got (487, or 480 for a decision that came too late).
+    """
+
+    ticket: int
+    ended: CallEnded
+
+
+class Ended(Struct, frozen=True):
+    """A decided call ended; exactly one for each ticket that was decided."""
+
+    ticket: int
+    ended: CallEnded
+
+
+class Close(Struct, frozen=True):
+    """A stream that cannot be understood any more is to be closed after what was sent on it."""
+
+    flow: Flow
+
+
+class Stranger(Struct, frozen=True):
+    """A request from an address that no `[[source]]` or `[[trunk]]` names: no answer, but a record (rate-limited)."""
+
+    flow: Flow
+    method: str
+    uri: str
+    call: CallAttempt | None
+
+
+Effect = Send | Decide | Withdraw | Ended | Close | Stranger

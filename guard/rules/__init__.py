@@ -1,0 +1,1 @@
+"""Rules, one idea a file: each judges one call attempt and speaks as findings."""

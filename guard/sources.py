@@ -1,0 +1,87 @@
+"""Who may send calls, compiled: `[[source]]` and `[[usage]]` of the configuration as the hot path wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Literal
+
+from msgspec import Struct
+
+from guard.model import Usage
+from guard.numbering.number import Dial
+
+KNOWN_ADDRESSES = 4096  # answers remembered by address; a flood of spoofed addresses only empties the cache
+
+
+class UsageRule(Struct, frozen=True, kw_only=True):
+    """One `[[usage]]`: a call matches if each of the conditions that are set does. `*` ends a prefix.
+
+    `line` and `caller` are patterns as written, `header` a (name, pattern) pair; an empty one does not matter.
+    """
+
+    usage: tuple[Usage, ...]
+    line: tuple[str, ...] = ()
+    caller: tuple[str, ...] = ()
+    header: tuple[str, str] | None = None
+
+    def matches(self, line: str, caller: str, header: Callable[[str], str]) -> bool:
+        """Whether a call from `line` presenting `caller` (E.164) is of this usage; `header` reads one by name."""
+        if self.line and not any(_fits(p, line) for p in self.line):
+            return False
+        if self.caller and not any(_fits(p, caller) for p in self.caller):
+            return False
+        if self.header is not None:
+            value = header(self.header[0])
+            return bool(value) and _fits(self.header[1], value)
+        return True
+
+
+def _fits(pattern: str, value: str) -> bool:
+    return value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """One `[[source]]`. `contact` is where inbound calls for it go ("host", port), None when the file names none."""
+
+    name: str
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    trunk: str
+    usage: tuple[Usage, ...] = ("human",)
+    country: str = "FR"
+    line_from: str = "from"
+    forwarded: Literal["trust-diversion", "require-inbound"] = "trust-diversion"
+    dial: Dial = Dial()
+    usages: tuple[UsageRule, ...] = ()
+    contact: tuple[str, int] | None = None
+
+    def usage_of(self, line: str, caller: str, header: Callable[[str], str]) -> tuple[Usage, ...]:
+        """The usage of one call: the first `[[usage]]` that matches, else the source's own."""
+        for rule in self.usages:
+            if rule.matches(line, caller, header):
+                return rule.usage
+        return self.usage
+
+
+class Sources:
+    """Finds the source of an address (text): the first in the file's order whose networks hold it."""
+
+    def __init__(self, sources: tuple[Source, ...]) -> None:
+        self.all = sources
+        self.by_name = {s.name: s for s in sources}
+        self._cache: dict[str, Source | None] = {}
+
+    def find(self, address: str) -> Source | None:
+        """The source that `address` belongs to, None for a stranger."""
+        try:
+            return self._cache[address]
+        except KeyError:
+            pass
+        if len(self._cache) >= KNOWN_ADDRESSES:
+            self._cache.clear()
+        ip = ip_address(address.partition("%")[0])
+        if ip.version == 6 and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        found = next((s for s in self.all if any(ip in n for n in s.networks)), None)
+        self._cache[address] = found
+        return found

@@ -1,0 +1,1 @@
+"""Counters behind one contract: windows and gauges that a decision touches."""

@@ -1,0 +1,57 @@
+"""What the engine asks of its counters, whichever keeps them (memory, Redis).
+
+A decision makes one `touch` with everything that it needs. It is atomic and all-or-nothing: either every touch finds
+room, and all are taken, or none is, and the readings say what was full. So a refused call uses up nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+
+class Touch(Struct, frozen=True, kw_only=True):
+    """One counter to read and, if there is room, to take a place in.
+
+    kind    `window`: at most `limit` places in any `span_us`, wherever it starts. `gauge`: calls at once.
+    key     what is counted, such as `cps:operator` or `line:pbx/200`.
+    limit   places; None counts without ever refusing (a monitored rule).
+    ident   the call's own identity: taking twice is taking once, and releasing twice is releasing once.
+    force   take a place even where there is none (an emergency call), so that others wait.
+    take    False only reads.
+    """
+
+    kind: Literal["window", "gauge"]
+    key: str
+    ident: str
+    limit: int | None = None
+    span_us: int = 0
+    force: bool = False
+    take: bool = True
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """What a touch found: `value` places in use before it, whether this one was `taken`, and `free_at`, the instant
+    at which a window next has room (0: now, or not known, as for a gauge)."""
+
+    key: str
+    value: int
+    taken: bool
+    free_at: int = 0
+
+
+class State(Protocol):
+    """The few methods of a state. `now` is microseconds on the guard's timeline."""
+
+    def touch(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
+        """Read all, take all or nothing. Readings are in the order of the touches."""
+
+    def departed(self, ident: str, now: int) -> None:
+        """The call's set-up left for the operator at `now`: its window places are counted from then."""
+
+    def release(self, ident: str, now: int) -> None:
+        """Give back every gauge place of this call. Unknown idents are ignored."""
+
+    def forget(self, ident: str, now: int) -> None:
+        """The set-up never left: give back its window places too."""
