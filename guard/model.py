@@ -86,7 +86,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     """What is done with a call. `held_until` is set (with action hold) while it waits for a place, else 0.
 
     `status` and `retry_after` (seconds) are what the guard answers when `verdict` is blocked, else 0. `presented` is
-    the number shown to the operator; `masked` lists the headers whose number is replaced by it ("" means anonymous).
+    the number shown to the operator; where `masked` is set it replaces (as anonymous when "") every identity of the
+    message whose number is one of `masked_numbers`.
     """
 
     verdict: Verdict
@@ -96,6 +97,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     retry_after: int = 0
     presented: str = ""
     masked: bool = False
+    masked_numbers: tuple[str, ...] = ()
     held_until: int = 0
     held_us: int = 0
     policy: str = ""

@@ -38,10 +38,17 @@ class Send(Struct, frozen=True):
 
 
 class Decide(Struct, frozen=True):
-    """A new call attempt wants a decision; answer with `ProxyCore.decided(ticket, …)`, once, now or later."""
+    """A new call attempt wants a decision; answer with `ProxyCore.decided(ticket, …)`, once, now or later.
+
+    `passed` tells that the call is already on its way (an emergency call): it is only to be counted and recorded.
+    `again` tells that another target of an attempt that was counted before (a fork, or after a 3xx) wants judging: the
+    rules speak, nothing is counted, and only what is not simply allowed becomes a record.
+    """
 
     ticket: int
     call: CallAttempt
+    passed: bool = False
+    again: bool = False
 
 
 class Withdraw(Struct, frozen=True):

@@ -1,0 +1,248 @@
+"""Calls from the first INVITE to the end: how attempts are counted, and what is measured of them.
+
+One attempt is one first INVITE of a (source, Call-ID, From-tag): its retransmissions never get here, and its repetition
+with credentials, its forks and its 3xx recursions join it (`join`). The live proxy and the passive observer of captures
+use this same table, so that both count alike. Every decided attempt ends exactly once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from guard.model import SECOND, CallAttempt, CallEnded, Decision, Outcome
+from guard.proxy.effects import Decide, Effect, Ended, Flow, Withdraw
+from guard.proxy.rewrite import Mask
+from guard.proxy.tables import CALL, C, K
+from guard.proxy.timers import DECISION, KINDS, REPEAT, SILENCE, Timers
+
+if TYPE_CHECKING:
+    from guard.proxy.transactions import ServerTx
+
+MAX_CALLS: Final = 200_000  # at about 2 KiB each, 400 MiB: beyond that new calls are answered 480
+EMERGENCY_HEADROOM: Final = 1_000  # calls that only emergency calls may still open then
+MAX_DIALOGS: Final = 16  # forked answers that one call may hold: no operator rings more phones for one number
+MAX_TARGETS: Final = 8  # different targets that forks and 3xx recursions of one attempt may name
+REPEAT_WAIT: Final = 5 * SECOND  # an IPBX repeats with credentials at once; after this the attempt has failed
+SILENCE_WAIT: Final = 24 * 3600 * SECOND  # nothing in the dialog for a day: the BYE was lost
+
+# Finals after which RFC 3261 8.1.3.5 (and RFC 4028 for 422) has the caller repeat the same request, under the same
+# Call-ID and From-tag: the same attempt. Any 3xx likewise (8.1.3.4).
+REPEATABLE: Final = frozenset({401, 407, 413, 415, 416, 420, 422})
+
+By = Literal["caller", "callee", "guard", "silence", ""]
+Key = tuple[str, bytes, bytes]  # source, Call-ID, From-tag
+
+
+class Call:
+    """One attempt and its dialogs. Instants are µs on the timeline, 0 while they have not come."""
+
+    __slots__ = (
+        "answered_at", "armed", "attempt", "branches", "callee_flow", "caller_flow", "cancelled", "closing", "decision",
+        "dialogs", "hints", "key", "mask", "opened_at", "rung_at", "seq", "state", "status", "targets", "ticket",
+        "waiting",
+    )  # fmt: skip
+
+    def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
+        self.ticket = ticket
+        self.key = key
+        self.attempt = attempt
+        self.opened_at = now
+        self.state = C.DECIDING
+        self.armed = [0] * KINDS
+        self.decision: Decision | None = None
+        self.seq = 0
+        self.status = 0  # the last final status of a failed branch
+        self.branches = 1  # INVITE transactions that have no final answer yet
+        self.targets = [target]  # Request-URIs that were judged
+        self.dialogs: dict[bytes, bool] = {}  # callee's tag -> confirmed by a 2xx
+        self.closing = 0  # when the BYE that ends it was seen
+        self.rung_at = 0
+        self.answered_at = 0
+        self.cancelled = False
+        self.mask: Mask | None = None
+        self.hints: tuple[bytes, ...] = ()  # Contact and Record-Route values of the callee's side, raw
+        self.caller_flow: Flow | None = None
+        self.callee_flow: Flow | None = None
+        self.waiting: list[ServerTx] = []  # its INVITE transactions that wait for the decision
+
+
+class Calls:
+    """All calls that the guard follows. Says what happens by appending to `effects`."""
+
+    def __init__(self, effects: list[Effect], timers: Timers) -> None:
+        self._effects = effects
+        self._timers = timers
+        self._attempts: dict[Key, Call] = {}
+        self._dialogs: dict[tuple[bytes, bytes, bytes], Call] = {}
+        self._open: dict[int, Call] = {}
+        self._ticket = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def full(self, *, emergency: bool = False) -> bool:
+        """Whether there is no room for another call."""
+        return len(self._open) >= MAX_CALLS + (EMERGENCY_HEADROOM if emergency else 0)
+
+    def next_ticket(self) -> int:
+        """A new ticket."""
+        self._ticket += 1
+        return self._ticket
+
+    def open(self, key: Key, attempt: CallAttempt, target: bytes, now: int, *, passed: bool = False) -> Call:
+        """A new attempt: it wants a decision. With `passed` it is an emergency call, already on its way."""
+        call = Call(self.next_ticket(), key, attempt, target, now)
+        self._attempts[key] = call
+        self._open[call.ticket] = call
+        if passed:
+            call.state = C.SETUP
+        self._effects.append(Decide(call.ticket, attempt, passed))
+        return call
+
+    def get(self, ticket: int) -> Call | None:
+        """The open call of that ticket."""
+        return self._open.get(ticket)
+
+    def join(self, key: Key) -> Call | None:
+        """The attempt that a first INVITE with this key belongs to: one still being set up, or one whose answer asked
+        for a repetition. None: it is an attempt of its own (the Call-ID is new, or used again)."""
+        call = self._attempts.get(key)
+        if call is None or call.state is C.ANSWERED:
+            return None
+        call.armed[REPEAT] = 0
+        self._step(call, K.JOINED)
+        call.branches += 1
+        return call
+
+    def dialog(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> tuple[Call, bool] | None:
+        """The call that a request within a dialog belongs to, and whether the caller sent it."""
+        call = self._dialogs.get((call_id, from_tag, to_tag))
+        if call is not None:
+            return call, True
+        call = self._dialogs.get((call_id, to_tag, from_tag))
+        return (call, False) if call is not None else None
+
+    def alive(self, call: Call, now: int) -> None:
+        """Something was heard within the dialog."""
+        if call.state is C.ANSWERED:
+            self._timers.arm(call, SILENCE, now + SILENCE_WAIT)
+
+    def decided(self, call: Call, decision: Decision, seq: int, now: int) -> bool:
+        """The decision came. False: nobody waits for it any more. A refused call is ended here."""
+        if call.state is not C.DECIDING:
+            return False
+        call.decision = decision
+        call.seq = seq
+        if decision.verdict == "blocked":
+            self._end(call, K.REFUSED, now, "blocked", decision.status, "guard")
+        else:
+            self._step(call, K.PASSED)
+        return True
+
+    def withdraw(self, call: Call, now: int, status: int) -> None:
+        """The caller got `status` (487, or 480 when the decision came too late) before there was a decision."""
+        if call.state is not C.DECIDING:
+            return
+        cancelled = status == 487
+        self._step(call, K.WITHDRAWN)
+        self._close(call)
+        at = call.attempt.at + now - call.opened_at
+        ended = CallEnded(
+            at=at,
+            outcome="cancelled" if cancelled else "failed",
+            final_status=status,
+            by="caller" if cancelled else "guard",
+        )
+        self._effects.append(Withdraw(call.ticket, ended))
+
+    def ringing(self, call: Call, status: int, to_tag: bytes | None, now: int) -> None:
+        """A provisional answer to the set-up (100 says nothing)."""
+        if status == 100 or self._step(call, K.RINGING) is None:
+            return
+        if not call.rung_at and status in {180, 183}:
+            call.rung_at = now
+        if to_tag:
+            self._dialog(call, to_tag, confirmed=False)
+
+    def answered(self, call: Call, to_tag: bytes | None, now: int, *, first: bool) -> None:
+        """A 2xx to the set-up; `first` of its INVITE transaction. Others are forks of the same call."""
+        if first:
+            call.branches -= 1
+        if self._step(call, K.ANSWER) is not None:
+            call.answered_at = now
+            self._timers.arm(call, SILENCE, now + SILENCE_WAIT)
+        if to_tag and call.state is C.ANSWERED:
+            self._dialog(call, to_tag, confirmed=True)
+
+    def failed(self, call: Call, status: int, now: int) -> None:
+        """A final answer of 300 or more to one of its INVITE transactions (408 or 480 when there was none)."""
+        call.branches -= 1
+        if call.branches > 0:
+            return
+        call.status = status
+        if not call.cancelled and (status in REPEATABLE or 300 <= status < 400):
+            if self._step(call, K.FAILED_REPEATABLE) is not None:
+                self._timers.arm(call, REPEAT, now + REPEAT_WAIT)
+        elif call.cancelled and status == 487:
+            self._end(call, K.FAILED, now, "cancelled", status, "caller")
+        else:
+            self._end(call, K.FAILED, now, "failed", status, "callee")
+
+    def closing(self, call: Call, now: int) -> None:
+        """A BYE of one of its dialogs was seen: if it ends the call, the talk ended now."""
+        call.closing = now
+
+    def closed(self, call: Call, callee_tag: bytes, by: By, now: int) -> None:
+        """The BYE of one dialog was answered (or nobody was there to answer): the last one ends the call."""
+        if call.dialogs.pop(callee_tag, None) is not None:
+            self._dialogs.pop((call.key[1], call.key[2], callee_tag), None)
+        if not any(call.dialogs.values()):
+            self._end(call, K.CLOSED, call.closing or now, "answered", 200, by)
+
+    def expired(self, call: Call, kind: int, now: int) -> None:
+        """One of its timers fired."""
+        if kind == REPEAT:
+            self._end(call, K.EXPIRED, now, "failed", call.status, "callee")
+        elif kind == SILENCE:
+            self._end(call, K.EXPIRED, now - SILENCE_WAIT, "answered", 200, "silence")
+
+    def _dialog(self, call: Call, tag: bytes, *, confirmed: bool) -> None:
+        if tag in call.dialogs:
+            call.dialogs[tag] = call.dialogs[tag] or confirmed
+        elif len(call.dialogs) < MAX_DIALOGS:
+            call.dialogs[tag] = confirmed
+            self._dialogs[call.key[1], call.key[2], tag] = call
+
+    def _step(self, call: Call, what: K) -> C | None:
+        """The next state, entered; None where the table says to ignore."""
+        cell = CALL[call.state, what]
+        if cell is None:
+            return None
+        if not isinstance(cell, C):
+            raise AssertionError(f"call {call.state.name}: {what.name}")  # a fault of ours; the network cannot cause it
+        call.state = cell
+        return cell
+
+    def _end(self, call: Call, what: K, now: int, outcome: Outcome, status: int, by: By) -> None:
+        if self._step(call, what) is None:
+            return
+        rung = (call.answered_at or now) - call.rung_at if call.rung_at else 0
+        ended = CallEnded(
+            at=call.attempt.at + now - call.opened_at,
+            outcome=outcome,
+            ring_us=max(rung, 0),
+            talk_us=max(now - call.answered_at, 0) if call.answered_at else 0,
+            final_status=status,
+            by=by,
+        )
+        self._close(call)
+        self._effects.append(Ended(call.ticket, ended))
+
+    def _close(self, call: Call) -> None:
+        """Forget it: what comes of it later is not part of a call any more."""
+        call.armed[REPEAT] = call.armed[SILENCE] = call.armed[DECISION] = 0
+        if self._attempts.get(call.key) is call:
+            del self._attempts[call.key]
+        for tag in call.dialogs:
+            self._dialogs.pop((call.key[1], call.key[2], tag), None)
+        del self._open[call.ticket]

@@ -1,0 +1,56 @@
+"""What the two halves of the core, requests and responses, share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guard.proxy.calls import Calls
+from guard.proxy.effects import Effect, Flow, Send
+from guard.proxy.forward import Forwarder
+from guard.proxy.refuse import phrase
+from guard.proxy.routing import CoreSettings, Here, Trunks
+from guard.proxy.timers import Timers
+from guard.proxy.transactions import Core, Layer, ServerTx
+from guard.sip.message import Message
+from guard.sources import Sources
+
+# Everything that `ProxyCore.counters` may count; the set is closed so that a monitor can name them all.
+COUNTERS: Final = (
+    "requests", "responses", "retransmissions", "unreadable", "unroutable", "rejected", "strangers", "stray_responses",
+    "stray_acks", "full", "cancelled", "decisions_late", "emergency_calls", "streams_closed", "loops",
+)  # fmt: skip
+
+
+class Context:
+    """Tables, timers and settings of one core."""
+
+    def __init__(self, settings: CoreSettings, sources: Sources, trunks: Trunks, core: Core) -> None:
+        self.settings = settings
+        self.sources = sources
+        self.trunks = trunks
+        self.effects: list[Effect] = []
+        self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self.wall_offset = 0
+        self.here = Here(settings)
+        self.timers = Timers()
+        self.layer = Layer(core, self.effects, self.timers)
+        self.calls = Calls(self.effects, self.timers)
+        self.forwarder = Forwarder(self.here, settings.token)
+
+    def count(self, name: str) -> None:
+        """One more of `name`."""
+        self.counters[name] += 1
+
+    def answer(self, tx: ServerTx, status: int, now: int, headers: tuple[bytes, ...] = ()) -> None:
+        """Answer a transaction ourselves; 100 carries no tag of ours (RFC 3261 8.2.6.1)."""
+        request = tx.request
+        if request is None:
+            return
+        data = self.forwarder.answer(request, tx.flow, status, phrase(status), headers)
+        self.layer.respond(tx, status, data, now)
+
+    def answer_stateless(self, m: Message, flow: Flow, status: int, headers: tuple[bytes, ...] = ()) -> None:
+        """Answer without a transaction (RFC 3261 8.2.7): what is refused for its form leaves no memory behind."""
+        self.count("rejected")
+        if m.method != b"ACK":
+            self.effects.append(Send(flow, self.forwarder.answer(m, flow, status, phrase(status), headers)))

@@ -1,0 +1,133 @@
+"""The proxy core: a transaction-stateful RFC 3261 proxy (section 16) without sockets, clocks or rules.
+
+Bytes and instants go in through a few methods; what is to be done comes out as `effects`. It asks for a decision on
+each new call attempt and hears it later; everything else it knows by itself.
+"""
+
+from __future__ import annotations
+
+from guard.model import Decision
+from guard.proxy.calls import Call
+from guard.proxy.context import Context
+from guard.proxy.effects import Close, Effect, Flow
+from guard.proxy.refuse import reason
+from guard.proxy.requests import Requests
+from guard.proxy.responses import Responses
+from guard.proxy.routing import CoreSettings, Trunks
+from guard.proxy.tables import I
+from guard.proxy.timers import DECISION
+from guard.proxy.transactions import ClientTx, ServerTx
+from guard.sip.headers import BadHeader
+from guard.sip.message import BadMessage, Message, parse
+from guard.sources import Sources
+
+__all__ = ["CoreSettings", "ProxyCore"]
+
+
+class ProxyCore:
+    """The core. After each call of a method, drain `effects` in order.
+
+    `counters` count by name (`context.COUNTERS`).
+    """
+
+    def __init__(self, settings: CoreSettings, sources: Sources, trunks: Trunks) -> None:
+        self._c = Context(settings, sources, trunks, self)
+        self._requests = Requests(self._c)
+        self._responses = Responses(self._c, self._requests)
+        self.effects: list[Effect] = self._c.effects
+        self.counters = self._c.counters
+
+    @property
+    def wall_offset(self) -> int:
+        """Wall clock minus timeline, in µs; the driver sets it."""
+        return self._c.wall_offset
+
+    @wall_offset.setter
+    def wall_offset(self, value: int) -> None:
+        self._c.wall_offset = value
+
+    @property
+    def calls(self) -> int:
+        """How many calls are followed at this moment."""
+        return len(self._c.calls)
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions are kept at this moment."""
+        return len(self._c.layer.servers) + len(self._c.layer.clients)
+
+    def receive(self, data: bytes, flow: Flow, now: int) -> None:
+        """One UDP datagram, or one framed message of a stream."""
+        try:
+            m = parse(data, stream=flow.transport != "udp")
+        except BadMessage as error:
+            self._unreadable(error, flow)
+            return
+        try:
+            if m.is_request:
+                self._requests.handle(m, flow, now)
+            else:
+                self._responses.handle(m, now)
+        except BadHeader:
+            # A header that routing itself needs cannot be read (Via, CSeq): there is nobody to answer, nothing to pass.
+            self._c.count("unroutable")
+            if flow.transport != "udp":
+                self.effects.append(Close(flow))
+
+    def _unreadable(self, error: BadMessage, flow: Flow) -> None:
+        """Not a message; what still can be answered is, if it came from somebody we serve."""
+        self._c.count("unreadable")
+        peer = flow.peer[0]
+        m = error.message
+        if m is not None and not error.fatal and (self._c.sources.find(peer) or peer in self._c.trunks.by_address):
+            self._c.answer_stateless(m, flow, error.status, (reason(error.status, error.reason),))
+        if flow.transport != "udp":
+            self.effects.append(Close(flow))
+
+    def decided(self, ticket: int, decision: Decision, seq: int, now: int) -> None:
+        """The decision on a `Decide`. `seq` is its record's number; a ticket that is gone is ignored."""
+        self._requests.decided(ticket, decision, seq, now)
+
+    def send_failed(self, key: str, now: int) -> None:
+        """The peer of a client transaction cannot be reached (`key` of its `Send`)."""
+        branch, _, method = key.partition(" ")
+        tx = self._c.layer.clients.get((branch.encode(), method.encode()))
+        if tx is not None:
+            self._c.layer.step_client(tx, I.ERROR, now)
+
+    def flow_closed(self, flow: Flow, now: int) -> None:
+        """A stream closed. Its transactions go on: an answer opens a connection of its own (RFC 3261 18.2.2)."""
+        del flow, now
+        self._c.count("streams_closed")
+
+    def next_timer(self) -> int | None:
+        """The instant at which `wake` wants to be called."""
+        return self._c.timers.next()
+
+    def wake(self, now: int) -> None:
+        """Fire every timer that is due."""
+        while (due := self._c.timers.due(now)) is not None:
+            owner, kind = due
+            if isinstance(owner, ClientTx):
+                self._responses.client_timer(owner, kind, now)
+            elif isinstance(owner, ServerTx):
+                self._responses.server_timer(owner, kind, now)
+            elif isinstance(owner, Call):
+                if kind == DECISION:
+                    self._requests.late(owner, now)
+                else:
+                    self._c.calls.expired(owner, kind, now)
+
+    # ---- what transactions tell (transactions.Core) ----------------------------------------------------------------
+
+    def passed(self, tx: ClientTx, response: Message, now: int) -> None:
+        """A response that the transaction user is to see."""
+        self._responses.passed(tx, response, now)
+
+    def acknowledge(self, tx: ClientTx, response: Message) -> None:
+        """Send the ACK of a final answer that is no 2xx."""
+        self._responses.acknowledge(tx, response)
+
+    def failed(self, tx: ClientTx, status: int, now: int) -> None:
+        """No answer in time (408), or a peer that cannot be reached (480)."""
+        self._responses.failed(tx, status, now)

@@ -1,0 +1,192 @@
+"""SIP to the words of the domain: the only bridge between the wire and the law.
+
+Everything here is total: whatever a header holds, it becomes a value (a malformed number, an empty text) and never an
+exception, so that no caller can stop a decision. Texts are cut to stated lengths.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guard.model import CallAttempt, Direction, Header, Identity, Usage
+from guard.numbering.number import NONE, Dial, Number, emergency_of, normalise
+from guard.sip.headers import BadHeader, NameAddr
+from guard.sip.message import Message
+from guard.sip.uri import BadUri, parse_uri, unescape
+from guard.sources import Source
+
+MAX_TEXT: Final = 256  # characters kept of a Call-ID, tag, line or User-Agent: records must not grow with the sender
+MAX_IDENTITIES: Final = 16  # identity values looked at; one more is a malformed identity, so that none hides behind
+WITHHELD: Final = frozenset({b"id", b"user", b"header", b"full"})  # privacy values that ask to hide (RFC 3323, 3325)
+
+_IDENTITY_HEADERS: Final[tuple[tuple[bytes, Header], ...]] = (
+    (b"p-asserted-identity", "pai"),
+    (b"p-preferred-identity", "ppi"),
+    (b"remote-party-id", "rpid"),
+)
+PLAIN_DIAL: Final = Dial()  # how a stranger is taken to dial
+_UNREADABLE: Final = Number("", "malformed", "", "not-digits")
+
+
+def text(raw: bytes | None) -> str:
+    """A header value as text, cut to `MAX_TEXT` characters."""
+    return raw[: MAX_TEXT * 4].decode("utf-8", "replace")[:MAX_TEXT] if raw else ""
+
+
+def _dialled(raw: bytes) -> tuple[str, str]:
+    """The scheme of a URI and what stands for a number in it (tel: with its parameters, sip: the user part)."""
+    try:
+        uri = parse_uri(raw)
+    except BadUri:
+        scheme, colon, rest = raw[:MAX_TEXT].partition(b":")
+        kind = scheme.strip().lower()
+        if colon and kind in {b"tel", b"urn"}:
+            return kind.decode(), text(rest)
+        return "sip", text(rest.partition(b"@")[0] if colon else raw)
+    if uri.scheme in {"tel", "urn"}:
+        return uri.scheme, text(unescape(raw.partition(b":")[2]))
+    return uri.scheme, text(unescape(uri.user)) if uri.user else ""
+
+
+def emergency(raw_uri: bytes, dial: Dial) -> str:
+    """The emergency number that a Request-URI calls, in its plain form, or ""."""
+    scheme, number = _dialled(raw_uri)
+    return emergency_of(number, dial, scheme=scheme)
+
+
+def number_of(raw_uri: bytes, dial: Dial, *, callee: bool = False) -> Number:
+    """The number that a URI names; one without a user part presents none."""
+    scheme, number = _dialled(raw_uri)
+    if not number and not callee:
+        return NONE
+    return normalise(number, dial, scheme=scheme, callee=callee)
+
+
+def fingerprint(m: Message) -> bytes:
+    """What a decision rests on in a first INVITE, raw: a repetition with the same is the same, anything else is judged
+    anew."""
+    parts = [m.uri]
+    for name in (b"from", b"p-asserted-identity", b"p-preferred-identity", b"remote-party-id", b"diversion",
+                 b"history-info", b"privacy"):  # fmt: skip
+        if m.count(name):
+            parts += m.all(name)
+    return b"\0".join(parts)
+
+
+def _name_addrs(m: Message, name: bytes) -> list[NameAddr] | None:
+    """All values of a header, None where they cannot be read."""
+    if not m.count(name):
+        return []
+    try:
+        return m.routes(name)
+    except BadHeader:
+        return None
+
+
+def _identities(m: Message, dial: Dial) -> tuple[Identity, ...]:
+    out: list[Identity] = []
+    for name, header in _IDENTITY_HEADERS:
+        values = _name_addrs(m, name)
+        if values is None:
+            out.append(Identity(header, _UNREADABLE))
+            continue
+        for value in values:
+            if len(out) >= MAX_IDENTITIES:
+                out.append(Identity(header, _UNREADABLE))
+                return tuple(out)
+            number = number_of(value.uri, dial)
+            if number.kind != "none":
+                out.append(Identity(header, number))
+    return tuple(out)
+
+
+def _diversions(m: Message, dial: Dial) -> tuple[Identity, ...]:
+    """Who forwarded the call: every Diversion (RFC 5806), and of History-Info (RFC 7044) all but the last entry, which
+    is the present target."""
+    out = [Identity("diversion", number_of(v.uri, dial)) for v in (_name_addrs(m, b"diversion") or [])[:MAX_IDENTITIES]]
+    history = (_name_addrs(m, b"history-info") or [])[:MAX_IDENTITIES]
+    out += [Identity("history-info", number_of(v.uri.partition(b"?")[0], dial)) for v in history[:-1]]
+    return tuple(i for i in out if i.number.kind != "none")
+
+
+def _user(m: Message, name: bytes) -> str:
+    values = _name_addrs(m, name)
+    return _dialled(values[0].uri)[1] if values else ""
+
+
+def _auth_user(m: Message) -> str:
+    """The username of digest credentials (RFC 3261 22.4)."""
+    for name in (b"proxy-authorization", b"authorization"):
+        value = m.first(name) or b""
+        at = value.lower().find(b"username=")
+        if at >= 0:
+            return text(value[at + 9 :].split(b",", 1)[0].strip().strip(b'"'))
+    return ""
+
+
+def line_of(m: Message, source: Source, from_user: str) -> str:
+    """The line that a call comes from, by the header that the source's `line_from` names."""
+    where = source.line_from
+    if where == "from":
+        return from_user
+    if where == "pai":
+        return _user(m, b"p-asserted-identity")
+    if where == "ppi":
+        return _user(m, b"p-preferred-identity")
+    if where == "contact":
+        return _user(m, b"contact")
+    if where == "auth":
+        return _auth_user(m)
+    return text(m.first(where.partition(":")[2].lower().encode()))
+
+
+def attempt(
+    m: Message, source: Source | None, address: str, at: int, *, trunk: str = "", direction: Direction = "outbound"
+) -> CallAttempt:
+    """What the rules see of a first INVITE that came from `address` at `at` (wall clock, µs).
+
+    `source` is None for a stranger, whose call belongs to no trunk but the one given.
+    """
+    dial = source.dial if source is not None else PLAIN_DIAL
+    from_uri, from_tag = b"", b""
+    readable = True
+    try:
+        sender = m.from_()
+        from_uri, from_tag = sender.uri, sender.tag or b""
+    except BadHeader:
+        readable = False
+    scheme, from_user = _dialled(from_uri) if from_uri else ("sip", "")
+    if not readable:
+        caller = _UNREADABLE
+    elif from_user:
+        caller = normalise(from_user, dial, scheme=scheme)
+    else:
+        caller = NONE
+    line = from_user
+    usage: tuple[Usage, ...] = ("human",)
+    if source is not None:
+        line = line_of(m, source, from_user)
+        usage = source.usage
+        if source.usages:
+            usage = source.usage_of(line, caller.value, lambda name: text(m.first(name.lower().encode())))
+    privacy = m.first(b"privacy")
+    return CallAttempt(
+        call_id=text(m.first(b"call-id")),
+        from_tag=text(from_tag),
+        at=at,
+        source=source.name if source is not None else "",
+        source_address=address,
+        trunk=source.trunk if source is not None else trunk,
+        line=line,
+        callee=number_of(m.uri, dial, callee=True),
+        direction=direction,
+        usage=usage,
+        country=source.country if source is not None else "FR",
+        forwarded=source.forwarded if source is not None else "trust-diversion",
+        caller=caller,
+        identities=_identities(m, dial),
+        diversions=_diversions(m, dial) if m.count(b"diversion") or m.count(b"history-info") else (),
+        emergency=emergency(m.uri, dial),
+        privacy=privacy is not None and not WITHHELD.isdisjoint(privacy.lower().replace(b" ", b"").split(b";")),
+        user_agent=text(m.first(b"user-agent")),
+    )

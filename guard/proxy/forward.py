@@ -1,0 +1,203 @@
+"""The bytes that leave: requests and responses edited line by line, the rest byte for byte (RFC 3261 16.6, 16.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from zlib import crc32
+
+from guard.proxy.effects import Flow, Transport
+from guard.proxy.rewrite import Mask, hide, show
+from guard.proxy.routing import Here, target_of
+from guard.sip.edit import Edit, response
+from guard.sip.headers import BadHeader
+from guard.sip.message import Message, parse
+from guard.sip.uri import BadUri, parse_uri
+
+MAX_FORWARDS: Final = 70  # RFC 3261 8.1.1.6
+ROUTED: Final = frozenset({b"INVITE", b"SUBSCRIBE", b"REFER"})  # what sets a dialog up and wants us on its route
+TRANSPORT_NAMES: Final[dict[Transport, bytes]] = {"udp": b"UDP", "tcp": b"TCP"}
+
+
+class Forwarder:
+    """Builds what the core sends. `token` makes branches and tags unguessable, and ours."""
+
+    def __init__(self, here: Here, token: str) -> None:
+        self._here = here
+        self._token = token.encode()
+        self._n = 0
+
+    # ---- requests --------------------------------------------------------------------------------------------------
+
+    def request(
+        self, m: Message, arrived: Flow, to: Flow, *, mask: Mask | None = None, from_caller: bool = True
+    ) -> tuple[bytes, bytes]:
+        """A request as it goes on, and the branch that it goes under."""
+        here = self._here
+        sent_by = here.sent_by(to.transport, to.local)
+        branch = self.branch(m)
+        edit = Edit(m)
+        top = b"Via: SIP/2.0/" + TRANSPORT_NAMES[to.transport] + b" " + sent_by + b";branch=" + branch + b";rport\r\n"
+        hops = m.max_forwards()
+        if hops is None:
+            top += b"Max-Forwards: %d\r\n" % MAX_FORWARDS
+        else:
+            edit.set_max_forwards(max(hops - 1, 0))
+        edit.mark_received(arrived.peer[0], arrived.peer[1])
+        self._routes(edit, m, to)
+        if m.method in ROUTED and not self.in_dialog(m):
+            top += self._record_route(arrived, to, sent_by)
+        edit.insert_top(top)
+        if mask is not None:
+            if from_caller:
+                hide(edit, m, mask, in_to=False)
+            else:
+                show(edit, m, mask, in_to=True)
+        return edit.render(), branch
+
+    def branch(self, m: Message) -> bytes:
+        """A new branch: our token, a number, and a digest of what would make a second pass a loop (16.6 step 8)."""
+        self._n += 1
+        return b"z9hG4bK%s-%x-%08x" % (self._token, self._n, self._loop_digest(m))
+
+    def _loop_digest(self, m: Message) -> int:
+        parts = [
+            m.uri,
+            m.first(b"call-id") or b"",
+            m.first(b"cseq") or b"",
+            m.first(b"from") or b"",
+            m.first(b"to") or b"",
+        ]
+        if m.count(b"route"):
+            parts += m.all(b"route")
+        if m.count(b"proxy-require"):
+            parts += m.all(b"proxy-require")
+        return crc32(b"\0".join(parts))
+
+    def looped(self, m: Message) -> bool:
+        """Whether the request was here before with nothing changed (RFC 3261 16.3 step 4)."""
+        if self._token not in m.data:
+            return False
+        digest = b"-%08x" % self._loop_digest(m)
+        mine = b"z9hG4bK" + self._token + b"-"
+        try:
+            return any((v.branch or b"").startswith(mine) and (v.branch or b"").endswith(digest) for v in m.vias())
+        except BadHeader:
+            return False
+
+    def in_dialog(self, m: Message) -> bool:
+        """Whether the request belongs to a dialog: its To has a tag."""
+        try:
+            return m.to().tag is not None
+        except BadHeader:
+            return False
+
+    def _record_route(self, arrived: Flow, to: Flow, sent_by: bytes) -> bytes:
+        """Our place in the dialog's route; two where the sides differ (RFC 5658)."""
+        there = b"Record-Route: <sip:" + sent_by + (b";transport=tcp" if to.transport == "tcp" else b"") + b";lr>\r\n"
+        near_by = self._here.sent_by(arrived.transport, arrived.local)
+        if near_by == sent_by and arrived.transport == to.transport:
+            return there
+        return (
+            there
+            + b"Record-Route: <sip:"
+            + near_by
+            + (b";transport=tcp" if arrived.transport == "tcp" else b"")
+            + b";lr>\r\n"
+        )
+
+    def _routes(self, edit: Edit, m: Message, to: Flow) -> None:
+        """Take our own Route values off, and our own address out of the Request-URI (RFC 3261 16.4, 16.6 step 2)."""
+        routes = m.routes(b"route") if m.count(b"route") else []
+        ours = 0
+        while ours < len(routes) and self._ours(routes[ours].uri):
+            ours += 1
+        if self._strict(m) and len(routes) > ours:
+            # A strict router put us into the Request-URI and the target at the end of the route (16.4).
+            edit.replace_uri(routes[-1].uri)
+            edit.remove_routes(ours, last=True)
+            return
+        if ours:
+            edit.remove_routes(ours)
+        if len(routes) == ours and self._ours(m.uri) and b"@" in m.uri and not self.in_dialog(m):
+            edit.replace_uri(self._at_hop(m.uri, to))
+
+    def _ours(self, raw: bytes) -> bool:
+        try:
+            uri = parse_uri(raw)
+        except BadUri:
+            return False
+        return uri.scheme in {"sip", "sips"} and self._here.is_us(uri.host, uri.port)
+
+    def _strict(self, m: Message) -> bool:
+        return b";lr" in m.uri and self._ours(m.uri)
+
+    @staticmethod
+    def _at_hop(raw: bytes, to: Flow) -> bytes:
+        """A Request-URI that named us, naming the next hop: what was sent to our address is meant for the trunk."""
+        head, _, tail = raw.rpartition(b"@")
+        host, port = to.peer
+        shown = b"[" + host.encode() + b"]" if ":" in host else host.encode()
+        params = tail[tail.index(b";") :] if b";" in tail else b""
+        return head + b"@" + shown + (b"" if port == 5060 else b":%d" % port) + params
+
+    def for_us(self, m: Message) -> bool:
+        """Whether a request is meant for the guard itself: its Request-URI is our address, without a user."""
+        return b"@" not in m.uri and self._ours(m.uri) and len(self._others(m)) == 0
+
+    def _others(self, m: Message) -> list[bytes]:
+        routes = [r.uri for r in m.routes(b"route")] if m.count(b"route") else []
+        while routes and self._ours(routes[0]):
+            routes.pop(0)
+        return routes
+
+    def next_target(self, m: Message) -> tuple[Transport, str, int] | None:
+        """Where the next Route, or else the Request-URI, points; None for a name, and for ourselves."""
+        routes = self._others(m)
+        raw = routes[0] if routes else m.uri
+        return None if self._ours(raw) else target_of(raw)
+
+    # ---- responses -------------------------------------------------------------------------------------------------
+
+    def response(self, m: Message, *, mask: Mask | None = None, to_caller: bool = True) -> bytes:
+        """A response as it goes back: without our Via (RFC 3261 16.7 step 3). `to_caller`: the caller had asked."""
+        edit = Edit(m)
+        edit.remove_top_via()
+        if mask is not None:
+            if to_caller:
+                show(edit, m, mask, in_to=False)
+            else:
+                hide(edit, m, mask, in_to=True)
+        return edit.render()
+
+    def answer(self, m: Message, flow: Flow, status: int, phrase: bytes, headers: Sequence[bytes] = ()) -> bytes:
+        """A response of our own, with a tag that is the same for the same request (RFC 3261 8.2.7)."""
+        tag = None if status == 100 else b"%s%08x" % (self._token[:8], crc32(m.first(b"via") or b""))
+        return response(m, status, phrase, to_tag=tag, headers=headers, received=flow.peer)
+
+    # ---- requests of our own ---------------------------------------------------------------------------------------
+
+    def cancel(self, invite: bytes, why: Sequence[bytes] = ()) -> bytes:
+        """The CANCEL of an INVITE that we sent (RFC 3261 9.1)."""
+        return self._derived(parse(invite), b"CANCEL", None, why)
+
+    def acknowledge(self, invite: bytes, answer: Message) -> bytes:
+        """The ACK of a final answer to an INVITE that we sent, its To as answered (RFC 3261 17.1.1.3)."""
+        return self._derived(parse(invite), b"ACK", answer.first(b"to"), ())
+
+    @staticmethod
+    def _derived(invite: Message, method: bytes, to: bytes | None, more: Sequence[bytes]) -> bytes:
+        number = invite.cseq()[0]
+        lines = [
+            method + b" " + invite.uri + b" SIP/2.0\r\n",
+            b"Via: " + (invite.first(b"via") or b"") + b"\r\n",
+            *(b"Route: " + r + b"\r\n" for r in invite.all(b"route")),
+            b"From: " + (invite.first(b"from") or b"") + b"\r\n",
+            b"To: " + (to or invite.first(b"to") or b"") + b"\r\n",
+            b"Call-ID: " + (invite.first(b"call-id") or b"") + b"\r\n",
+            b"CSeq: %d " % number + method + b"\r\n",
+            b"Max-Forwards: %d\r\n" % MAX_FORWARDS,
+            *more,
+            b"Content-Length: 0\r\n\r\n",
+        ]
+        return b"".join(lines)

@@ -1,0 +1,68 @@
+"""What the guard itself answers, and how it says why: to a person and to a machine (INTERFACES, SIP behaviour).
+
+A refusal carries `Reason: SIP;cause=…;text="rule #record"` (RFC 3326), `Reason: Q.850;cause=21` for PBXs that know only
+that (two values of the header, RFC 9366 apart), and `Warning: 399 site "rule: what happened"`. It is 403 for a rule and
+480 for rates and limits, never 503: a PBX takes that for a dead trunk (RFC 3261 21.5.4).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guard.model import Decision
+from guard.sip.headers import quote_text
+
+PHRASES: Final[dict[int, bytes]] = {
+    100: b"Trying",
+    200: b"OK",
+    400: b"Bad Request",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Request Entity Too Large",
+    416: b"Unsupported URI Scheme",
+    420: b"Bad Extension",
+    480: b"Temporarily Unavailable",
+    481: b"Call/Transaction Does Not Exist",
+    482: b"Loop Detected",
+    483: b"Too Many Hops",
+    487: b"Request Terminated",
+    500: b"Server Internal Error",
+    501: b"Not Implemented",
+    505: b"Version Not Supported",
+    513: b"Message Too Large",
+}
+MAX_REASON: Final = 127  # bytes of a Reason value: some PBXs swallow one of 128 (FreeSWITCH issue 1481)
+MAX_WARNING: Final = 200  # bytes of the Warning's text: a screen line or two
+
+
+def phrase(status: int) -> bytes:
+    """The reason phrase of a status line."""
+    return PHRASES.get(status, b"Refused")
+
+
+def reason(status: int, why: str) -> bytes:
+    """A Reason header line with a text cut so that the value stays below 128 bytes."""
+    head = b"SIP;cause=%d;text=" % status
+    room = MAX_REASON - len(head)
+    quoted = quote_text(why)
+    while len(quoted) > room:
+        why = why[: len(why) - max(1, (len(quoted) - room))]
+        quoted = quote_text(why)
+    return b"Reason: " + head + quoted + b"\r\n"
+
+
+def refusal(decision: Decision, seq: int, site: str) -> list[bytes]:
+    """The header lines of a refusal: why, by which rule and record, and when to try again."""
+    lines = [
+        reason(decision.status, f"{decision.rule} #{seq}" if seq else decision.rule),
+        b'Reason: Q.850;cause=21;text="Call rejected"\r\n',
+    ]
+    finding = next((f for f in decision.findings if f.rule == decision.rule), None)
+    said = f"{decision.rule}: {finding.text.en}" if finding is not None else decision.rule
+    agent = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in site) or "guard"
+    lines.append(b"Warning: 399 " + agent.encode() + b" " + quote_text(said[:MAX_WARNING]) + b"\r\n")
+    if decision.retry_after:
+        lines.append(b"Retry-After: %d\r\n" % decision.retry_after)
+    return lines

@@ -1,0 +1,146 @@
+"""The response half of the core (RFC 3261 16.7 to 16.9): answers go back as they came, and calls learn from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from guard.proxy.calls import By
+from guard.proxy.context import Context
+from guard.proxy.refuse import reason
+from guard.proxy.tables import I, S
+from guard.proxy.timers import LINGER, RETRY, TIMEOUT, TIMER_C
+from guard.proxy.transactions import GIVE_UP, ClientTx, ServerTx
+from guard.sip.check import check_response
+from guard.sip.message import BadMessage, Message
+
+if TYPE_CHECKING:
+    from guard.proxy.requests import Requests
+
+TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step 11)
+INVITE: Final = b"INVITE"
+
+
+class Responses:
+    """Responses and the timers of transactions."""
+
+    def __init__(self, context: Context, requests: Requests) -> None:
+        self._c = context
+        self._requests = requests
+
+    def handle(self, m: Message, now: int) -> None:
+        """One response from the wire: its top Via has to be ours, and name a transaction of ours."""
+        c = self._c
+        c.counters["responses"] += 1
+        try:
+            check_response(m)
+        except BadMessage:
+            c.count("unreadable")
+            return
+        via = m.via()
+        client = c.layer.clients.get((via.branch or b"", m.cseq()[1]))
+        if client is None or not c.here.is_us(via.host, via.port):
+            c.count("stray_responses")
+            return
+        status = m.status
+        c.layer.step_client(client, I.P if status < 200 else I.OK if status < 300 else I.NO, now, m)
+
+    def passed(self, tx: ClientTx, response: Message, now: int) -> None:
+        """A response that its transaction passes up: the call learns, and the caller gets it."""
+        c = self._c
+        status = response.status
+        server = tx.server
+        if tx.invite:
+            if status < 200:
+                if tx.cancel:
+                    self._requests.cancel_client(tx, now)
+                elif status > 100 or not tx.armed[TIMER_C]:
+                    c.timers.arm(tx, TIMER_C, now + TIMER_C_WAIT)
+            else:
+                tx.armed[TIMER_C] = 0
+        if server is None or status == 100:
+            return  # the answer to our own CANCEL; and a 100 is for one hop
+        call = server.call
+        if call is not None:
+            if tx.invite:
+                self._set_up(server, response, now)
+            elif tx.key[1] == b"BYE" and status >= 200 and status not in {401, 407}:
+                callee_tag = response.to().tag if server.from_caller else response.from_().tag
+                c.calls.closed(call, callee_tag or b"", "caller" if server.from_caller else "callee", now)
+        mask = call.mask if call is not None else None
+        data = c.forwarder.response(response, mask=mask, to_caller=server.from_caller)
+        c.layer.respond(server, status, data, now)
+
+    def _set_up(self, server: ServerTx, response: Message, now: int) -> None:
+        """What an answer to an INVITE tells of the call. A re-INVITE's tells nothing new."""
+        c = self._c
+        call = server.call
+        assert call is not None
+        status = response.status
+        if server.again:
+            c.calls.alive(call, now)
+            return
+        tag = response.to().tag
+        if status < 200:
+            c.calls.ringing(call, status, tag, now)
+        elif status < 300:
+            c.calls.answered(call, tag, now, first=server.state is S.PROCEEDING)
+        else:
+            c.calls.failed(call, status, now)
+        if tag and status < 300:
+            call.hints = (*response.all(b"contact"), *response.all(b"record-route"))
+
+    def acknowledge(self, tx: ClientTx, response: Message) -> None:
+        """The ACK of a final answer that is no 2xx, hop by hop (RFC 3261 17.1.1.3)."""
+        self._c.layer.send(tx.flow, self._c.forwarder.acknowledge(tx.data, response))
+
+    def failed(self, tx: ClientTx, status: int, now: int) -> None:
+        """Nobody answered, or nobody could be reached. For an INVITE that is an answer of ours; for others silence is
+        what RFC 4320 4.2 asks for."""
+        c = self._c
+        tx.armed[TIMER_C] = tx.armed[RETRY] = 0
+        server = tx.server
+        if server is None:
+            return
+        call = server.call
+        if tx.invite:
+            why = "no answer from the trunk" if status == 408 else "the trunk cannot be reached"
+            c.answer(server, status, now, (reason(status, why),))
+            if call is not None and not server.again:
+                c.calls.failed(call, status, now)
+            return
+        if call is not None and tx.key[1] == b"BYE" and server.request is not None:
+            by: By = "caller" if server.from_caller else "callee"
+            end = server.request.to() if server.from_caller else server.request.from_()
+            c.calls.closed(call, end.tag or b"", by, now)
+        if status == 408:
+            c.layer.servers.pop(server.key, None)
+        else:
+            c.answer(server, status, now, (reason(status, "the trunk cannot be reached"),))
+
+    # ---- timers ----------------------------------------------------------------------------------------------------
+
+    def client_timer(self, tx: ClientTx, kind: int, now: int) -> None:
+        """A timer of a client transaction fired."""
+        layer = self._c.layer
+        if kind == TIMER_C:
+            self._no_final(tx, now)
+        else:
+            layer.step_client(tx, {RETRY: I.RETRY, TIMEOUT: I.TIMEOUT, LINGER: I.LINGER}[kind], now)
+
+    def server_timer(self, tx: ServerTx, kind: int, now: int) -> None:
+        """A timer of a server transaction fired."""
+        self._c.layer.step_server(tx, {RETRY: I.RETRY, TIMEOUT: I.TIMEOUT, LINGER: I.LINGER}[kind], now)
+
+    def _no_final(self, tx: ClientTx, now: int) -> None:
+        """Timer C, or a CANCEL that got no final answer: the first time it is cancelled, the second time given up."""
+        if tx.state is not S.PROCEEDING:
+            return
+        cancelled = tx.server is not None and tx.server.call is not None and tx.server.call.cancelled
+        if tx.given_up or cancelled:
+            self._c.layer.clients.pop(tx.key, None)
+            tx.state = S.TERMINATED
+            self.failed(tx, 487 if cancelled else 408, now)
+            return
+        tx.given_up = True
+        self._requests.cancel_client(tx, now, (reason(408, "no final answer"),))
+        self._c.timers.arm(tx, TIMER_C, now + GIVE_UP)

@@ -1,0 +1,137 @@
+"""Where messages go: the trunks and their hops, our own addresses, and who may be reached at all.
+
+A guard is no open relay: whatever Route or Request-URI says, a request only leaves towards a hop of a trunk, an address
+that the operator itself named in the dialog, or an address of a source (RFC 3261 16.5, 16.6; RFC 5393).
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Literal
+
+from msgspec import Struct
+
+from guard.proxy.effects import Address, Flow, Transport
+from guard.sip.uri import BadUri, Uri, parse_uri
+
+DEFAULT_PORT = 5060  # RFC 3261 19.1.2
+
+
+class Hop(Struct, frozen=True):
+    """One next hop of a trunk, its name resolved: numeric host and port."""
+
+    transport: Transport
+    host: str
+    port: int
+
+
+class Trunk(Struct, frozen=True, kw_only=True):
+    """One `[[trunk]]` as the wire sees it. `mask_caller` is E.164, or "" for anonymous."""
+
+    name: str
+    hops: tuple[Hop, ...]
+    mask_caller: str = ""
+
+
+class CoreSettings(Struct, frozen=True, kw_only=True):
+    """What the core has to know of the world. `token` makes branches unguessable: random, chosen by the driver.
+
+    `listens` are the bound addresses; `advertise` replaces their host in Via and Record-Route where it differs ("" : it
+    does not). `emergency_from_unknown` says from which strangers an emergency call is carried all the same.
+    """
+
+    listens: tuple[tuple[Transport, str, int], ...]
+    token: str
+    site: str = "guard"
+    advertise: str = ""
+    emergency_from_unknown: Literal["private", "any", "none"] = "private"
+
+
+class Trunks:
+    """The trunks by name and by the addresses of their hops; the first is the one for calls that name none."""
+
+    def __init__(self, trunks: tuple[Trunk, ...]) -> None:
+        self.by_name = {t.name: t for t in trunks}
+        self.by_address: dict[str, Trunk] = {}
+        for trunk in trunks:
+            for hop in trunk.hops:
+                self.by_address.setdefault(hop.host, trunk)
+        self.first = trunks[0]
+
+    def get(self, name: str) -> Trunk:
+        """The trunk of that name, the first of all when there is none (an emergency call of a stranger)."""
+        return self.by_name.get(name, self.first)
+
+
+def host_text(host: str) -> str:
+    """A host as it stands in a URI or Via: IPv6 in brackets (RFC 3986 3.2.2)."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+class Here:
+    """Our own addresses: what is written in Via and Record-Route, and what counts as us when it comes back."""
+
+    def __init__(self, settings: CoreSettings) -> None:
+        self.local: dict[Transport, Address] = {}
+        self._sent_by: dict[tuple[Transport, Address], bytes] = {}
+        self._hosts: set[tuple[str, int]] = set()
+        for transport, host, port in settings.listens:
+            shown = settings.advertise or host
+            self.local.setdefault(transport, (host, port))
+            self._sent_by[transport, (host, port)] = f"{host_text(shown)}:{port}".encode()
+            self._hosts.add((shown.lower(), port))
+            self._hosts.add((host.lower(), port))
+        self._any = settings.listens[0]
+
+    def sent_by(self, transport: Transport, local: Address) -> bytes:
+        """Our `host:port` for messages that leave over this socket; any of ours where nothing listens on it."""
+        found = self._sent_by.get((transport, local))
+        if found is None:
+            found = self._sent_by[transport, self.local[transport]] if transport in self.local else self._default()
+        return found
+
+    def _default(self) -> bytes:
+        transport, host, port = self._any
+        return self._sent_by[transport, (host, port)]
+
+    def is_us(self, host: str, port: int | None) -> bool:
+        """Whether `host` (as in a URI) and `port` name one of our addresses."""
+        return (host.strip("[]").lower(), port or DEFAULT_PORT) in self._hosts
+
+    def flow_to(self, transport: Transport, host: str, port: int) -> Flow:
+        """A flow from our first address of that transport; a stream's connection is the driver's to find."""
+        local = self.local.get(transport, (self._any[1], 0))
+        return Flow(transport, local, (host, port))
+
+
+def target_of(raw: bytes) -> tuple[Transport, str, int] | None:
+    """Transport, numeric host and port that a URI names; None where it is no SIP URI or its host is a name.
+
+    Names are not looked up here: in a dialog the flow that the call came over serves instead.
+    """
+    try:
+        uri = parse_uri(raw)
+    except BadUri:
+        return None
+    if uri.scheme not in {"sip", "sips"}:
+        return None
+    host = host_of(uri)
+    if host is None:
+        return None
+    transport: Transport = "tcp" if (uri.params.get("transport") or "").lower() == "tcp" else "udp"
+    return transport, host, uri.port or DEFAULT_PORT
+
+
+def host_of(uri: Uri) -> str | None:
+    """The numeric host of a URI without brackets, None where it is a name."""
+    host = uri.host.strip("[]")
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None
+
+
+def is_private(host: str) -> bool:
+    """Whether an address is of a private, loopback or link-local network (RFC 1918, 4193, 3927)."""
+    ip = ip_address(host.partition("%")[0])
+    return ip.is_private or ip.is_loopback or ip.is_link_local

@@ -1,0 +1,87 @@
+"""What a proxy refuses, or drops, for its form (RFC 3261 16.3; RFC 4475)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from guard.sip.headers import BadHeader
+from guard.sip.message import BadMessage, Message
+from guard.sip.uri import BadUri, parse_uri
+
+SINGLE: Final = frozenset({b"call-id", b"cseq", b"from", b"to", b"max-forwards"})
+SCHEMES: Final = frozenset({"sip", "sips", "tel", "urn"})  # tel and urn:service:sos are routed by the guard's own trunk
+_STRAY: Final = re.compile(rb"[;,]\s*(?:[;,]|$)")
+
+
+def check_request(m: Message) -> None:
+    """Raise BadMessage for a request that a proxy may not pass on; its `status` says why."""
+    if m.version.upper() != b"SIP/2.0":
+        raise BadMessage(505, "only SIP/2.0 is spoken here", message=m)
+    seen: set[bytes] = set()
+    for line in m.lines:
+        name = line[0]
+        if name in SINGLE:
+            if name in seen:
+                raise BadMessage(400, f"two {name.decode()} headers", message=m)
+            seen.add(name)
+        elif name == b"via" or name == b"contact":
+            _no_strays(m, name, line[2], line[3])
+    try:
+        _mandatory(m, seen)
+        if m.max_forwards() == 0:
+            raise BadMessage(483, "Max-Forwards is 0", message=m)
+    except BadHeader as error:
+        raise BadMessage(400, f"{error.name}: {error.reason}", message=m) from error
+    _request_uri(m)
+    if m.count(b"proxy-require"):
+        tags = b", ".join(m.all(b"proxy-require"))
+        raise BadMessage(420, "no extension is supported here", message=m, headers=(b"Unsupported: " + tags + b"\r\n",))
+
+
+def _mandatory(m: Message, seen: set[bytes]) -> None:
+    for name in (b"call-id", b"cseq", b"from", b"to"):
+        if name not in seen:
+            raise BadMessage(400, f"no {name.decode()} header", message=m)
+    m.from_()
+    m.to()
+    if not m.first(b"call-id"):
+        raise BadMessage(400, "empty call-id header", message=m)
+    if m.cseq()[1] != m.method:
+        raise BadMessage(400, "CSeq names another method", message=m)
+
+
+def _request_uri(m: Message) -> None:
+    raw = m.uri
+    if raw[:1] == b"<":
+        raise BadMessage(400, "brackets around the Request-URI", message=m)
+    try:
+        uri = parse_uri(raw)
+    except BadUri as error:
+        raise BadMessage(400, f"Request-URI: {error}", message=m) from error
+    if uri.scheme not in SCHEMES:
+        raise BadMessage(416, f"scheme {uri.scheme[:20]} is not spoken here", message=m)
+    if uri.headers:
+        raise BadMessage(400, "headers in the Request-URI", message=m)
+
+
+def _no_strays(m: Message, name: bytes, start: int, end: int) -> None:
+    """Empty values and parameters, and a Contact that hides headers outside of brackets."""
+    data = m.data
+    if data.find(b",", start, end) < 0 and data.find(b";;", start, end) < 0:
+        if name == b"contact" and data.find(b"?", start, end) >= 0 and data.find(b"<", start, end) < 0:
+            raise BadMessage(400, "Contact with headers needs brackets", message=m)
+        return
+    if data.find(b'"', start, end) < 0 and _STRAY.search(data[start:end].rstrip()):
+        raise BadMessage(400, f"empty value in {name.decode()}", message=m)
+
+
+def check_response(m: Message) -> None:
+    """Raise BadMessage for a response that is to be dropped."""
+    try:
+        m.via()
+        m.cseq()
+        m.from_()
+        m.to()
+    except BadHeader as error:
+        raise BadMessage(400, f"{error.name}: {error.reason}", fatal=True) from error

@@ -1,0 +1,161 @@
+"""New bytes from old: a message with a few slices replaced, and responses copied from their request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Final
+
+from guard.sip.headers import BadHeader, Via
+from guard.sip.message import Message
+
+_RPORT: Final = re.compile(rb";\s*rport\s*(?==|;|$)(?:=\s*\d*)?", re.IGNORECASE)
+_RECEIVED: Final = re.compile(rb";\s*received\s*=\s*[^;,\s]*", re.IGNORECASE)
+_FIRST: Final = itemgetter(0)
+
+Slice = tuple[int, int, bytes]
+
+
+def received_marks(m: Message, host: str, port: int) -> list[Slice]:
+    """The edits that write into the top Via where the request really came from (RFC 3261 18.2.1, RFC 3581 4)."""
+    via = m.via()
+    shown = host.encode()
+    wanted = via.rport is not None
+    if not wanted and via.received is None and via.host.strip("[]") == host:
+        return []
+    out: list[Slice] = []
+    if wanted and (found := _RPORT.search(m.data, via.start, via.end)) is not None:
+        out.append((found.start(), found.end(), b";rport=%d" % port))
+    if via.received is not None and (old := _RECEIVED.search(m.data, via.start, via.end)) is not None:
+        out.append((old.start(), old.end(), b";received=" + shown))
+    else:
+        out.append((via.end, via.end, b";received=" + shown))
+    return out
+
+
+class Edit:
+    """Edits of one message, rendered at once. Slices must not overlap."""
+
+    __slots__ = ("_m", "_slices", "_top")
+
+    def __init__(self, m: Message) -> None:
+        self._m = m
+        self._slices: list[Slice] = []
+        self._top = b""
+
+    def insert_top(self, lines: bytes) -> None:
+        """Header lines (with their CRLF) before all others; the one inserted last stands first."""
+        self._top = lines + self._top
+
+    def replace(self, start: int, end: int, data: bytes) -> None:
+        """Other bytes for those from `start` to `end` of the original."""
+        self._slices.append((start, end, data))
+
+    def remove_line(self, index: int) -> None:
+        """Without one header line."""
+        line = self._m.lines[index]
+        self._slices.append((line[1], line[3], b""))
+
+    def replace_uri(self, uri: bytes) -> None:
+        """Another Request-URI."""
+        m = self._m
+        at = len(m.method) + 1
+        self._slices.append((at, at + len(m.uri), uri))
+
+    def set_max_forwards(self, hops: int) -> None:
+        """Another number in Max-Forwards."""
+        for name, _, value, end in self._m.lines:
+            if name == b"max-forwards":
+                self._slices.append((value, end, b" %d\r\n" % hops))
+                return
+
+    def mark_received(self, host: str, port: int) -> None:
+        """`received` and `rport` of the top Via."""
+        self._slices += received_marks(self._m, host, port)
+
+    def remove_top_via(self) -> None:
+        """Without the top Via value."""
+        via: Via = self._m.via()
+        if via.more:
+            self._slices.append((via.start, via.next, b""))
+        else:
+            self.remove_line(via.line)
+
+    def remove_routes(self, count: int, *, last: bool = False) -> None:
+        """Without the first `count` Route values (and the last one)."""
+        m = self._m
+        routes = m.routes(b"route")
+        kept = routes[count : len(routes) - 1 if last else None]
+        rest = b", ".join(m.data[r.start : r.end] for r in kept)
+        first = True
+        for _, (name, start, _, end) in enumerate(m.lines):
+            if name == b"route":
+                self._slices.append((start, end, b"Route: " + rest + b"\r\n" if first and rest else b""))
+                first = False
+
+    def render(self) -> bytes:
+        """The bytes to send."""
+        data = self._m.data
+        slices = self._slices
+        if self._top:
+            slices.append((self._m.start_end, self._m.start_end, self._top))
+        slices.sort(key=_FIRST)
+        out = []
+        at = 0
+        for start, end, new in slices:
+            out.append(data[at:start])
+            out.append(new)
+            at = end
+        out.append(data[at:])
+        return b"".join(out)
+
+
+def response(
+    request: Message,
+    status: int,
+    reason: bytes,
+    *,
+    to_tag: bytes | None,
+    headers: Sequence[bytes] = (),
+    received: tuple[str, int] | None = None,
+    body: bytes = b"",
+) -> bytes:
+    """A response of our own: Via, From, To, Call-ID and CSeq as in the request (RFC 3261 8.2.6), whichever are there.
+
+    `received` is where the request came from, for the top Via; `to_tag` is added where To has none.
+    """
+    data = request.data
+    marks: list[Slice] = []
+    if received is not None:
+        try:
+            marks = received_marks(request, *received)
+        except BadHeader:
+            marks = []  # an unreadable Via goes back as it came: there is nothing better to say
+    out = [b"SIP/2.0 %d " % status, reason, b"\r\n"]
+    for name, start, _, end in request.lines:
+        if name == b"to" and to_tag is not None:
+            out.append(_tagged(request, start, end, to_tag))
+        elif name == b"via" and marks:
+            at = start
+            for first, past, new in sorted(marks, key=_FIRST):
+                if start <= first <= end:
+                    out += (data[at:first], new)
+                    at = past
+            out.append(data[at:end])
+        elif name in {b"via", b"from", b"to", b"call-id", b"cseq"} or (status == 100 and name == b"timestamp"):
+            out.append(data[start:end])
+    out += headers
+    out.append(b"Content-Length: %d\r\n\r\n" % len(body))
+    out.append(body)
+    return b"".join(out)
+
+
+def _tagged(request: Message, start: int, end: int, tag: bytes) -> bytes:
+    line = request.data[start:end]
+    try:
+        if request.to().tag is not None:
+            return line
+    except BadHeader:
+        pass  # it goes back as it came, with a tag behind it
+    return line.rstrip(b"\r\n \t") + b";tag=" + tag + b"\r\n"

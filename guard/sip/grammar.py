@@ -1,0 +1,111 @@
+"""The few pieces of RFC 3261 section 25 that every header shares: tokens, quoted strings, splitting outside quotes."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+TOKEN: Final = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~]+")  # RFC 3261 25.1 token
+FOLD: Final = re.compile(rb"\r\n[ \t]+")
+WHITE: Final = b" \t\r\n"  # inside a folded line, CR LF belong to the white space
+
+
+def unfold(value: bytes) -> bytes:
+    """A header value with its folds as single spaces, and without white space around it."""
+    value = value.strip(WHITE)
+    return FOLD.sub(b" ", value) if b"\r\n" in value else value
+
+
+def closing_quote(data: bytes, at: int, end: int) -> int:
+    """The offset of the quote that closes the one at `at`; -1 where there is none before `end`."""
+    i = at + 1
+    while True:
+        quote = data.find(b'"', i, end)
+        if quote < 0:
+            return -1
+        slash = data.find(b"\\", i, quote)
+        if slash < 0:
+            return quote
+        i = slash + 2
+
+
+def find_outside(data: bytes, wanted: bytes, at: int, end: int) -> int:
+    """The offset of the first of the bytes `wanted` outside quotes and angle brackets; `end` where there is none.
+
+    An unclosed quote or bracket runs to the end.
+    """
+    i = at
+    while i < end:
+        c = data[i : i + 1]
+        if c == b'"':
+            close = closing_quote(data, i, end)
+            if close < 0:
+                return end
+            i = close
+        elif c == b"<":
+            close = data.find(b">", i, end)
+            if close < 0:
+                return end
+            i = close
+        elif c in wanted:
+            return i
+        i += 1
+    return end
+
+
+def split_values(data: bytes, start: int, end: int) -> list[tuple[int, int]]:
+    """The offsets of the comma-separated values of one line, white space around them left out."""
+    if data.find(b",", start, end) < 0:
+        return [_trim(data, start, end)]
+    out = []
+    while True:
+        comma = find_outside(data, b",", start, end)
+        out.append(_trim(data, start, comma))
+        if comma >= end:
+            return out
+        start = comma + 1
+
+
+def _trim(data: bytes, start: int, end: int) -> tuple[int, int]:
+    while start < end and data[start] in WHITE:
+        start += 1
+    while end > start and data[end - 1] in WHITE:
+        end -= 1
+    return start, end
+
+
+def parse_params(raw: bytes) -> dict[str, bytes | None]:
+    """Parameters after the first semicolon: lower-case name to value (quotes taken off), None for one without a value.
+
+    Empty parameters are passed over; the first of a repeated one counts.
+    """
+    out: dict[str, bytes | None] = {}
+    pieces = raw.split(b";") if b'"' not in raw else _split_quoted(raw)
+    for piece in pieces:
+        name, equals, value = piece.partition(b"=")
+        key = name.strip(WHITE).lower().decode("latin-1")
+        if not key:
+            continue
+        if equals:
+            value = value.strip(WHITE)
+            if len(value) >= 2 and value[:1] == b'"' == value[-1:]:
+                value = value[1:-1]
+        out.setdefault(key, value if equals else None)
+    return out
+
+
+def _split_quoted(raw: bytes) -> list[bytes]:
+    out = []
+    at = 0
+    while True:
+        semicolon = find_outside(raw, b";", at, len(raw))
+        out.append(raw[at:semicolon])
+        if semicolon >= len(raw):
+            return out
+        at = semicolon + 1
+
+
+def quote_text(text: str) -> bytes:
+    """A quoted-string that is safe in any header: printable ASCII, quotes and backslashes escaped, the rest as `?`."""
+    safe = "".join(c if " " <= c <= "~" else "?" for c in text)
+    return b'"' + safe.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'

@@ -1,0 +1,308 @@
+"""A SIP message as its original bytes plus an index of header lines (RFC 3261 section 7).
+
+Nothing is parsed until it is read, and then once. A header that cannot be read fails that read (`BadHeader`), not the
+message. What goes out again is the original with a few slices replaced (`edit.Edit`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from guard.sip.grammar import TOKEN, WHITE, split_values, unfold
+from guard.sip.headers import BadHeader, NameAddr, Via, parse_via
+
+MAX_LINES: Final = 512  # header lines of one message: the longest route and Via paths seen have about 60
+MAX_NAMES: Final = 2048  # spellings of header names remembered
+
+COMPACT: Final = {
+    b"i": b"call-id", b"m": b"contact", b"e": b"content-encoding", b"l": b"content-length", b"c": b"content-type",
+    b"f": b"from", b"s": b"subject", b"k": b"supported", b"t": b"to", b"v": b"via", b"r": b"refer-to",
+    b"b": b"referred-by", b"o": b"event", b"u": b"allow-events", b"x": b"session-expires", b"a": b"accept-contact",
+    b"j": b"reject-contact", b"d": b"request-disposition", b"y": b"identity", b"n": b"identity-info",
+}  # fmt: skip
+_NUMBER: Final = re.compile(rb"\d{1,10}")
+_CSEQ: Final = re.compile(rb"(\d+)[ \t\r\n]+([^ \t\r\n]+)")
+_names: dict[bytes, bytes] = {}
+
+Line = tuple[bytes, int, int, int]
+
+
+class BadMessage(ValueError):
+    """Bytes that are no message one could pass on. `status` is what a request gets; `fatal`: it cannot be answered.
+
+    `message` is what could be indexed of it, for the answer; `headers` are lines that belong into the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        *,
+        fatal: bool = False,
+        message: Message | None = None,
+        headers: tuple[bytes, ...] = (),
+    ) -> None:
+        super().__init__(f"{status} {reason}")
+        self.status = status
+        self.reason = reason
+        self.fatal = fatal
+        self.message = message
+        self.headers = headers
+
+
+class Message:
+    """One message. `lines` holds (canonical name, start, start of value, end past the line's CRLF) of each header.
+
+    Requests have `method`, `uri` and `version`; responses `status` and `reason`, and an empty `method`.
+    """
+
+    __slots__ = (
+        "_call_id", "_cseq", "_from", "_to", "_via", "body_at", "data", "is_request", "lines", "method", "reason",
+        "start_end", "status", "uri", "version",
+    )  # fmt: skip
+
+    def __init__(self, data: bytes, lines: list[Line], start_end: int, body_at: int) -> None:
+        self.data = data
+        self.lines = lines
+        self.start_end = start_end
+        self.body_at = body_at
+        self.is_request = True
+        self.method = self.uri = self.reason = b""
+        self.version = b"SIP/2.0"
+        self.status = 0
+        self._via: Via | None = None
+        self._cseq: tuple[int, bytes] | None = None
+        self._from: NameAddr | None = None
+        self._to: NameAddr | None = None
+
+    # ---- raw values ------------------------------------------------------------------------------------------------
+
+    def first(self, name: bytes) -> bytes | None:
+        """The value of the first line of that (lower-case, long) name, unfolded; None where there is none."""
+        for line in self.lines:
+            if line[0] == name:
+                return unfold(self.data[line[2] : line[3]])
+        return None
+
+    def all(self, name: bytes) -> list[bytes]:
+        """The value of every line of that name, unfolded."""
+        return [unfold(self.data[line[2] : line[3]]) for line in self.lines if line[0] == name]
+
+    def count(self, name: bytes) -> int:
+        """How many lines have that name."""
+        n = 0
+        for line in self.lines:
+            if line[0] == name:
+                n += 1
+        return n
+
+    # ---- parsed when read, once ------------------------------------------------------------------------------------
+
+    def via(self) -> Via:
+        """The top Via value."""
+        if self._via is None:
+            for i, (name, _, start, end) in enumerate(self.lines):
+                if name == b"via":
+                    self._via = self._vias_of(i, start, end, only_first=True)[0]
+                    break
+            else:
+                raise BadHeader("Via", "missing")
+        return self._via
+
+    def vias(self) -> list[Via]:
+        """All Via values, from the top."""
+        out: list[Via] = []
+        for i, (name, _, start, end) in enumerate(self.lines):
+            if name == b"via":
+                out += self._vias_of(i, start, end)
+        return out
+
+    def _vias_of(self, line: int, start: int, end: int, *, only_first: bool = False) -> list[Via]:
+        spans = split_values(self.data, start, end)
+        out = []
+        for n, (value, past) in enumerate(spans):
+            via = parse_via(self.data, value, past)
+            via.line = line
+            if n + 1 < len(spans):
+                via.more, via.next = True, spans[n + 1][0]
+            out.append(via)
+            if only_first:
+                break
+        return out
+
+    def cseq(self) -> tuple[int, bytes]:
+        """Number and method of CSeq; a number of more than 32 bits cannot be read (RFC 3261 8.1.1.5)."""
+        if self._cseq is None:
+            found = _CSEQ.fullmatch(self.first(b"cseq") or b"")
+            if found is None or len(found.group(1)) > 20 or int(found.group(1)) > 0xFFFFFFFF:
+                raise BadHeader("CSeq", "not a 32-bit number and a method")
+            self._cseq = int(found.group(1)), found.group(2)
+        return self._cseq
+
+    def call_id(self) -> bytes:
+        """Call-ID."""
+        value = self.first(b"call-id")
+        if not value:
+            raise BadHeader("Call-ID", "missing")
+        return value
+
+    def from_(self) -> NameAddr:
+        """From."""
+        if self._from is None:
+            self._from = self._one(b"from", "From")
+        return self._from
+
+    def to(self) -> NameAddr:
+        """To."""
+        if self._to is None:
+            self._to = self._one(b"to", "To")
+        return self._to
+
+    def _one(self, name: bytes, shown: str) -> NameAddr:
+        for canonical, _, start, end in self.lines:
+            if canonical == name:
+                data = self.data
+                while start < end and data[start] in WHITE:
+                    start += 1
+                while end > start and data[end - 1] in WHITE:
+                    end -= 1
+                return NameAddr(data, start, end, shown)
+        raise BadHeader(shown, "missing")
+
+    def routes(self, name: bytes = b"route") -> list[NameAddr]:
+        """All name-addr values of all lines of that name."""
+        out: list[NameAddr] = []
+        for canonical, _, start, end in self.lines:
+            if canonical == name:
+                shown = name.decode()
+                out += [NameAddr(self.data, s, e, shown) for s, e in split_values(self.data, start, end)]
+        return out
+
+    def max_forwards(self) -> int | None:
+        """Max-Forwards; None where there is none."""
+        return self._number(b"max-forwards", "Max-Forwards")
+
+    def content_length(self) -> int | None:
+        """Content-Length; None where there is none. Lines that disagree cannot be read."""
+        if self.count(b"content-length") > 1 and len(set(self.all(b"content-length"))) > 1:
+            raise BadHeader("Content-Length", "two that disagree")
+        return self._number(b"content-length", "Content-Length")
+
+    def _number(self, name: bytes, shown: str) -> int | None:
+        value = self.first(name)
+        if value is None:
+            return None
+        if not _NUMBER.fullmatch(value):
+            raise BadHeader(shown, "not a number")
+        return int(value)
+
+    def body(self) -> bytes:
+        """The body; `parse` made sure that it has the length that it says."""
+        return self.data[self.body_at :]
+
+
+def _canonical(raw: bytes) -> bytes | None:
+    """The canonical form of a header name as it was written; None where it is no token."""
+    name = raw.rstrip(b" \t").lower()
+    if not TOKEN.fullmatch(name):
+        return None
+    name = COMPACT.get(name, name)
+    if len(_names) >= MAX_NAMES:
+        _names.clear()  # only a flood of invented names gets here
+    _names[raw] = name
+    return name
+
+
+def parse(data: bytes, *, stream: bool = False) -> Message:
+    """Index one message: a datagram, or a message that a stream's framer cut out.
+
+    A datagram loses what follows its Content-Length, and is refused when it is shorter (RFC 3261 18.3). Lines may all
+    end in a bare LF; a mixture is refused, since others would see other lines in it. Raises BadMessage.
+    """
+    if data[:1] in {b"\r", b"\n"}:
+        data = data.lstrip(b"\r\n")  # RFC 3261 7.5
+    head_end = data.find(b"\r\n\r\n")
+    if head_end < 0:
+        data, head_end = _without_empty_line(data)
+    start_end = data.find(b"\r\n") + 2
+    lines: list[Line] = []
+    bad = ""
+    at = start_end
+    names = _names
+    head = data[start_end:head_end] if start_end < head_end else b""
+    for raw in head.split(b"\r\n") if head else ():
+        past = at + len(raw) + 2
+        if raw[:1] in {b" ", b"\t"}:
+            if not lines:
+                bad = bad or "the first header line is folded"
+            else:
+                name, start, value, _ = lines[-1]
+                lines[-1] = (name, start, value, past)
+        else:
+            colon = raw.find(b":")
+            spelled = raw[:colon]
+            canonical = names.get(spelled) or (_canonical(spelled) if colon > 0 else None)
+            if canonical is None:
+                bad = bad or "a header line without a name"
+            else:
+                lines.append((canonical, at, at + colon + 1, past))
+        at = past
+    m = Message(data, lines, start_end, head_end + 4)
+    _start_line(m, data[: start_end - 2])
+    if len(lines) > MAX_LINES:
+        raise BadMessage(400, "too many header lines", fatal=not m.is_request, message=m)
+    breaks = data.count(b"\r\n", 0, head_end)
+    if data.count(b"\n", 0, head_end) != breaks or data.count(b"\r", 0, head_end) != breaks:
+        raise BadMessage(400, "a bare CR or LF in a header", fatal=not m.is_request, message=m)
+    if bad:
+        raise BadMessage(400, bad, fatal=not m.is_request, message=m)
+    if not stream:
+        _fit_body(m)
+    return m
+
+
+def _without_empty_line(data: bytes) -> tuple[bytes, int]:
+    """A message whose lines end in LF, or that ends with its last header line: made whole. Raises BadMessage."""
+    if b"\r\n" not in data:
+        head, _, body = data.partition(b"\n\n")
+        data = head.rstrip(b"\n").replace(b"\n", b"\r\n") + b"\r\n\r\n" + body
+    elif data.endswith(b"\r\n"):
+        data += b"\r\n"
+    head_end = data.find(b"\r\n\r\n")
+    if head_end < 0 or b" " not in data[:head_end]:
+        raise BadMessage(400, "not a SIP message", fatal=True)
+    return data, head_end
+
+
+def _start_line(m: Message, line: bytes) -> None:
+    """RFC 3261 7.1, 7.2; exactly one space between the parts."""
+    if line[:4].upper() == b"SIP/":
+        m.is_request = False
+        version, _, rest = line.partition(b" ")
+        code, _, reason = rest.partition(b" ")
+        if version.upper() != b"SIP/2.0" or len(code) != 3 or not code.isdigit() or not 100 <= int(code) <= 699:
+            raise BadMessage(400, "not a status line", fatal=True)
+        m.status, m.reason, m.version = int(code), reason, version
+        return
+    parts = line.split(b" ")
+    if len(parts) >= 3:
+        m.method, m.uri, m.version = parts[0], b" ".join(parts[1:-1]), parts[-1]
+    if len(parts) != 3 or not TOKEN.fullmatch(m.method) or not m.uri or m.version[:4].upper() != b"SIP/":
+        looks = len(parts) >= 3 and TOKEN.fullmatch(m.method) is not None and b"SIP/" in line.upper()
+        raise BadMessage(400, "not a request line", fatal=not looks, message=m if looks else None)
+
+
+def _fit_body(m: Message) -> None:
+    """Make the body of a datagram as long as it says."""
+    try:
+        length = m.content_length()
+    except BadHeader as error:
+        raise BadMessage(400, error.reason, fatal=not m.is_request, message=m) from error
+    if length is None:
+        return
+    there = len(m.data) - m.body_at
+    if length < there:
+        m.data = m.data[: m.body_at + length]
+    elif length > there:
+        raise BadMessage(400, "body shorter than Content-Length", fatal=not m.is_request, message=m)

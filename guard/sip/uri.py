@@ -1,0 +1,90 @@
+"""URIs (RFC 3261 19.1, RFC 3966): scheme, user, host, port, parameters; nothing is unescaped that was not asked for."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+MAX_URI: Final = 4096  # bytes; longer than any phone or SBC writes, shorter than an attack
+KNOWN: Final = 8192  # parsed URIs remembered: those of a busy site's lines and peers
+
+_SCHEME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*")
+_HOST: Final = re.compile(rb"[A-Za-z0-9_\-.]+")
+_IPV6: Final = re.compile(rb"\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._\-]+)?\]")
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_FORBIDDEN: Final = re.compile(rb"[\x00-\x20<>\"\x7f]")
+
+
+class BadUri(ValueError):
+    """A URI that cannot be read. `scheme` is set (lower case) where only that could be read."""
+
+    def __init__(self, reason: str, scheme: str = "") -> None:
+        super().__init__(reason)
+        self.scheme = scheme
+
+
+class Uri(Struct, frozen=True):
+    """One URI. `user` is still escaped, and keeps a password or parameters of its own; `host` is lower case, IPv6 in
+    brackets; `params` maps lower-case names to values (None: without); `headers` is what stands after `?`.
+
+    Of a scheme other than sip and sips only `scheme` is read, and `user` holds the rest.
+    """
+
+    scheme: str
+    user: bytes | None
+    host: str
+    port: int | None
+    params: dict[str, str | None]
+    headers: bytes = b""
+
+
+def unescape(raw: bytes) -> bytes:
+    """Percent escapes resolved, once (RFC 3261 19.1.4); what is no escape stays as it is."""
+    return _ESCAPE.sub(lambda m: bytes((int(m.group(1), 16),)), raw) if b"%" in raw else raw
+
+
+@lru_cache(maxsize=KNOWN)
+def parse_uri(raw: bytes) -> Uri:
+    """Read one URI. Raises BadUri."""
+    if len(raw) > MAX_URI:
+        raise BadUri("URI too long")
+    if _FORBIDDEN.search(raw):
+        raise BadUri("white space or brackets in URI")
+    name, colon, rest = raw.partition(b":")
+    if not colon or not _SCHEME.fullmatch(name):
+        raise BadUri("no scheme")
+    scheme = name.decode().lower()
+    if scheme not in {"sip", "sips"}:
+        return Uri(scheme, rest, "", None, {})
+    # The last @ before the host: a user part may hold ; and ? but no unescaped @ (RFC 3261 25.1).
+    user: bytes | None
+    user, at, where = rest.rpartition(b"@")
+    if not at:
+        user = None
+    elif not user:
+        raise BadUri("empty user", scheme)
+    where, _, headers = where.partition(b"?")
+    hostport, *pieces = where.split(b";")
+    host, port = _hostport(hostport, scheme)
+    params: dict[str, str | None] = {}
+    for piece in pieces:
+        key, equals, value = piece.partition(b"=")
+        if key:
+            params.setdefault(unescape(key).decode("latin-1").lower(), value.decode("latin-1") if equals else None)
+    return Uri(scheme, user, host, port, params, headers)
+
+
+def _hostport(raw: bytes, scheme: str) -> tuple[str, int | None]:
+    ipv6 = _IPV6.match(raw)
+    found = ipv6 or _HOST.match(raw)
+    if found is None:
+        raise BadUri("no host", scheme)
+    host, rest = found.group().decode().lower(), raw[found.end() :]
+    if not rest:
+        return host, None
+    if rest[:1] != b":" or not rest[1:].isdigit() or len(rest) > 6 or not 0 < int(rest[1:]) < 65536:
+        raise BadUri("bad port", scheme)
+    return host, int(rest[1:])
