@@ -1,0 +1,211 @@
+"""A passive follower of calls in mirrored or captured traffic: the same facts and the same call table as the live core.
+
+Requests from the addresses of `[[source]]` set calls up; answers that go back to them, and CANCEL and BYE from either
+side, move them on. Nothing is sent, so there are no transactions: a retransmission is known by its branch.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from guard.model import Decision
+from guard.proxy import facts
+from guard.proxy.calls import MAX_TARGETS, Call, Calls
+from guard.proxy.effects import Decide, Effect, Flow
+from guard.proxy.requests import tag_of
+from guard.proxy.tables import C
+from guard.proxy.timers import Timers
+from guard.sip.check import check_request
+from guard.sip.headers import BadHeader
+from guard.sip.message import BadMessage, Message, parse
+from guard.sources import Source, Sources
+
+MAX_SEEN: Final = 100_000  # INVITE and BYE transactions remembered; the oldest is forgotten first
+MAX_BACKLOG: Final = 32  # messages of one call kept while its decision waits: a set-up has fewer
+INVITE: Final = b"INVITE"
+
+# Call-ID, CSeq number and method, the address that asked and its branch: what answers and CANCEL share with a request.
+SeenKey = tuple[bytes, int, bytes, str, bytes]
+
+
+class Seen:
+    """One INVITE or BYE that was seen: whose it is, and whether it was answered for good."""
+
+    __slots__ = ("again", "call", "callee_tag", "done", "from_caller")
+
+    def __init__(self, call: Call, *, from_caller: bool, again: bool, callee_tag: bytes = b"") -> None:
+        self.call = call
+        self.from_caller = from_caller
+        self.again = again
+        self.callee_tag = callee_tag
+        self.done = False
+
+
+class Observer:
+    """Follows calls. After each call of a method, drain `effects` in order; answer each `Decide` by `decided`."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.effects: list[Effect] = []
+        self.counters = dict.fromkeys(
+            ("requests", "responses", "unreadable", "retransmissions", "full", "foreign", "backlog_dropped"), 0
+        )
+        self.wall_offset = 0
+        self._sources = sources
+        self._timers = Timers()
+        self._calls = Calls(self.effects, self._timers)
+        self._seen: OrderedDict[SeenKey, Seen] = OrderedDict()
+        self._again: dict[int, Call] = {}
+        self._backlog: dict[int, list[tuple[Message, Flow, int]]] = {}
+
+    @property
+    def calls(self) -> int:
+        """How many calls are followed at this moment."""
+        return len(self._calls)
+
+    def next_timer(self) -> int | None:
+        """The instant at which `wake` wants to be called."""
+        return self._timers.next()
+
+    def wake(self, now: int) -> None:
+        """Fire every timer that is due."""
+        while (due := self._timers.due(now)) is not None:
+            owner, kind = due
+            if isinstance(owner, Call):
+                self._calls.expired(owner, kind, now)
+
+    def receive(self, data: bytes, flow: Flow, now: int, to: tuple[str, int] | None = None) -> None:
+        """One message that went by: `flow.peer` sent it to `flow.local` (or `to`)."""
+        try:
+            m = parse(data, stream=flow.transport != "udp")
+        except BadMessage:
+            self.counters["unreadable"] += 1
+            return
+        seen_at = flow if to is None else Flow(flow.transport, to, flow.peer)
+        try:
+            if m.is_request:
+                self.counters["requests"] += 1
+                self._request(m, seen_at, now)
+            else:
+                self.counters["responses"] += 1
+                self._response(m, seen_at, now)
+        except BadHeader:
+            self.counters["unreadable"] += 1
+
+    def decided(self, ticket: int, decision: Decision, now: int) -> None:
+        """The decision on a `Decide`; what went by in the meantime is told to the call now."""
+        again = self._again.pop(ticket, None)
+        if again is not None:
+            if decision.verdict == "blocked" and again.state is C.SETUP:
+                self._calls.failed(again, decision.status, now)
+            return
+        call = self._calls.get(ticket)
+        if call is None or not self._calls.decided(call, decision, 0, now):
+            return
+        for m, flow, at in self._backlog.pop(ticket, []):
+            self._response(m, flow, at)
+
+    # ---- requests --------------------------------------------------------------------------------------------------
+
+    def _request(self, m: Message, flow: Flow, now: int) -> None:
+        method = m.method
+        if method not in {INVITE, b"BYE", b"CANCEL"}:
+            return
+        source = self._sources.find(flow.peer[0])
+        key = (m.first(b"call-id") or b"", m.cseq()[0], method, flow.peer[0], m.via().branch or b"")
+        if method == b"CANCEL":
+            self._cancel((key[0], key[1], INVITE, key[3], key[4]), now)
+            return
+        if key in self._seen:
+            self.counters["retransmissions"] += 1
+            return
+        to_tag = tag_of(m, to=True)
+        if to_tag:
+            self._in_dialog(m, key, to_tag, now)
+        elif method == INVITE:
+            if source is None:
+                self.counters["foreign"] += 1
+            else:
+                self._first(m, key, source, flow, now)
+
+    def _in_dialog(self, m: Message, key: SeenKey, to_tag: bytes, now: int) -> None:
+        from_tag = tag_of(m, to=False)
+        found = self._calls.dialog(key[0], from_tag, to_tag)
+        if found is None:
+            return
+        call, from_caller = found
+        if m.method == b"BYE":
+            self._calls.closing(call, now)
+        self._calls.alive(call, now)
+        tag = to_tag if from_caller else from_tag
+        self._remember(key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag))
+
+    def _first(self, m: Message, key: SeenKey, source: Source, flow: Flow, now: int) -> None:
+        urgent = facts.emergency(m.uri, source.dial)
+        try:
+            check_request(m)
+        except BadMessage:
+            if not urgent:
+                self.counters["unreadable"] += 1
+                return
+        call_key = (source.name, key[0], tag_of(m, to=False))
+        call = self._calls.join(call_key)
+        target = facts.fingerprint(m)
+        at = now + self.wall_offset
+        if call is None:
+            if self._calls.full(emergency=bool(urgent)):
+                self.counters["full"] += 1
+                return
+            attempt = facts.attempt(m, source, flow.peer[0], at)
+            call = self._calls.open(call_key, attempt, target, now, passed=bool(urgent))
+        elif target not in call.targets and len(call.targets) < MAX_TARGETS:
+            call.targets.append(target)
+            ticket = self._calls.next_ticket()
+            self._again[ticket] = call
+            self.effects.append(Decide(ticket, facts.attempt(m, source, flow.peer[0], at), again=True))
+        self._remember(key, Seen(call, from_caller=True, again=False))
+
+    def _cancel(self, key: SeenKey, now: int) -> None:
+        seen = self._seen.get(key)
+        if seen is None or seen.done:
+            return
+        seen.call.cancelled = True
+        if seen.call.state is C.DECIDING:
+            self._backlog.pop(seen.call.ticket, None)
+            self._calls.withdraw(seen.call, now, 487)
+
+    def _remember(self, key: SeenKey, seen: Seen) -> None:
+        self._seen[key] = seen
+        if len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
+
+    # ---- responses -------------------------------------------------------------------------------------------------
+
+    def _response(self, m: Message, flow: Flow, now: int) -> None:
+        number, method = m.cseq()
+        # An answer carries the asker's branch only on its way to the asker: other legs of the call are passed over.
+        seen = self._seen.get((m.first(b"call-id") or b"", number, method, flow.local[0], m.via().branch or b""))
+        if seen is None or seen.again is (method == INVITE):
+            return
+        call, status = seen.call, m.status
+        if method == b"BYE":
+            if status >= 200 and status not in {401, 407} and not seen.done:
+                seen.done = True
+                self._calls.closed(call, seen.callee_tag, "caller" if seen.from_caller else "callee", now)
+            return
+        if call.state is C.DECIDING:
+            waiting = self._backlog.setdefault(call.ticket, [])
+            if len(waiting) < MAX_BACKLOG:
+                waiting.append((m, flow, now))
+            else:
+                self.counters["backlog_dropped"] += 1
+            return
+        tag = tag_of(m, to=True)
+        if status < 200:
+            self._calls.ringing(call, status, tag, now)
+        elif status < 300:
+            self._calls.answered(call, tag, now, first=not seen.done)
+            seen.done = True
+        elif not seen.done:
+            seen.done = True
+            self._calls.failed(call, status, now)
