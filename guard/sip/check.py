@@ -81,7 +81,7 @@ def check_response(m: Message) -> None:
     try:
         m.via()
         m.cseq()
-        m.from_()
+        m.from_()  # read here, once: nothing behind this point may find them broken
         m.to()
     except BadHeader as error:
         raise BadMessage(400, f"{error.name}: {error.reason}", fatal=True) from error

@@ -12,6 +12,7 @@ from guard.sip.grammar import WHITE, closing_quote, find_outside, parse_params, 
 
 __all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quote_text"]
 
+_TAG: Final = re.compile(rb";tag=([A-Za-z0-9\-.!%*_+`'~]+)")
 _VIA: Final = re.compile(
     rb"SIP\s*/\s*(\d\.\d)\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)\s*(?::\s*(\d{1,5}))?\s*(?=;|$)",
     re.IGNORECASE,
@@ -122,7 +123,14 @@ class NameAddr:
     @property
     def tag(self) -> bytes | None:
         """The tag parameter."""
-        return self.params.get("tag") if self.params_start < self.end else None
+        if self.params_start >= self.end:
+            return None
+        if self._params is None:
+            # The usual form needs no splitting.
+            found = _TAG.fullmatch(self._data, self.params_start, self.end)
+            if found is not None:
+                return found.group(1)
+        return self.params.get("tag")
 
     @property
     def display(self) -> bytes:
