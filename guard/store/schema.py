@@ -1,0 +1,166 @@
+"""The log's file: its tables, their versions, and how it is opened for writing and for reading.
+
+`entries` is the log itself, the chain; everything else is an index made from its bodies, so that a filter of
+`guard log` need not read them.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final, Literal
+
+from guard.store.errors import StoreError
+
+Durability = Literal["process", "power"]
+
+MEMORY: Final = ":memory:"
+APPLICATION_ID: Final = 0x53495047  # "SIPG": tells our file from another program's database
+FILE_MODE: Final = 0o600  # who called whom is personal data: the guard's own user only
+BUSY_MS: Final = 250  # a commit waits this long for another process's lock; a caller waits for the answer meanwhile
+READ_BUSY_MS: Final = 5_000  # a reader has time; it meets a lock only while the file is being made or recovered
+JOURNAL_LIMIT: Final = 64 << 20  # octets: what the WAL shrinks back to after a burst
+
+_V1 = """
+CREATE TABLE entries(
+  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, call_seq INTEGER, at INTEGER NOT NULL,
+  body_hash BLOB NOT NULL, hash BLOB NOT NULL, salt BLOB, body BLOB);
+CREATE TABLE head(id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL);
+CREATE TABLE calls(
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, verdict TEXT NOT NULL, caller TEXT NOT NULL, presented TEXT NOT NULL,
+  callee TEXT NOT NULL, source TEXT NOT NULL, trunk TEXT NOT NULL, line TEXT NOT NULL, call_id TEXT NOT NULL,
+  direction TEXT NOT NULL);
+CREATE INDEX calls_at ON calls(at);
+CREATE INDEX calls_notable ON calls(seq) WHERE verdict <> 'allowed';
+CREATE INDEX calls_verdict ON calls(verdict) WHERE verdict <> 'allowed';
+CREATE INDEX calls_caller ON calls(caller);
+CREATE INDEX calls_presented ON calls(presented) WHERE presented <> caller;
+CREATE INDEX calls_callee ON calls(callee);
+CREATE INDEX calls_line ON calls(line);
+CREATE INDEX calls_trunk ON calls(trunk) WHERE verdict <> 'allowed';
+CREATE INDEX calls_call_id ON calls(call_id);
+CREATE TABLE call_rules(rule TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (rule, seq)) WITHOUT ROWID;
+CREATE TABLE ends(call_seq INTEGER PRIMARY KEY, seq INTEGER NOT NULL, at INTEGER NOT NULL, outcome TEXT NOT NULL);
+CREATE TABLE exposures(
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, trunk TEXT NOT NULL, line TEXT NOT NULL, number TEXT NOT NULL,
+  rule TEXT NOT NULL, accrued INTEGER NOT NULL, avoided INTEGER NOT NULL, counted INTEGER NOT NULL,
+  contract TEXT NOT NULL, reading TEXT NOT NULL);
+CREATE INDEX exposures_at ON exposures(at);
+CREATE TABLE fined_numbers(
+  trunk TEXT NOT NULL, period TEXT NOT NULL, number TEXT NOT NULL, state TEXT NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY (trunk, period, number, state)) WITHOUT ROWID;
+"""
+
+# One script a version, in order; the file's user_version counts those applied. A script, once released, stays as it is.
+MIGRATIONS: tuple[str, ...] = (_V1,)
+
+
+def open_writer(path: str, durability: Durability) -> sqlite3.Connection:
+    """A connection that writes, its file made (mode 0600) and brought to the newest version where need be."""
+    if path != MEMORY:
+        _make(path)
+    try:
+        db = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise explained(path, error) from error
+    try:
+        check_identity(db, path)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+        db.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
+        _migrate(db)
+    except sqlite3.Error as error:
+        db.close()
+        raise explained(path, error) from error
+    except StoreError:
+        db.close()
+        raise
+    return db
+
+
+def _make(path: str) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened for writing: {error.strerror}") from error
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    for version in range(user_version(db), len(MIGRATIONS)):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in MIGRATIONS[version].split(";\n"):
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {version + 1}")
+            db.execute("COMMIT")
+        except sqlite3.Error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+
+def user_version(db: sqlite3.Connection) -> int:
+    """How many migrations the file has had."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def check_identity(db: sqlite3.Connection, path: str) -> None:
+    """StoreError unless the file is empty, or a log of this version or an older one."""
+    identity = int(db.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    if identity != APPLICATION_ID and (tables or identity):
+        raise StoreError(f"{path}: another program's database, not a log of the guard")
+    version = user_version(db)
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"{path}: made by a newer guard (version {version} of the log, this one knows {len(MIGRATIONS)})"
+        )
+
+
+def open_reader(path: str) -> sqlite3.Connection:
+    """A connection that only reads, beside a writer at work in another process.
+
+    A log at rest in a folder where nothing can be written (an archive, another user's) is read as it stands.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise StoreError(f"{path}: no such log (has the guard run with this [store] path?)")
+    uri = file.absolute().as_uri()
+    try:
+        return _probe(uri + "?mode=ro", path)
+    except sqlite3.OperationalError as error:
+        if Path(path + "-wal").exists() or not os.access(path, os.R_OK):
+            raise explained(path, error) from error
+    try:
+        return _probe(uri + "?immutable=1", path)
+    except sqlite3.Error as error:
+        raise explained(path, error) from error
+
+
+def _probe(uri: str, path: str) -> sqlite3.Connection:
+    db = sqlite3.connect(uri, uri=True, timeout=READ_BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA query_only = 1")
+        check_identity(db, path)
+    except sqlite3.OperationalError:
+        db.close()
+        raise
+    except sqlite3.Error as error:
+        db.close()
+        raise explained(path, error) from error
+    except StoreError:
+        db.close()
+        raise
+    return db
+
+
+def explained(path: str, error: sqlite3.Error) -> StoreError:
+    """SQLite's error as one that names the file and says what a person can make of it."""
+    text = str(error)
+    if "not a database" in text:
+        text = "not a log of the guard (the file is no database)"
+    elif "malformed" in text or "disk I/O" in text:
+        text = f"damaged ({text}); `guard log --verify` tells how far it can be trusted"
+    return StoreError(f"{path}: {text}")
