@@ -56,17 +56,18 @@ def find_outside(data: bytes, wanted: bytes, at: int, end: int) -> int:
 def split_values(data: bytes, start: int, end: int) -> list[tuple[int, int]]:
     """The offsets of the comma-separated values of one line, white space around them left out."""
     if data.find(b",", start, end) < 0:
-        return [_trim(data, start, end)]
+        return [trim(data, start, end)]
     out = []
     while True:
         comma = find_outside(data, b",", start, end)
-        out.append(_trim(data, start, comma))
+        out.append(trim(data, start, comma))
         if comma >= end:
             return out
         start = comma + 1
 
 
-def _trim(data: bytes, start: int, end: int) -> tuple[int, int]:
+def trim(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """The same offsets without white space at either side."""
     while start < end and data[start] in WHITE:
         start += 1
     while end > start and data[end - 1] in WHITE:

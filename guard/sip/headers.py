@@ -13,6 +13,11 @@ from guard.sip.grammar import WHITE, closing_quote, find_outside, parse_params, 
 __all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quote_text"]
 
 _TAG: Final = re.compile(rb";tag=([A-Za-z0-9\-.!%*_+`'~]+)")
+_PLAIN_VIA: Final = re.compile(
+    rb"SIP/(2\.0)/([A-Za-z]+) ([A-Za-z0-9.\-]+)(?::(\d{1,5}))?"
+    rb"((?:;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~:]*)?)*)"
+)
+_BRANCH: Final = re.compile(rb";branch=([^;]+)")
 _VIA: Final = re.compile(
     rb"SIP\s*/\s*(\d\.\d)\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)\s*(?::\s*(\d{1,5}))?\s*(?=;|$)",
     re.IGNORECASE,
@@ -36,31 +41,57 @@ class Via:
     """
 
     __slots__ = (
-        "branch", "end", "host", "line", "more", "next", "params", "port", "received", "rport", "sent_by", "start",
-        "transport", "version",
+        "_data", "_params", "branch", "end", "host", "line", "more", "next", "params_start", "port", "received",
+        "rport", "sent_by", "start", "transport", "version",
     )  # fmt: skip
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
-        found = _VIA.match(data, start, end)
-        if found is None:
-            raise BadHeader("Via", "not SIP/2.0/transport host")
-        version, transport, host, port = found.groups()
         self.start = start
         self.end = end
         self.line = 0
         self.more = False
         self.next = end
-        self.version = version
+        self._params: dict[str, bytes | None] | None = None
+        # The form that nearly every peer writes needs no splitting; whatever else the grammar allows does.
+        found = _PLAIN_VIA.fullmatch(data, start, end)
+        if found is not None:
+            params = found.group(5)
+            branch = _BRANCH.search(params)
+            self.params_start = found.start(5)
+            if branch is not None and b";r" not in params and b"R" not in params:
+                self.branch: bytes | None = branch.group(1)
+                self.received: bytes | None = None
+                self.rport: bytes | None = None
+                self._data = data
+                self._own(found)
+                return
+        else:
+            found = _VIA.match(data, start, end)
+            if found is None:
+                raise BadHeader("Via", "not SIP/2.0/transport host")
+            self.params_start = found.end()
+        self._data = data
+        self._own(found)
+        params_ = self.params
+        self.branch = params_.get("branch")
+        self.received = params_.get("received")
+        self.rport = (params_["rport"] or b"") if "rport" in params_ else None
+
+    def _own(self, found: re.Match[bytes]) -> None:
+        self.version, transport, host, port = found.group(1, 2, 3, 4)
         self.transport = transport.upper()
         self.host = host.decode().lower()
         self.port = int(port) if port else None
         if self.port is not None and not 0 < self.port < 65536:
             raise BadHeader("Via", "bad port")
         self.sent_by = host.lower() + (b":" + port if port else b"")
-        self.params = parse_params(data[found.end() : end])
-        self.branch = self.params.get("branch")
-        self.received = self.params.get("received")
-        self.rport = (self.params["rport"] or b"") if "rport" in self.params else None
+
+    @property
+    def params(self) -> dict[str, bytes | None]:
+        """All parameters, by lower-case name."""
+        if self._params is None:
+            self._params = parse_params(self._data[self.params_start : self.end])
+        return self._params
 
 
 def parse_via(data: bytes, start: int, end: int) -> Via:

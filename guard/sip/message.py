@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from guard.sip.grammar import TOKEN, WHITE, split_values, unfold
+from guard.sip.grammar import TOKEN, split_values, trim, unfold
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_via
 
 MAX_LINES: Final = 512  # header lines of one message: the longest route and Via paths seen have about 60
@@ -52,19 +52,21 @@ class BadMessage(ValueError):
 
 
 class Message:
-    """One message. `lines` holds (canonical name, start, start of value, end past the line's CRLF) of each header.
+    """One message. `lines` holds (canonical name, start, start of value, end past the line's CRLF) of each header, and
+    `index` where in `lines` each name stands first.
 
     Requests have `method`, `uri` and `version`; responses `status` and `reason`, and an empty `method`.
     """
 
     __slots__ = (
-        "_call_id", "_cseq", "_from", "_to", "_via", "body_at", "data", "is_request", "lines", "method", "reason",
+        "_cseq", "_from", "_to", "_via", "body_at", "data", "index", "is_request", "lines", "method", "reason",
         "start_end", "status", "uri", "version",
     )  # fmt: skip
 
-    def __init__(self, data: bytes, lines: list[Line], start_end: int, body_at: int) -> None:
+    def __init__(self, data: bytes, lines: list[Line], index: dict[bytes, int], start_end: int, body_at: int) -> None:
         self.data = data
         self.lines = lines
+        self.index = index
         self.start_end = start_end
         self.body_at = body_at
         self.is_request = True
@@ -80,55 +82,46 @@ class Message:
 
     def first(self, name: bytes) -> bytes | None:
         """The value of the first line of that (lower-case, long) name, unfolded; None where there is none."""
-        for line in self.lines:
-            if line[0] == name:
-                return unfold(self.data[line[2] : line[3]])
-        return None
+        at = self.index.get(name)
+        if at is None:
+            return None
+        line = self.lines[at]
+        return unfold(self.data[line[2] : line[3]])
 
     def all(self, name: bytes) -> list[bytes]:
         """The value of every line of that name, unfolded."""
+        if name not in self.index:
+            return []
         return [unfold(self.data[line[2] : line[3]]) for line in self.lines if line[0] == name]
 
     def count(self, name: bytes) -> int:
         """How many lines have that name."""
-        n = 0
-        for line in self.lines:
-            if line[0] == name:
-                n += 1
-        return n
+        if name not in self.index:
+            return 0
+        return sum(line[0] == name for line in self.lines)
 
     # ---- parsed when read, once ------------------------------------------------------------------------------------
 
     def via(self) -> Via:
         """The top Via value."""
         if self._via is None:
-            for i, (name, _, start, end) in enumerate(self.lines):
-                if name == b"via":
-                    self._via = self._vias_of(i, start, end, only_first=True)[0]
-                    break
-            else:
+            at = self.index.get(b"via")
+            if at is None:
                 raise BadHeader("Via", "missing")
+            _, _, start, end = self.lines[at]
+            spans = split_values(self.data, start, end)
+            self._via = parse_via(self.data, *spans[0])
+            self._via.line = at
+            if len(spans) > 1:
+                self._via.more, self._via.next = True, spans[1][0]
         return self._via
 
     def vias(self) -> list[Via]:
         """All Via values, from the top."""
         out: list[Via] = []
-        for i, (name, _, start, end) in enumerate(self.lines):
+        for name, _, start, end in self.lines:
             if name == b"via":
-                out += self._vias_of(i, start, end)
-        return out
-
-    def _vias_of(self, line: int, start: int, end: int, *, only_first: bool = False) -> list[Via]:
-        spans = split_values(self.data, start, end)
-        out = []
-        for n, (value, past) in enumerate(spans):
-            via = parse_via(self.data, value, past)
-            via.line = line
-            if n + 1 < len(spans):
-                via.more, via.next = True, spans[n + 1][0]
-            out.append(via)
-            if only_first:
-                break
+                out += [parse_via(self.data, s, e) for s, e in split_values(self.data, start, end)]
         return out
 
     def cseq(self) -> tuple[int, bytes]:
@@ -160,19 +153,17 @@ class Message:
         return self._to
 
     def _one(self, name: bytes, shown: str) -> NameAddr:
-        for canonical, _, start, end in self.lines:
-            if canonical == name:
-                data = self.data
-                while start < end and data[start] in WHITE:
-                    start += 1
-                while end > start and data[end - 1] in WHITE:
-                    end -= 1
-                return NameAddr(data, start, end, shown)
-        raise BadHeader(shown, "missing")
+        at = self.index.get(name)
+        if at is None:
+            raise BadHeader(shown, "missing")
+        line = self.lines[at]
+        return NameAddr(self.data, *trim(self.data, line[2], line[3]), shown)
 
     def routes(self, name: bytes = b"route") -> list[NameAddr]:
         """All name-addr values of all lines of that name."""
         out: list[NameAddr] = []
+        if name not in self.index:
+            return out
         for canonical, _, start, end in self.lines:
             if canonical == name:
                 shown = name.decode()
@@ -226,29 +217,8 @@ def parse(data: bytes, *, stream: bool = False) -> Message:
     if head_end < 0:
         data, head_end = _without_empty_line(data)
     start_end = data.find(b"\r\n") + 2
-    lines: list[Line] = []
-    bad = ""
-    at = start_end
-    names = _names
-    head = data[start_end:head_end] if start_end < head_end else b""
-    for raw in head.split(b"\r\n") if head else ():
-        past = at + len(raw) + 2
-        if raw[:1] in {b" ", b"\t"}:
-            if not lines:
-                bad = bad or "the first header line is folded"
-            else:
-                name, start, value, _ = lines[-1]
-                lines[-1] = (name, start, value, past)
-        else:
-            colon = raw.find(b":")
-            spelled = raw[:colon]
-            canonical = names.get(spelled) or (_canonical(spelled) if colon > 0 else None)
-            if canonical is None:
-                bad = bad or "a header line without a name"
-            else:
-                lines.append((canonical, at, at + colon + 1, past))
-        at = past
-    m = Message(data, lines, start_end, head_end + 4)
+    lines, index, bad = _index(data, start_end, head_end)
+    m = Message(data, lines, index, start_end, head_end + 4)
     _start_line(m, data[: start_end - 2])
     if len(lines) > MAX_LINES:
         raise BadMessage(400, "too many header lines", fatal=not m.is_request, message=m)
@@ -260,6 +230,41 @@ def parse(data: bytes, *, stream: bool = False) -> Message:
     if not stream:
         _fit_body(m)
     return m
+
+
+def _index(data: bytes, start: int, head_end: int) -> tuple[list[Line], dict[bytes, int], str]:
+    """The header lines from `start`, where each name stands first, and what is wrong with them ("": nothing)."""
+    lines: list[Line] = []
+    index: dict[bytes, int] = {}
+    bad = ""
+    if start >= head_end:
+        return lines, index, bad
+    head = data[start:head_end]
+    folds = b"\n " in head or b"\n\t" in head or head[:1] in {b" ", b"\t"}
+    at = start
+    known = _names.get
+    for raw in head.split(b"\r\n"):
+        past = at + len(raw) + 2
+        if folds and raw[:1] in {b" ", b"\t"}:
+            if lines:
+                name, first, value, _ = lines[-1]
+                lines[-1] = (name, first, value, past)
+            else:
+                bad = "the first header line is folded"
+        else:
+            colon = raw.find(b":")
+            spelled = raw[:colon]
+            canonical = known(spelled)
+            if canonical is None:
+                canonical = _canonical(spelled) if colon > 0 else None
+            if canonical is None:
+                bad = bad or "a header line without a name"
+            else:
+                if canonical not in index:
+                    index[canonical] = len(lines)
+                lines.append((canonical, at, at + colon + 1, past))
+        at = past
+    return lines, index, bad
 
 
 def _without_empty_line(data: bytes) -> tuple[bytes, int]:
@@ -295,6 +300,8 @@ def _start_line(m: Message, line: bytes) -> None:
 
 def _fit_body(m: Message) -> None:
     """Make the body of a datagram as long as it says."""
+    if b"content-length" not in m.index:
+        return
     try:
         length = m.content_length()
     except BadHeader as error:
