@@ -1,1 +1,48 @@
-"""Rules, one idea a file: each judges one call attempt and speaks as findings."""
+"""Every rule, in the order in which they speak. To add one: its file, a line here, a block in policies/rules."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guard.rules import (
+    cli_anonymous,
+    cli_automated,
+    cli_malformed,
+    cli_mismatch,
+    cli_mobile,
+    cli_not_authorised,
+    cli_platform,
+    cli_prefix,
+    cli_premium,
+    emergency,
+    limit_channels,
+    limit_line_calls,
+    rate_cps,
+    source_unknown,
+)
+from guard.rules.base import AnyCount, AnyJudge
+
+EMERGENCY: Final[AnyJudge] = emergency.RULE  # before all others, and instead of them
+
+JUDGES: Final[tuple[AnyJudge, ...]] = (
+    source_unknown.RULE,
+    cli_malformed.RULE,
+    cli_prefix.rule("cli.emergency-number"),
+    cli_prefix.rule("cli.social-number"),
+    cli_prefix.rule("cli.fiction"),
+    cli_anonymous.RULE,
+    cli_not_authorised.RULE,
+    cli_mobile.AUTOMATED,
+    cli_mobile.ON_TRUNK,
+    cli_automated.RULE,
+    cli_platform.RULE,
+    cli_premium.RULE,
+    cli_prefix.rule("cli.premium-band"),
+    cli_prefix.rule("cli.general-interest"),
+    cli_prefix.rule("cli.unverified"),
+    cli_prefix.rule("cli.machine-number"),
+    cli_mismatch.RULE,
+)
+COUNTS: Final[tuple[AnyCount, ...]] = (rate_cps.RULE, limit_channels.RULE, limit_line_calls.RULE)
+
+BY_ID: Final[dict[str, AnyJudge | AnyCount]] = {r.id: r for r in (EMERGENCY, *JUDGES, *COUNTS)}

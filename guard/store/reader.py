@@ -70,7 +70,7 @@ class SqliteReader:
         """The money of the calls from `since` until before `until` (Unix time, microseconds), by rising seq."""
         after = 0
         sql = (
-            "SELECT seq, at, trunk, line, number, rule, accrued, avoided, counted, contract, reading FROM exposures"
+            "SELECT seq, at, trunk, line, number, fined_rule, accrued, avoided, counted, contract, reading FROM exposures"
             " WHERE at >= ? AND at < ? AND seq > ? ORDER BY seq LIMIT ?"
         )
         while rows := self._fetch(sql, (since, until, after, PAGE)):

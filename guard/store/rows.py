@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain as chained
 
+import msgspec
 from msgspec import Struct
 
 from guard.ledger import chain
 from guard.ledger.penalties import Figures, Stake, assess
 from guard.ledger.record import (
     NO_MONEY,
+    Body,
     DecisionBody,
+    EndBody,
     LostBody,
     Money,
     decision_body,
@@ -21,15 +25,19 @@ from guard.ledger.record import (
     end_body,
 )
 from guard.model import CallAttempt, CallEnded, Decision
+from guard.store.migrations import CALL, EXPOSURE, INTAKE
 
 Done = Callable[[BaseException | None], None]
 Value = str | int | bytes | None
 Row = tuple[Value, ...]
 
 FINED_CACHE = 4096  # numbers whose penalties are remembered as counted, so that a flood from one asks the file once
-# Rows in one statement, largest first: one statement is one hand-over of the interpreter's lock to the network's
-# thread and back, which under load costs far more than the row itself.
-GROUPS = (64, 16, 4, 1)
+# Rows in one statement: the smallest that holds them all is taken, and filled up with empty rows, so that few
+# statements need preparing and one is enough (see migrations).
+GROUPS = (1, 4, 16, 64, 256)
+NOTHING: tuple[None, ...] = (None,) * len(INTAKE)
+NO_CALL: tuple[None, ...] = (None,) * (len(CALL) + 1)
+NO_EXPOSURE: tuple[None, ...] = (None,) * len(EXPOSURE)
 
 
 class Decided(Struct, kw_only=True):
@@ -66,19 +74,7 @@ class Mark(Struct, kw_only=True):
 
 Entry = Decided | Ended | Lost | Mark
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "entries": ("seq", "kind", "call_seq", "at", "body_hash", "hash", "salt", "body"),
-    "calls": (
-        *("seq", "at", "verdict", "caller", "presented", "callee"),
-        *("source", "trunk", "line", "call_id", "direction"),
-    ),
-    "call_rules": ("rule", "seq"),
-    "ends": ("call_seq", "seq", "at", "outcome"),
-    "exposures": (
-        *("seq", "at", "trunk", "line", "number", "rule"),
-        *("accrued", "avoided", "counted", "contract", "reading"),
-    ),
-}
+KINDS: dict[type, chain.Kind] = {DecisionBody: "decision", EndBody: "end", LostBody: "lost"}
 
 
 class Fined:
@@ -98,6 +94,10 @@ class Fined:
             return False
         key = (trunk, stake.period, stake.number)
         states = self._known.get(key)
+        if states is not None and (stake.state in states or "accrued" in states):
+            return False
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
         if states is None:
             found = self._db.execute(
                 "SELECT state FROM fined_numbers WHERE trunk = ? AND period = ? AND number = ?", key
@@ -124,31 +124,29 @@ class Builder:
         self._money = money
         self._fined = fined
 
-    def build(self, batch: Sequence[Entry], tip: bytes) -> tuple[dict[str, list[Row]], bytes]:
-        """The rows of `batch` by table, and the hash of its last entry; `tip` is the hash before it."""
-        tables: dict[str, list[Row]] = {name: [] for name in COLUMNS}
+    def build(self, batch: Sequence[Entry], tip: bytes) -> tuple[list[Row], bytes]:
+        """The rows of `batch` for `intake`, and the hash of its last entry; `tip` is the hash before it."""
+        rows: list[Row] = []
         salts = os.urandom(chain.SALT_SIZE * len(batch))
         for n, entry in enumerate(batch):
             if isinstance(entry, Mark):
                 continue
-            kind, call_seq, at, body = self._one(entry, tables)
+            body = self._body(entry)
             salt = salts[n * chain.SALT_SIZE : (n + 1) * chain.SALT_SIZE]
-            digest = chain.body_hash(salt, body)
+            data = encode(body)
+            digest = chain.body_hash(salt, data)
+            kind = KINDS[type(body)]
             tip = chain.link(tip, entry.seq, kind, digest)
-            tables["entries"].append((entry.seq, kind, call_seq, at, digest, tip, salt, body))
-        return tables, tip
+            call_seq = body.call if isinstance(body, EndBody) else None
+            rows.append((entry.seq, kind, call_seq, body.at, digest, tip, salt, data, *index(body)))
+        return rows, tip
 
-    def _one(self, entry: Decided | Ended | Lost, tables: dict[str, list[Row]]) -> tuple[str, int | None, int, bytes]:
+    def _body(self, entry: Decided | Ended | Lost) -> Body:
         if isinstance(entry, Decided):
-            body = decision_body(entry.call, entry.decision, self._site, self._price(entry))
-            for name, row in index_rows(entry.seq, body):
-                tables[name].append(row)
-            return "decision", None, body.at, encode(body)
+            return decision_body(entry.call, entry.decision, self._site, self._price(entry))
         if isinstance(entry, Ended):
-            end = end_body(entry.call, entry.ended)
-            tables["ends"].append((end.call, entry.seq, end.at, end.outcome))
-            return "end", end.call, end.at, encode(end)
-        return "lost", None, entry.body.at, encode(entry.body)
+            return end_body(entry.call, entry.ended)
+        return entry.body
 
     def _price(self, entry: Decided) -> Money:
         figures = self._money.get(entry.call.trunk)
@@ -158,42 +156,47 @@ class Builder:
         return stake.money(first=self._fined.first(entry.call.trunk, stake, entry.seq))
 
 
-def index_rows(seq: int, body: DecisionBody) -> Iterator[tuple[str, Row]]:
-    """The rows that index one decision, as (table, row). What `verify` compares with what the file holds."""
-    yield (
-        "calls",
-        (
-            *(seq, body.at, body.verdict, body.caller, body.presented, body.callee),
-            *(body.source, body.trunk, body.line, body.call_id, body.direction),
-        ),
-    )
-    for rule in dict.fromkeys(f.rule for f in body.findings):
-        yield "call_rules", (rule, seq)
-    money = body.money
-    if money.accrued or money.avoided:
-        yield (
-            "exposures",
-            (
-                *(seq, body.at, body.trunk, body.line, money.number, money.rule),
-                *(money.accrued, money.avoided, money.counted, money.contract, money.reading),
-            ),
-        )
+def index(body: Body) -> Row:
+    """What of a body goes into the index: the columns of `intake` after those of the entry itself."""
+    if isinstance(body, EndBody):
+        return (*NO_CALL, body.outcome, *NO_EXPOSURE)
+    if isinstance(body, LostBody):
+        return (*NO_CALL, None, *NO_EXPOSURE)
+    return (*call_columns(body), rules_of(body), None, *exposure_columns(body.money))
 
 
-def insert(db: sqlite3.Connection, tables: Mapping[str, list[Row]]) -> None:
-    """Write rows, many to a statement. A second end of one call stays in the log and out of the index."""
-    for name, rows in tables.items():
-        start = 0
-        for size in GROUPS:
-            while len(rows) - start >= size:
-                values = [value for row in rows[start : start + size] for value in row]
-                db.execute(_statement(name, size), values)
-                start += size
+def call_columns(b: DecisionBody) -> Row:
+    """The columns CALL."""
+    return (b.verdict, b.caller, b.presented, b.callee, b.source, b.trunk, b.line, b.call_id, b.direction)
 
 
-@lru_cache(maxsize=64)
-def _statement(table: str, rows: int) -> str:
-    columns = COLUMNS[table]
-    one = f"({', '.join('?' * len(columns))})"
-    verb = "INSERT OR IGNORE" if table == "ends" else "INSERT"
-    return f"{verb} INTO {table}({', '.join(columns)}) VALUES {', '.join([one] * rows)}"
+def rules_of(body: DecisionBody) -> str | None:
+    """The rules that spoke, as a JSON array; None when none did."""
+    return msgspec.json.encode([f.rule for f in body.findings]).decode() if body.findings else None
+
+
+def exposure_columns(m: Money) -> Row:
+    """The columns EXPOSURE."""
+    if not m.accrued and not m.avoided:
+        return NO_EXPOSURE
+    return (m.number, m.rule, m.accrued, m.avoided, m.counted, m.contract, m.reading)
+
+
+def insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Write rows, all of them or none, in as few statements as can be."""
+    if len(rows) > GROUPS[-1] and not db.in_transaction:
+        db.execute("BEGIN IMMEDIATE")
+    for start in range(0, len(rows), GROUPS[-1]):
+        part = rows[start : start + GROUPS[-1]]
+        size = next(g for g in GROUPS if g >= len(part))
+        values = list(chained.from_iterable(part))
+        values.extend(NOTHING * (size - len(part)))
+        db.execute(_statement(size), values)
+    if db.in_transaction:
+        db.execute("COMMIT")
+
+
+@lru_cache(maxsize=len(GROUPS))
+def _statement(rows: int) -> str:
+    one = f"({', '.join('?' * len(INTAKE))})"
+    return f"INSERT INTO intake VALUES {', '.join([one] * rows)}"

@@ -1,8 +1,4 @@
-"""The log's file: its tables, their versions, and how it is opened for writing and for reading.
-
-`entries` is the log itself, the chain; everything else is an index made from its bodies, so that a filter of
-`guard log` need not read them.
-"""
+"""The log's file: how it is made, known again, and opened for writing and for reading."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from guard.store.errors import StoreError
+from guard.store.migrations import MIGRATIONS
 
 Durability = Literal["process", "power"]
 
@@ -21,39 +18,6 @@ FILE_MODE: Final = 0o600  # who called whom is personal data: the guard's own us
 BUSY_MS: Final = 250  # a commit waits this long for another process's lock; a caller waits for the answer meanwhile
 READ_BUSY_MS: Final = 5_000  # a reader has time; it meets a lock only while the file is being made or recovered
 JOURNAL_LIMIT: Final = 64 << 20  # octets: what the WAL shrinks back to after a burst
-
-_V1 = """
-CREATE TABLE entries(
-  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, call_seq INTEGER, at INTEGER NOT NULL,
-  body_hash BLOB NOT NULL, hash BLOB NOT NULL, salt BLOB, body BLOB);
-CREATE TABLE head(id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL);
-CREATE TABLE calls(
-  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, verdict TEXT NOT NULL, caller TEXT NOT NULL, presented TEXT NOT NULL,
-  callee TEXT NOT NULL, source TEXT NOT NULL, trunk TEXT NOT NULL, line TEXT NOT NULL, call_id TEXT NOT NULL,
-  direction TEXT NOT NULL);
-CREATE INDEX calls_at ON calls(at);
-CREATE INDEX calls_notable ON calls(seq) WHERE verdict <> 'allowed';
-CREATE INDEX calls_verdict ON calls(verdict) WHERE verdict <> 'allowed';
-CREATE INDEX calls_caller ON calls(caller);
-CREATE INDEX calls_presented ON calls(presented) WHERE presented <> caller;
-CREATE INDEX calls_callee ON calls(callee);
-CREATE INDEX calls_line ON calls(line);
-CREATE INDEX calls_trunk ON calls(trunk) WHERE verdict <> 'allowed';
-CREATE INDEX calls_call_id ON calls(call_id);
-CREATE TABLE call_rules(rule TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (rule, seq)) WITHOUT ROWID;
-CREATE TABLE ends(call_seq INTEGER PRIMARY KEY, seq INTEGER NOT NULL, at INTEGER NOT NULL, outcome TEXT NOT NULL);
-CREATE TABLE exposures(
-  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, trunk TEXT NOT NULL, line TEXT NOT NULL, number TEXT NOT NULL,
-  rule TEXT NOT NULL, accrued INTEGER NOT NULL, avoided INTEGER NOT NULL, counted INTEGER NOT NULL,
-  contract TEXT NOT NULL, reading TEXT NOT NULL);
-CREATE INDEX exposures_at ON exposures(at);
-CREATE TABLE fined_numbers(
-  trunk TEXT NOT NULL, period TEXT NOT NULL, number TEXT NOT NULL, state TEXT NOT NULL, seq INTEGER NOT NULL,
-  PRIMARY KEY (trunk, period, number, state)) WITHOUT ROWID;
-"""
-
-# One script a version, in order; the file's user_version counts those applied. A script, once released, stays as it is.
-MIGRATIONS: tuple[str, ...] = (_V1,)
 
 
 def open_writer(path: str, durability: Durability) -> sqlite3.Connection:
@@ -90,7 +54,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     for version in range(user_version(db), len(MIGRATIONS)):
         db.execute("BEGIN IMMEDIATE")
         try:
-            for statement in MIGRATIONS[version].split(";\n"):
+            for statement in MIGRATIONS[version]:
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {version + 1}")

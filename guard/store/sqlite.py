@@ -255,19 +255,13 @@ class SqliteWriter:
         return True
 
     def _transaction(self, batch: list[Entry]) -> None:
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
         try:
-            tables, tip = self._builder.build(batch, self._tip)
-            insert(db, tables)
-            last = tables["entries"][-1][0] if tables["entries"] else 0
-            if last:
-                db.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (last, tip))
-            db.execute("COMMIT")
+            rows, tip = self._builder.build(batch, self._tip)
+            insert(self._db, rows)
         except BaseException:
             self._fined.forget()
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
         self._tip = tip
 

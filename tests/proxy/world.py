@@ -92,7 +92,7 @@ class World:
         return self.shown(before)
 
 
-def request(  # noqa: PLR0913  (a SIP request has that many parts)
+def request(
     method: str = "INVITE",
     uri: str = "sip:+33145670001@127.0.0.1",
     *,

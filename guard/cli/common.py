@@ -1,0 +1,123 @@
+"""What the commands share: their errors, the configuration, the log to read, instants and machine output."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+if TYPE_CHECKING:
+    from guard.configschema import Config
+
+DEFAULT_CONFIG: Final = Path("/etc/guard/guard.toml")
+
+
+class CommandError(Exception):
+    """What a command cannot do: its lines go to standard error, and the command ends with `status`."""
+
+    def __init__(self, *lines: str, status: int = 1) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+        self.status = status
+
+
+def config_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `-c FILE`."""
+    parser.add_argument(
+        "-c", "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"configuration ({DEFAULT_CONFIG})"
+    )
+
+
+def store_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `-c FILE` and `--store DB`: which log to read."""
+    config_option(parser)
+    parser.add_argument("--store", metavar="DB", help="the log to read, in place of the configuration's")
+
+
+def output_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--json` and `--csv`."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--json", action="store_true", help="JSON Lines, one object a line")
+    group.add_argument("--csv", action="store_true", help="comma-separated values with a header line")
+
+
+def load_config(path: Path) -> Config:
+    """The configuration; CommandError with a line for each mistake in it."""
+    from guard.config import ConfigError, load
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise CommandError(*(str(p) for p in error.problems)) from error
+
+
+def log_of(args: argparse.Namespace) -> tuple[str, ZoneInfo]:
+    """The path of the log that a reading command is to open, and the zone that it shows times in."""
+    if args.store is not None:
+        if args.config != DEFAULT_CONFIG or DEFAULT_CONFIG.exists():
+            return args.store, ZoneInfo(load_config(args.config).timezone)
+        return args.store, ZoneInfo("Europe/Paris")
+    config = load_config(args.config)
+    return str(config.store_path), ZoneInfo(config.timezone)
+
+
+_AGO: Final = re.compile(r"(\d{1,6})\s*([smhd])\Z")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def instant(text: str, zone: tzinfo, now: datetime | None = None) -> int:
+    """An instant (Unix time, µs) from ISO 8601 (in `zone` where it names none), `today`, or an age such as `15m`.
+
+    Raises CommandError (status 2).
+    """
+    now = now or datetime.now(UTC)
+    ago = _AGO.match(text.strip())
+    if ago is not None:
+        return micros(now - timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))}))
+    if text == "today":
+        return micros(now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0))
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        wanted = 'write a time as 2026-11-21T10:00, a date as 2026-11-21, an age as 15m, 2h or 7d, or "today"'
+        raise CommandError(f'"{text}" is no time: {wanted}', status=2) from error
+    return micros(at if at.tzinfo is not None else at.replace(tzinfo=zone))
+
+
+def micros(at: datetime) -> int:
+    """Unix time in microseconds, exactly."""
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def json_lines(objects: Iterable[object]) -> None:
+    """Each object as one line of JSON on standard output."""
+    write = sys.stdout.write
+    for one in objects:
+        write(msgspec.json.encode(one).decode() + "\n")
+
+
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A header and rows as CSV on standard output. A field that a spreadsheet would take for a formula is quoted
+    with an apostrophe, save for numbers in E.164 form: what callers send must not run on a desk."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([_cell(v) for v in row])
+
+
+_FORMULA: Final = re.compile(r"[=+\-@\t\r]")
+_NUMBER: Final = re.compile(r"[+-]?[0-9.]+\Z")
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.match(text) else text

@@ -1,0 +1,75 @@
+"""The command `guard`: one module a command, imported only when it is the one that runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Final, Protocol, cast
+
+from guard.cli.common import CommandError
+
+COMMANDS: Final[dict[str, str]] = {
+    "demo": "the whole product on loopback, with simulated calls",
+    "run": "the daemon",
+    "check": "check a configuration and its policies",
+    "decide": "one decision, explained, with nothing sent or recorded",
+    "log": "the blocked-call log",
+    "explain": "one call: every rule that spoke, the articles, the money",
+    "penalties": "exposure to penalties, accrued and avoided",
+    "replay": "captured traffic through the same engine",
+    "policy": "policies in force, with their sources",
+}
+
+
+class Command(Protocol):
+    """What a module of a command offers."""
+
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        """Say which arguments it takes."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it; the exit status."""
+
+
+def parser_for(chosen: str) -> tuple[argparse.ArgumentParser, Command | None]:
+    """The parser of `guard`, complete for the command `chosen` only, and that command."""
+    parser = argparse.ArgumentParser(
+        prog="guard", description="Real-time SIP fraud and compliance guard for French telephony."
+    )
+    parser.add_argument("--version", action="version", version=f"sip-guard {version('sip-guard')}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    command: Command | None = None
+    for name, text in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == chosen:
+            command = cast("Command", import_module(f"guard.cli.{name}"))
+            command.add(sub)
+    return parser, command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. 0: done; 1: a negative answer; 2: wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser, command = parser_for(next((w for w in words if not w.startswith("-")), ""))
+    args = parser.parse_args(words)
+    assert command is not None  # noqa: S101 - argparse has refused any other word
+    try:
+        return command.run(args)
+    except CommandError as error:
+        for line in error.lines:
+            print(f"guard: {line}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:
+        # The reader of our output went away (`guard log | head`): nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

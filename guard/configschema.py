@@ -1,0 +1,210 @@
+"""guard.toml as people write it: strict structs with exactly the keys that docs and operators use.
+
+Only shapes are here. `guard.config` reads a file into them, names every error at once, and compiles what the hot path
+wants. A key that is not here is an error of `guard check`.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from guard.model import Action, Mode, Usage
+from guard.numbering.number import Dial
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+RuleAction = Literal["flag", "mask", "hold", "block"]  # what a rule may be told to ask for
+FaultVerdict = Literal["pass", "block"]
+
+
+class _Strict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of everything that stands in guard.toml."""
+
+
+class Listen(_Strict, frozen=True, kw_only=True):
+    """[listen]: `host:port` for each transport; `advertise` is the host written in Via and Record-Route."""
+
+    udp: tuple[str, ...] = ()
+    tcp: tuple[str, ...] = ()
+    tls: tuple[str, ...] = ()
+    advertise: str = ""
+
+
+class Tls(_Strict, frozen=True, kw_only=True):
+    """[tls]: PEM files, and whether the other side's certificate is verified."""
+
+    certificate: str = ""
+    key: str = ""
+    ca: str = ""
+    verify: bool = True
+
+
+class Trunk(_Strict, frozen=True, kw_only=True):
+    """[[trunk]]: an operator. `cps` overrides the contract; `reading` chooses between a contract's two amounts."""
+
+    name: Name
+    next_hop: Annotated[tuple[str, ...], Meta(min_length=1)]
+    contract: str = ""
+    channels: Positive | None = None
+    cps: Positive | None = None
+    reading: Literal["digits", "words"] = "digits"
+    mask_caller: str = ""
+
+
+class DialEntry(_Strict, frozen=True, kw_only=True):
+    """[[source]] dial: how the IPBX dials."""
+
+    international: str = "00"
+    national: str = "0"
+    strip: str = ""
+
+
+class Source(_Strict, frozen=True, kw_only=True):
+    """[[source]]: who may send calls. `contact` is the SIP URI where inbound calls for it go."""
+
+    name: Name
+    address: Annotated[tuple[str, ...], Meta(min_length=1)]
+    trunk: str
+    usage: Usage | tuple[Usage, ...] = "human"
+    country: Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")] = "FR"
+    line_from: Annotated[str, Meta(pattern=r"\A(from|pai|ppi|contact|auth|header:[!#-'*+.0-9A-Z^-z|~-]+)\Z")] = "from"
+    forwarded: Literal["trust-diversion", "require-inbound"] = "trust-diversion"
+    dial: DialEntry = DialEntry()
+    contact: str = ""
+
+
+class HeaderMatch(_Strict, frozen=True, kw_only=True):
+    """[[usage]] header: a header's name and the value it must have; `*` ends a prefix."""
+
+    name: Annotated[str, Meta(pattern=r"\A[!#-'*+.0-9A-Z^-z|~-]+\Z")]
+    value: str = "*"
+
+
+class UsageEntry(_Strict, frozen=True, kw_only=True):
+    """[[usage]]: narrower than the source's; the first that matches wins."""
+
+    source: str
+    usage: Usage | tuple[Usage, ...]
+    line: str | tuple[str, ...] = ()
+    caller: str | tuple[str, ...] = ()
+    header: HeaderMatch | None = None
+
+
+class NumberEntry(_Strict, frozen=True, kw_only=True):
+    """[[number]]: numbers that may be presented. `from` and `until` are both included, in the site's time zone."""
+
+    range: str
+    holder: Annotated[str, Meta(min_length=1, max_length=200)] = "self"
+    proof: str = ""
+    from_: date | None = field(name="from", default=None)
+    until: date | None = None
+
+
+class Prospecting(_Strict, frozen=True, kw_only=True):
+    """[prospecting]: CSV files of consents and refusals."""
+
+    consents: str = ""
+    refusals: str = ""
+
+
+class State(_Strict, frozen=True, kw_only=True):
+    """[state]: where counters live."""
+
+    url: str = "memory://"
+
+
+class Store(_Strict, frozen=True, kw_only=True):
+    """[store]: the log."""
+
+    path: str = "/var/lib/guard/guard.db"
+    durability: Literal["process", "power"] = "process"
+    retention_days: Positive = 180
+
+
+class Mqtt(_Strict, frozen=True, kw_only=True):
+    """[mqtt]: absent, no alerts are published."""
+
+    url: str
+    topic: str = "guard"
+
+
+class Web(_Strict, frozen=True, kw_only=True):
+    """[web]: `host:port` of the dashboard and API."""
+
+    listen: str = "127.0.0.1:8080"
+
+
+class Faults(_Strict, frozen=True, kw_only=True):
+    """[faults]: what becomes of a call when a part of the guard fails or is late. Emergency calls always pass.
+
+    `deadline_ms` is how long a decision may take, the time for which it is held on purpose left out.
+    """
+
+    engine: FaultVerdict = "pass"
+    store: FaultVerdict = "pass"
+    state: FaultVerdict = "pass"
+    deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] = 50
+
+
+class RuleSetting(_Strict, frozen=True, kw_only=True):
+    """[rules."id"]: what is set for one rule. `parameters` are the rule's own, not yet checked against it."""
+
+    enabled: bool = True
+    action: RuleAction | None = None
+    mode: Mode | None = None
+    parameters: dict[str, object] = {}
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One guard.toml, read. `path` is the file itself (relative names in it are relative to its folder) and
+    `policies_dir` the folder of policies that is in force."""
+
+    site: Name = "guard"
+    mode: Mode = "enforce"
+    policies: str = ""
+    timezone: str = "Europe/Paris"
+    emergency_from_unknown: Literal["private", "any", "none"] = "private"
+    listen: Listen = Listen()
+    tls: Tls | None = None
+    trunk: Annotated[tuple[Trunk, ...], Meta(min_length=1)] = ()
+    source: tuple[Source, ...] = ()
+    usage: tuple[UsageEntry, ...] = ()
+    number: tuple[NumberEntry, ...] = ()
+    prospecting: Prospecting | None = None
+    rules: dict[str, RuleSetting] = {}
+    state: State = State()
+    store: Store = Store()
+    mqtt: Mqtt | None = None
+    web: Web | None = None
+    faults: Faults = Faults()
+    path: Path | UnsetType = UNSET
+    policies_dir: Path | UnsetType = UNSET
+
+
+def usages(written: Usage | tuple[Usage, ...]) -> tuple[Usage, ...]:
+    """One usage or several, as a tuple."""
+    return (written,) if isinstance(written, str) else written
+
+
+def dial(entry: DialEntry) -> Dial:
+    """How an IPBX dials, as the numbering wants it."""
+    return Dial(international=entry.international, national=entry.national, strip=entry.strip)
+
+
+__all__ = [
+    "Action",
+    "Config",
+    "Faults",
+    "NumberEntry",
+    "RuleSetting",
+    "Source",
+    "Trunk",
+    "UsageEntry",
+    "dial",
+    "usages",
+]

@@ -1,0 +1,294 @@
+"""Between the core, the desk and the log: what is decided, when it may be revealed, and what the record says of it.
+
+What refuses, masks or flags a call is committed before the core hears it, and so before any message can reveal it. An
+allowed call goes out at once, and an emergency call is out already: neither ever waits for a disk, unless the file says
+that calls rather stop than go unrecorded (`faults.store = "block"`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from guard.configschema import FaultVerdict
+from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding, Text
+from guard.proxy.effects import Decide, Ended, Stranger, Withdraw
+from guard.store.contract import Writer
+
+STRANGERS_RECORDED: Final = 10  # records a second of calls from nowhere: evidence of a scan, not a way to fill the disk
+FAULT_STATUS: Final = 480  # what a call gets that is stopped for a fault of ours: no rule refused it
+FAULT_RETRY: Final = 5  # seconds
+
+COUNTERS: Final = (
+    "decided", "allowed", "flagged", "masked", "blocked", "held", "faults_engine", "faults_store", "store_late",
+    "unrecorded", "strangers_unrecorded",
+)  # fmt: skip
+
+
+class Core(Protocol):
+    """What the core hears."""
+
+    def decided(self, ticket: int, decision: Decision, seq: int, now: int) -> None:
+        """The decision on a `Decide`."""
+
+
+class Desk(Protocol):
+    """Where an attempt waits for its decision (guard/desk.py)."""
+
+    def submit(self, ticket: int, call: CallAttempt, now: int) -> list[tuple[int, Decision]]:
+        """A new attempt: what is decided now; nothing when it is held."""
+
+    def judge(self, call: CallAttempt, now: int) -> Decision:
+        """What the rules say, with nothing counted."""
+
+    def withdraw(self, ticket: int, now: int) -> Decision | None:
+        """A held call gave up: its decision so far. None: it was not held."""
+
+    def wake(self, now: int) -> list[tuple[int, Decision]]:
+        """Held calls whose place came, or whose time is up."""
+
+    def next_wake(self) -> int | None:
+        """When `wake` wants to be called."""
+
+    def departed(self, ticket: int, now: int) -> None:
+        """The set-up left."""
+
+    def ended(self, ticket: int, now: int) -> None:
+        """The call is over."""
+
+
+class FaultPolicy(Struct, frozen=True, kw_only=True):
+    """`[faults]`: what becomes of a call when the engine or the log fails; `wait` is the longest wait for a commit, µs."""
+
+    engine: FaultVerdict = "pass"
+    store: FaultVerdict = "pass"
+    wait: int = 50_000
+
+
+class Uncommitted(Struct):
+    """A decision that is on its way to the disk; `until` is when we stop waiting for it."""
+
+    ticket: int
+    decision: Decision
+    seq: int
+    until: int
+
+
+class Verdicts:
+    """Takes the core's `Decide`, `Withdraw`, `Ended` and `Stranger`. `hurry` wakes the loop from the log's thread."""
+
+    def __init__(
+        self,
+        core: Core,
+        desk: Desk,
+        log: Writer,
+        faults: FaultPolicy,
+        counters: dict[str, int],
+        hurry: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._desk = desk
+        self._log = log
+        self._faults = faults
+        self._counters = counters
+        self._hurry = hurry
+        self._asked: dict[int, Decide] = {}  # held: no decision yet. All tables hold at most the core's open calls
+        self._seqs: dict[int, int] = {}  # decided: the record's number, 0 where there is none
+        self._uncommitted: dict[int, Uncommitted] = {}
+        self._deadlines: deque[tuple[int, int]] = deque()  # (until, ticket), in order: all wait equally long
+        self._landed: deque[tuple[int, BaseException | None]] = deque()  # filled by the log's thread
+        self._hurried = False
+        self._departing: list[int] = []
+        self._deciding: Decide | None = None
+        self._strangers = (0, 0)  # second, records in it
+
+    # ---- from the core ---------------------------------------------------------------------------------------------
+
+    def decide(self, effect: Decide, now: int) -> None:
+        """A call wants a decision."""
+        self._deciding = effect
+        if effect.again:
+            decision = self._desk.judge(effect.call, now)
+            self._deciding = None
+            self._settle(effect, decision, now)
+            return
+        decided = self._desk.submit(effect.ticket, effect.call, now)
+        self._deciding = None
+        self._asked[effect.ticket] = effect
+        if not decided:
+            self._counters["held"] += 1
+        for ticket, decision in decided:
+            self._take(ticket, decision, now)
+
+    def failed(self, error: BaseException, now: int) -> bool:
+        """Something raised. If it was the decision on a call, the configured verdict stands in for it."""
+        effect, self._deciding = self._deciding, None
+        if effect is None:
+            return False
+        self._counters["faults_engine"] += 1
+        passes = self._faults.engine == "pass" or effect.passed or bool(effect.call.emergency)
+        self._settle(effect, faulty("engine", type(error).__name__, passes=passes), now)
+        return True
+
+    def withdraw(self, effect: Withdraw, now: int) -> None:
+        """The caller gave up before it heard a decision."""
+        self._finish(effect.ticket, effect.ended, now)
+
+    def ended(self, effect: Ended, now: int) -> None:
+        """A decided call is over."""
+        self._finish(effect.ticket, effect.ended, now)
+
+    def stranger(self, effect: Stranger, now: int) -> None:
+        """A call from nowhere: nobody is answered, and only so many are recorded."""
+        if effect.call is None:
+            return
+        second, recorded = self._strangers
+        if now // SECOND != second:
+            second, recorded = now // SECOND, 0
+        self._strangers = (second, recorded + 1)
+        if recorded >= STRANGERS_RECORDED:
+            self._counters["strangers_unrecorded"] += 1
+            return
+        # It got no answer, whatever the rule would have answered.
+        decision = replace(self._desk.judge(effect.call, now), verdict="blocked", status=0, retry_after=0)
+        seq = self._record(effect.call, decision, None)
+        self._log.ended(seq, CallEnded(at=effect.call.at, outcome="blocked", by="guard"))
+
+    # ---- time ------------------------------------------------------------------------------------------------------
+
+    def next_wake(self) -> int | None:
+        """When `wake` wants to be called."""
+        held = self._desk.next_wake()
+        if not self._deadlines:
+            return held
+        until = self._deadlines[0][0]
+        return until if held is None or until < held else held
+
+    def wake(self, now: int) -> None:
+        """Held calls whose turn has come, and commits that take too long."""
+        for ticket, decision in self._desk.wake(now):
+            self._take(ticket, decision, now)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, ticket = self._deadlines.popleft()
+            waiting = self._uncommitted.get(ticket)
+            if waiting is not None:
+                self._counters["store_late"] += 1
+                self._unsaved(waiting, now)
+
+    def land(self, now: int) -> None:
+        """What the log's thread has told since the last time."""
+        self._hurried = False  # before the queue is read: what comes from now on hurries again
+        while self._landed:
+            ticket, error = self._landed.popleft()
+            waiting = self._uncommitted.get(ticket)
+            if waiting is None:
+                continue  # it was not waited for any longer
+            if error is None:
+                self._reveal(ticket, waiting.decision, waiting.seq, now)
+            else:
+                self._counters["faults_store"] += 1
+                self._unsaved(waiting, now)
+
+    def depart(self, clock: Callable[[], int]) -> None:
+        """All that was to be sent has left: count the set-ups among it from this very instant."""
+        if self._departing:
+            departing, self._departing = self._departing, []
+            now = clock()
+            for ticket in departing:
+                self._desk.departed(ticket, now)
+
+    # ---- one decision ----------------------------------------------------------------------------------------------
+
+    def _take(self, ticket: int, decision: Decision, now: int) -> None:
+        effect = self._asked.pop(ticket, None)
+        if effect is not None:
+            self._settle(effect, decision, now)
+
+    def _settle(self, effect: Decide, decision: Decision, now: int) -> None:
+        """Record a decision, and reveal it as soon as it may be."""
+        ticket, call = effect.ticket, effect.call
+        if effect.passed and decision.verdict == "blocked":
+            # It is on its way already (inbound, emergency): the record must not claim that it was stopped.
+            decision = replace(decision, verdict="flagged", status=0, retry_after=0)
+        if effect.again and decision.verdict == "allowed":
+            self._core.decided(ticket, decision, 0, now)
+            return
+        if not effect.again:
+            self._counters["decided"] += 1
+            self._counters[decision.verdict] += 1
+        quick = effect.passed or bool(call.emergency)
+        if not quick and decision.verdict == "allowed":
+            quick = self._faults.store == "pass"
+        seq = self._record(call, decision, None if quick else partial(self._committed, ticket))
+        if not effect.again:
+            self._seqs[ticket] = seq
+        if quick:
+            self._reveal(ticket, decision, seq, now)
+            return
+        until = now + self._faults.wait
+        self._uncommitted[ticket] = Uncommitted(ticket, decision, seq, until)
+        self._deadlines.append((until, ticket))
+
+    def _record(
+        self, call: CallAttempt, decision: Decision, done: Callable[[BaseException | None], None] | None
+    ) -> int:
+        seq = self._log.decided(call, decision, done)
+        if not seq:
+            self._counters["unrecorded"] += 1
+        return seq
+
+    def _reveal(self, ticket: int, decision: Decision, seq: int, now: int) -> None:
+        self._uncommitted.pop(ticket, None)
+        if decision.verdict != "blocked" and ticket in self._seqs:
+            self._departing.append(ticket)
+        self._core.decided(ticket, decision, seq, now)
+
+    def _unsaved(self, waiting: Uncommitted, now: int) -> None:
+        """Its record is not on disk, and may never be: what the file says for that."""
+        decision = waiting.decision
+        if self._faults.store == "block":
+            decision = faulty("store", "", passes=False)
+        self._reveal(waiting.ticket, decision, waiting.seq, now)
+
+    def _finish(self, ticket: int, ended: CallEnded, now: int) -> None:
+        """A call is over, decided or not: counters go back, and the record closes."""
+        self._uncommitted.pop(ticket, None)
+        seq = self._seqs.pop(ticket, None)
+        if seq is None:
+            effect = self._asked.pop(ticket, None)
+            decision = self._desk.withdraw(ticket, now)
+            if effect is None or decision is None:
+                return
+            seq = self._record(effect.call, decision, None)
+            self._counters["decided"] += 1
+            self._counters[decision.verdict] += 1
+        else:
+            self._desk.ended(ticket, now)
+        if seq:
+            self._log.ended(seq, ended)
+
+    def _committed(self, ticket: int, error: BaseException | None) -> None:
+        """Called by the log's thread. One wake-up of the loop serves all that land before it."""
+        self._landed.append((ticket, error))
+        if not self._hurried:
+            self._hurried = True
+            self._hurry()
+
+
+def faulty(part: str, error: str, *, passes: bool) -> Decision:
+    """The decision on a call that a fault of ours left without one."""
+    text = Text(
+        f"the guard's {part} failed: the call was {'let through' if passes else 'stopped'}",
+        f"défaillance du garde ({part}) : appel {'laissé passer' if passes else 'arrêté'}",
+    )
+    facts: dict[str, str | int | bool] = {"error": error} if error else {}
+    rule = f"fault.{part}"
+    finding = Finding(rule=rule, action="flag" if passes else "block", article=(), text=text, facts=facts)
+    if passes:
+        return Decision(verdict="flagged", findings=(finding,), rule=rule)
+    return Decision(verdict="blocked", findings=(finding,), rule=rule, status=FAULT_STATUS, retry_after=FAULT_RETRY)

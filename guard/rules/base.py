@@ -1,0 +1,123 @@
+"""What a rule sees and says. Rules are pure: a case in, hits out; no counter, no clock, no SIP.
+
+A rule names no number of the law: ranges, limits and texts come from policies through its settings and the terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from guard.model import CallAttempt, Identity
+from guard.numbering.number import Number
+from guard.rules.numbers import HeldNumbers
+from guard.state.contract import Reading, Touch
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of a rule's own parameters."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What binds calls of one trunk: figures and roots of its contract, overridden by its configuration.
+
+    None and () where neither says anything.
+    """
+
+    trunk: str = ""
+    contract: str = ""
+    cps: int | None = None
+    channels: int | None = None
+    line_calls: int | None = None
+    automated_roots: tuple[str, ...] = ()
+    platform_roots: tuple[str, ...] = ()
+    mask_caller: str = ""
+
+
+class Hit(Struct, frozen=True):
+    """What a rule found. `say` names one of the rule's texts; `mask` the numbers (E.164 or short) to be masked."""
+
+    say: str
+    facts: dict[str, str | int | bool]
+    mask: tuple[str, ...] = ()
+
+
+class Category(Struct, frozen=True):
+    """What the numbering plan says of one number: the category's id and its territory, "" when it says nothing."""
+
+    id: str
+    territory: str = ""
+
+
+NOTHING = Category("")
+Lookup = Callable[[str, int], Category]
+
+
+class Case:
+    """One call attempt with what rules keep asking of it.
+
+    `presented` is From's number and the asserted ones, in that order, without those that present nothing.
+    """
+
+    __slots__ = ("_categories", "_forwarded", "call", "held", "lookup", "presented", "terms")
+
+    def __init__(self, call: CallAttempt, terms: Terms, held: HeldNumbers, lookup: Lookup) -> None:
+        self.call = call
+        self.terms = terms
+        self.held = held
+        self.lookup = lookup
+        self.presented: tuple[Identity, ...] = (
+            call.identities if call.caller.kind == "none" else (Identity("from", call.caller), *call.identities)
+        )
+        self._categories: dict[str, Category] = {}
+        self._forwarded: bool | None = None
+
+    def category(self, number: Number) -> Category:
+        """The plan's category of a number at the call's instant, looked up once."""
+        found = self._categories.get(number.value)
+        if found is None:
+            found = self._categories[number.value] = self.lookup(number.value, self.call.at)
+        return found
+
+    def rightful(self, number: Number) -> bool:
+        """Whether we may present this number at the call's instant: held, or with consent."""
+        return self.held.right(number.value, self.call.at)
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether a Diversion or History-Info names a number that we hold (a call that was forwarded by us)."""
+        if self._forwarded is None:
+            self._forwarded = any(self.rightful(d.number) for d in self.call.diversions if d.number.value)
+        return self._forwarded
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class Judge(Struct, Generic[S], frozen=True):
+    """A rule that needs no counter. `says` names each of its texts, and the facts that it may use."""
+
+    id: str
+    says: dict[str, frozenset[str]]
+    settings: type[S]
+    judge: Callable[[Case, S], tuple[Hit, ...]]
+
+
+class Count(Struct, Generic[S], frozen=True):
+    """A rule that counts. Each touch of it has a key that begins with `key` and a colon.
+
+    `touch` gives what to count for a call, with the limit that would be enforced; `judge` says what a reading means.
+    """
+
+    id: str
+    key: str
+    says: dict[str, frozenset[str]]
+    settings: type[S]
+    touch: Callable[[CallAttempt, Terms, str, S], Touch | None]
+    judge: Callable[[CallAttempt, Terms, Reading, S], Hit | None]
+
+
+AnyJudge = Judge[Any]
+AnyCount = Count[Any]

@@ -1,0 +1,36 @@
+"""cli.not-authorised: every number presented is one that we hold, or whose assignee agreed, on that day.
+
+From and each asserted identity are judged alike. A call that we forward keeps its caller's number when its Diversion
+or History-Info names a number of ours.
+"""
+
+from __future__ import annotations
+
+from guard.rules import base
+
+ID = "cli.not-authorised"
+_FACTS = frozenset({"number", "header", "holder"})
+SAYS = {"unknown": _FACTS, "expired": _FACTS, "not-yet": _FACTS}
+
+
+class Settings(base.Settings, frozen=True):
+    """No parameters: numbers and consents are the configuration's."""
+
+
+def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+    """Each distinct number presented without right."""
+    hits: dict[str, base.Hit] = {}
+    at = case.call.at
+    held = case.held
+    for identity in case.presented:
+        value = identity.number.value
+        if not value or held.right(value, at) or value in hits:
+            continue
+        standing, holder = held.standing(value, at)
+        hits[value] = base.Hit(standing, {"number": value, "header": identity.header, "holder": holder})
+    if hits and case.call.forwarded == "trust-diversion" and case.forwarded:
+        return ()
+    return tuple(hits.values())
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge)

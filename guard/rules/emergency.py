@@ -1,0 +1,21 @@
+"""dst.emergency: a call to an emergency number always passes. It is judged before every other rule and instead of them."""
+
+from __future__ import annotations
+
+from guard.rules import base
+
+ID = "dst.emergency"
+SAYS = {"emergency": frozenset({"number"})}
+
+
+class Settings(base.Settings, frozen=True):
+    """No parameters: nothing about it can be set."""
+
+
+def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+    """Speaks of every emergency call; numbers in any dialled form were already made plain."""
+    call = case.call
+    return (base.Hit("emergency", {"number": call.emergency}),) if call.emergency else ()
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge)

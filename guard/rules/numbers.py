@@ -1,0 +1,80 @@
+"""The numbers that may be presented, compiled from `[[number]]`: looked up in about a microsecond however many there are."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final, Literal
+
+from msgspec import Struct
+
+ALWAYS: Final = -(2**62)  # before any instant
+NEVER: Final = 2**62  # after any instant
+_END: Final = "~"  # sorts after every digit
+
+Standing = Literal["held", "consent", "expired", "not-yet", "unknown"]
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """Numbers from `low` to `high` (same length, E.164 or short), or every number beginning with `low` when `prefix`.
+
+    They may be presented from `since` (included) to `until` (left out), µs of Unix time.
+    """
+
+    low: str
+    high: str
+    prefix: bool = False
+    own: bool = True
+    holder: str = "self"
+    since: int = ALWAYS
+    until: int = NEVER
+
+    def has(self, value: str) -> bool:
+        """Whether a number is one of these, at whatever time."""
+        if self.prefix:
+            return value.startswith(self.low)
+        return len(value) == len(self.low) and self.low <= value <= self.high
+
+    def meets(self, other: Held) -> bool:
+        """Whether some number is of both."""
+        if self.prefix or other.prefix or len(self.low) == len(other.low):
+            return self.low < other.end and other.low < self.end
+        return False
+
+    @property
+    def end(self) -> str:
+        """Sorts after every number of these."""
+        return (self.low if self.prefix else self.high) + _END
+
+
+class HeldNumbers:
+    """All of them. Cells between the borders of ranges are found by bisection."""
+
+    def __init__(self, numbers: tuple[Held, ...]) -> None:
+        self.all = numbers
+        borders = sorted({b for n in numbers for b in (n.low, n.end)})
+        place = {b: i for i, b in enumerate(borders)}
+        cells: list[list[Held]] = [[] for _ in borders]
+        for number in numbers:
+            for i in range(place[number.low], place[number.end]):
+                cells[i].append(number)
+        self._borders = borders
+        self._cells = [tuple(c) for c in cells]
+
+    def _of(self, value: str) -> tuple[Held, ...]:
+        i = bisect_right(self._borders, value) - 1
+        return self._cells[i] if i >= 0 else ()
+
+    def right(self, value: str, at: int) -> bool:
+        """Whether `value` may be presented at `at` (µs of Unix time)."""
+        return any(n.since <= at < n.until and n.has(value) for n in self._of(value))
+
+    def standing(self, value: str, at: int) -> tuple[Standing, str]:
+        """The right to `value` at `at`, and its holder: why not, where there is none."""
+        worst: tuple[Standing, str] = ("unknown", "")
+        for n in self._of(value):
+            if not n.has(value):
+                continue
+            if n.since <= at < n.until:
+                return ("held" if n.own else "consent"), n.holder
+            worst = ("expired" if at >= n.until else "not-yet"), n.holder
+        return worst

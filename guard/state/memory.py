@@ -1,0 +1,155 @@
+"""Counters in this process: exact, bounded, and without a clock of their own.
+
+A window keeps the instant at which each set-up really left. A place that was taken but whose set-up has not left yet
+counts as leaving now, so that however late it leaves, no window of the span holds more than the limit (the proof is in
+tests/state). Every place has an end: it is given back, leaves the window, or grows too old.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from guard.model import SECOND
+from guard.state.contract import Reading, Touch
+
+MAX_PLACES: Final = 200_000  # places held over all counters: far beyond the calls that one guard carries at once
+MAX_PENDING_US: Final = 60 * SECOND  # a set-up taken but never sent nor given back leaves the window after this
+MAX_CALL_US: Final = 24 * 3600 * SECOND  # a call whose end was never seen frees its places after a day
+
+
+class StateFullError(RuntimeError):
+    """No room for another place: the guard's named behaviour for a failing state applies."""
+
+
+class _Window:
+    """Places in one sliding window. `left` holds (instant, ident) of set-ups that left, oldest first."""
+
+    __slots__ = ("left", "members", "pending", "span")
+
+    def __init__(self, span: int) -> None:
+        self.span = span
+        self.left: deque[tuple[int, str]] = deque()
+        self.members: set[str] = set()
+        self.pending: dict[str, int] = {}
+
+    def prune(self, now: int) -> int:
+        """Drop what is over; how many places were dropped."""
+        dropped = 0
+        left = self.left
+        while left and left[0][0] + self.span <= now:
+            self.members.discard(left.popleft()[1])
+            dropped += 1
+        while self.pending:
+            ident, taken = next(iter(self.pending.items()))
+            if taken + MAX_PENDING_US > now:
+                break
+            del self.pending[ident]
+            dropped += 1
+        return dropped
+
+    def value(self) -> int:
+        return len(self.left) + len(self.pending)
+
+    def holds(self, ident: str) -> bool:
+        return ident in self.pending or ident in self.members
+
+    def free_at(self, limit: int, now: int) -> int:
+        """When a window next has room for one more, 0 when it has."""
+        over = self.value() - limit
+        if over < 0:
+            return 0
+        return self.left[over][0] + self.span if over < len(self.left) else now + self.span
+
+
+class MemoryState:
+    """The state of one guard that shares its counters with nobody. `places` is how many are held."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, _Window] = {}
+        self._gauges: dict[str, dict[str, int]] = {}
+        self._held: dict[str, tuple[str, ...]] = {}  # ident -> gauges that it has a place in
+        self.places = 0
+
+    def touch(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
+        """Read all, take all or nothing; `StateFullError` (nothing taken) when no more can be held."""
+        found: list[tuple[int, int]] = []
+        room = True
+        for t in touches:
+            value, free_at, fits = self._window(t, now) if t.kind == "window" else self._gauge(t, now)
+            found.append((value, free_at))
+            room = room and fits
+        taking = room and bool(touches)
+        if taking:
+            if self.places + len(touches) > MAX_PLACES:
+                raise StateFullError(f"{self.places} places are held")
+            for t in touches:
+                if t.take:
+                    self._take(t, now)
+        return tuple(
+            Reading(key=t.key, value=value, taken=taking and t.take, free_at=free_at)
+            for t, (value, free_at) in zip(touches, found, strict=True)
+        )
+
+    def _window(self, t: Touch, now: int) -> tuple[int, int, bool]:
+        window = self._windows.get(t.key)
+        if window is None:
+            return 0, 0, t.limit is None or t.limit > 0 or t.force
+        window.span = max(window.span, t.span_us)
+        self.places -= window.prune(now)
+        value = window.value()
+        free_at = 0 if t.limit is None else window.free_at(t.limit, now)
+        return value, free_at, t.limit is None or value < t.limit or t.force or not t.take or window.holds(t.ident)
+
+    def _gauge(self, t: Touch, now: int) -> tuple[int, int, bool]:
+        gauge = self._gauges.get(t.key)
+        if gauge is None:
+            return 0, 0, t.limit is None or t.limit > 0 or t.force
+        if t.limit is not None and len(gauge) >= t.limit:
+            self._expire(gauge, now)
+        value = len(gauge)
+        return value, 0, t.limit is None or value < t.limit or t.force or not t.take or t.ident in gauge
+
+    def _expire(self, gauge: dict[str, int], now: int) -> None:
+        while gauge:
+            ident, taken = next(iter(gauge.items()))
+            if taken + MAX_CALL_US > now:
+                return
+            self.release(ident, now)
+
+    def _take(self, t: Touch, now: int) -> None:
+        if t.kind == "window":
+            window = self._windows.get(t.key)
+            if window is None:
+                window = self._windows[t.key] = _Window(t.span_us)
+            if not window.holds(t.ident):
+                window.pending[t.ident] = now
+                self.places += 1
+            return
+        gauge = self._gauges.setdefault(t.key, {})
+        if t.ident not in gauge:
+            gauge[t.ident] = now
+            self._held[t.ident] = (*self._held.get(t.ident, ()), t.key)
+            self.places += 1
+
+    def departed(self, ident: str, now: int) -> None:
+        """The call's set-up left for the operator at `now`: its window places are counted from then."""
+        for window in self._windows.values():
+            if window.pending.pop(ident, None) is not None:
+                window.left.append((now, ident))
+                window.members.add(ident)
+
+    def release(self, ident: str, now: int) -> None:
+        """Give back every gauge place of this call. Unknown idents are ignored."""
+        for key in self._held.pop(ident, ()):
+            gauge = self._gauges[key]
+            del gauge[ident]
+            self.places -= 1
+            if not gauge:
+                del self._gauges[key]
+
+    def forget(self, ident: str, now: int) -> None:
+        """The set-up never left: give back its window places too."""
+        for window in self._windows.values():
+            if window.pending.pop(ident, None) is not None:
+                self.places -= 1
