@@ -9,9 +9,10 @@ from guard.proxy import facts
 from guard.proxy.calls import MAX_TARGETS, Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Decide, Flow, Send, Stranger
+from guard.proxy.nexthop import NextHop
 from guard.proxy.refuse import reason, refusal
 from guard.proxy.rewrite import mask_of
-from guard.proxy.routing import DEFAULT_PORT, Trunk, is_private, target_of
+from guard.proxy.routing import DEFAULT_PORT, Trunk, is_private
 from guard.proxy.tables import C, I, S
 from guard.proxy.timers import DECISION, TIMER_C
 from guard.proxy.transactions import GIVE_UP, ClientTx, ServerKey, ServerTx
@@ -60,6 +61,7 @@ class Requests:
 
     def __init__(self, context: Context) -> None:
         self._c = context
+        self._hop = NextHop(context)
         self._again: dict[int, tuple[Call, ServerTx]] = {}  # other targets of a call, waiting to be judged
 
     def handle(self, m: Message, arrived: Flow, now: int) -> None:
@@ -252,7 +254,7 @@ class Requests:
     def _inbound(self, tx: ServerTx, m: Message, arrived: Flow, trunk: Trunk, now: int) -> None:
         """A call from the operator: carried to the IPBX, recorded, never refused."""
         c = self._c
-        found = self._to_source(m, trunk)
+        found = self._hop.to_source(m, trunk)
         if found is None:
             c.answer(tx, 404, now, (reason(404, "no source of this trunk takes calls"),))
             return
@@ -279,7 +281,7 @@ class Requests:
         found = c.calls.dialog(m.first(b"call-id") or b"", tag_of(m, to=False), to_tag)
         if found is None:
             # Its call is over, or was before our time. A set-up must not slip through as the middle of a dialog.
-            flow = None if m.method == INVITE else self._without_dialog(m, source, trunk)
+            flow = None if m.method == INVITE else self._hop.outside(m, source, trunk)
             if flow is None:
                 c.answer(tx, 481, now, (reason(481, "no such dialog here"),))
             else:
@@ -292,7 +294,7 @@ class Requests:
         c.calls.alive(call, now)
         if m.method == b"BYE":
             c.calls.closing(call, now)
-        self._forward(tx, m, self._dialog_flow(call, m, from_caller=from_caller), call, now)
+        self._forward(tx, m, self._hop.within(call, m, from_caller=from_caller), call, now)
 
     def _other(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
         """Requests outside of calls: REGISTER, OPTIONS, MESSAGE, SUBSCRIBE and whatever else there is."""
@@ -300,7 +302,7 @@ class Requests:
         if m.method == b"OPTIONS" and c.forwarder.for_us(m):
             c.answer(tx, 200, now, (ALLOW,))
             return
-        flow = self._without_dialog(m, source, trunk)
+        flow = self._hop.outside(m, source, trunk)
         if flow is None:
             c.answer(tx, 404, now)
         else:
@@ -317,10 +319,10 @@ class Requests:
         found = self._in_dialog_of(m)
         if found is not None:
             call, from_caller = found
-            flow: Flow | None = self._dialog_flow(call, m, from_caller=from_caller)
+            flow: Flow | None = self._hop.within(call, m, from_caller=from_caller)
         else:
             call, from_caller = None, True
-            flow = self._without_dialog(m, source, trunk) if tag_of(m, to=True) else None
+            flow = self._hop.outside(m, source, trunk) if tag_of(m, to=True) else None
         if flow is None or m.max_forwards() == 0:
             c.count("stray_acks")
             return
@@ -371,8 +373,6 @@ class Requests:
             c.layer.start_client(ClientTx(client.branch, b"CANCEL", data, client.flow, None), now)
             c.timers.arm(client, TIMER_C, now + GIVE_UP)
 
-    # ---- where to --------------------------------------------------------------------------------------------------
-
     def _forward(self, tx: ServerTx, m: Message, flow: Flow, call: Call | None, now: int) -> None:
         c = self._c
         mask = call.mask if call is not None else None
@@ -381,55 +381,3 @@ class Requests:
         client = ClientTx(branch, m.method, data, flow, tx)
         tx.client = client
         c.layer.start_client(client, now)
-
-    def _dialog_flow(self, call: Call, m: Message, *, from_caller: bool) -> Flow:
-        """The next place of a request within a call: what its Route or Request-URI names, if that belongs to the other
-        side; else where that side's own messages came from."""
-        c = self._c
-        other = call.callee_flow if from_caller else call.caller_flow
-        assert other is not None  # both are set before a dialog can exist
-        target = c.forwarder.next_target(m)
-        if target is None:
-            return other
-        transport, host, port = target
-        if (host, port) == other.peer and transport == other.transport:
-            return other
-        to_operator = from_caller is (call.attempt.direction == "outbound")
-        if to_operator:
-            good = host in c.trunks.by_address or any(
-                (t := target_of(h)) is not None and t[1] == host for h in call.hints
-            )
-        else:
-            good = c.sources.find(host) is not None
-        if not good or (other.transport == "tcp" and transport == "tcp" and host == other.peer[0]):
-            return other
-        return c.here.flow_to(transport, host, port)
-
-    def _without_dialog(self, m: Message, source: Source | None, trunk: Trunk | None) -> Flow | None:
-        """Where a request goes that belongs to no call: a source's to a hop of its trunk, a trunk's to a source."""
-        c = self._c
-        if source is not None:
-            out = c.trunks.get(source.trunk)
-            target = c.forwarder.next_target(m)
-            if target is not None and c.trunks.by_address.get(target[1]) is out:
-                return c.here.flow_to(*target)
-            hop = out.hops[0]
-            return c.here.flow_to(hop.transport, hop.host, hop.port)
-        if trunk is None:
-            return None
-        found = self._to_source(m, trunk)
-        return found[1] if found is not None else None
-
-    def _to_source(self, m: Message, trunk: Trunk) -> tuple[Source, Flow] | None:
-        """The source that a trunk's request is for: the one whose address it names, else the one with a contact."""
-        c = self._c
-        target = c.forwarder.next_target(m)
-        if target is not None:
-            named = c.sources.find(target[1])
-            if named is not None and named.trunk == trunk.name:
-                return named, c.here.flow_to(*target)
-        for source in c.sources.all:
-            if source.trunk == trunk.name and source.contact is not None:
-                host, port = source.contact
-                return source, c.here.flow_to("udp", host, port)
-        return None

@@ -1,0 +1,72 @@
+"""Which flow a request leaves by: its dialog's, a hop of its source's trunk, a source of the trunk that it came from.
+
+Nothing here changes anything: it reads calls, trunks and sources (RFC 3261 16.4 to 16.6).
+"""
+
+from __future__ import annotations
+
+from guard.proxy.calls import Call
+from guard.proxy.context import Context
+from guard.proxy.effects import Flow
+from guard.proxy.routing import Trunk, target_of
+from guard.sip.message import Message
+from guard.sources import Source
+
+
+class NextHop:
+    """Where requests go, by what they belong to."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    def within(self, call: Call, m: Message, *, from_caller: bool) -> Flow:
+        """The next place of a request within a call: what its Route or Request-URI names, if that belongs to the other
+        side; else where that side's own messages came from."""
+        c = self._c
+        other = call.callee_flow if from_caller else call.caller_flow
+        assert other is not None  # both are set before a dialog can exist
+        target = c.forwarder.next_target(m)
+        if target is None:
+            return other
+        transport, host, port = target
+        if (host, port) == other.peer and transport == other.transport:
+            return other
+        to_operator = from_caller is (call.attempt.direction == "outbound")
+        if to_operator:
+            good = host in c.trunks.by_address or any(
+                (t := target_of(h)) is not None and t[1] == host for h in call.hints
+            )
+        else:
+            good = c.sources.find(host) is not None
+        if not good or (other.transport == "tcp" and transport == "tcp" and host == other.peer[0]):
+            return other
+        return c.here.flow_to(transport, host, port)
+
+    def outside(self, m: Message, source: Source | None, trunk: Trunk | None) -> Flow | None:
+        """Where a request goes that belongs to no call: a source's to a hop of its trunk, a trunk's to a source."""
+        c = self._c
+        if source is not None:
+            out = c.trunks.get(source.trunk)
+            target = c.forwarder.next_target(m)
+            if target is not None and c.trunks.by_address.get(target[1]) is out:
+                return c.here.flow_to(*target)
+            hop = out.hops[0]
+            return c.here.flow_to(hop.transport, hop.host, hop.port)
+        if trunk is None:
+            return None
+        found = self.to_source(m, trunk)
+        return found[1] if found is not None else None
+
+    def to_source(self, m: Message, trunk: Trunk) -> tuple[Source, Flow] | None:
+        """The source that a trunk's request is for: the one whose address it names, else the one with a contact."""
+        c = self._c
+        target = c.forwarder.next_target(m)
+        if target is not None:
+            named = c.sources.find(target[1])
+            if named is not None and named.trunk == trunk.name:
+                return named, c.here.flow_to(*target)
+        for source in c.sources.all:
+            if source.trunk == trunk.name and source.contact is not None:
+                host, port = source.contact
+                return source, c.here.flow_to("udp", host, port)
+        return None
