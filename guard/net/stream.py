@@ -89,14 +89,11 @@ class Connection(asyncio.Protocol):
             return
         streams = self._streams
         self.heard = now = streams.driver.now()
+        broken: Unframeable | None = None
         try:
             items = self._framer.feed(data)
         except Unframeable as error:
-            streams.counters["tcp_unframeable"] += 1
-            if error.head:
-                streams.driver.receive(error.head, self.flow)  # the core answers what can be answered
-            self.close()
-            return
+            items, broken = error.items, error
         for item in items:
             if isinstance(item, KeepAlive):
                 streams.counters["tcp_keepalives"] += 1
@@ -106,6 +103,12 @@ class Connection(asyncio.Protocol):
                 streams.driver.receive(item, self.flow)
                 if self.closing:
                     return
+        if broken is not None:
+            streams.counters["tcp_unframeable"] += 1
+            if broken.head:
+                streams.driver.receive(broken.head, self.flow)  # the core answers what can be answered
+            self.close()
+            return
         if self._framer.pending < PARTIAL:
             self.begun = 0
         elif items or not self.begun:

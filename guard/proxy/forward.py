@@ -10,11 +10,12 @@ from guard.proxy.effects import Flow, Transport
 from guard.proxy.rewrite import Mask, hide, show
 from guard.proxy.routing import Here, target_of
 from guard.sip.edit import Edit, response
-from guard.sip.headers import BadHeader
-from guard.sip.message import Message, parse
+from guard.sip.headers import BadHeader, NameAddr
+from guard.sip.message import MAX_LINES, Message, parse
 from guard.sip.uri import BadUri, parse_uri
 
 MAX_FORWARDS: Final = 70  # RFC 3261 8.1.1.6
+OWN_LINES: Final = 8  # header lines that we add at most: what we sent is read again for its CANCEL and ACK
 ROUTED: Final = frozenset({b"INVITE", b"SUBSCRIBE", b"REFER"})  # what sets a dialog up and wants us on its route
 TRANSPORT_NAMES: Final[dict[Transport, bytes]] = {"udp": b"UDP", "tcp": b"TCP"}
 
@@ -38,11 +39,11 @@ class Forwarder:
         branch = self.branch(m)
         edit = Edit(m)
         top = b"Via: SIP/2.0/" + TRANSPORT_NAMES[to.transport] + b" " + sent_by + b";branch=" + branch + b";rport\r\n"
-        hops = m.max_forwards()
-        if hops is None:
-            top += b"Max-Forwards: %d\r\n" % MAX_FORWARDS
+        if b"max-forwards" in m.index:
+            edit.set_max_forwards(self._hops(m))
         else:
-            edit.set_max_forwards(max(hops - 1, 0))
+            top += b"Max-Forwards: %d\r\n" % MAX_FORWARDS
+        top += self._length(m, to)
         edit.mark_received(arrived.peer[0], arrived.peer[1])
         self._routes(edit, m, to)
         if m.method in ROUTED and not self.in_dialog(m):
@@ -54,6 +55,31 @@ class Forwarder:
             else:
                 show(edit, m, mask, in_to=True)
         return edit.render(), branch
+
+    @staticmethod
+    def _hops(m: Message) -> int:
+        """One hop less; an emergency call goes on even where the number cannot be read."""
+        try:
+            return max((m.max_forwards() or 0) - 1, 0)
+        except BadHeader:
+            return MAX_FORWARDS
+
+    @staticmethod
+    def _length(m: Message, to: Flow) -> bytes:
+        """A Content-Length where a datagram had none: a stream cannot do without (RFC 3261 18.3)."""
+        if to.transport == "udp" or b"content-length" in m.index:
+            return b""
+        return b"Content-Length: %d\r\n" % len(m.body())
+
+    @staticmethod
+    def _route_values(m: Message) -> list[NameAddr]:
+        """Route; of an emergency call that one cannot read nothing is made, and it goes where it would without."""
+        if b"route" not in m.index:
+            return []
+        try:
+            return m.routes()
+        except BadHeader:
+            return []
 
     def branch(self, m: Message) -> bytes:
         """A new branch: our token, a number, and a digest of what would make a second pass a loop (16.6 step 8)."""
@@ -108,7 +134,7 @@ class Forwarder:
 
     def _routes(self, edit: Edit, m: Message, to: Flow) -> None:
         """Take our own Route values off, and our own address out of the Request-URI (RFC 3261 16.4, 16.6 step 2)."""
-        routes = m.routes(b"route") if m.count(b"route") else []
+        routes = self._route_values(m)
         ours = 0
         while ours < len(routes) and self._ours(routes[ours].uri):
             ours += 1
@@ -146,7 +172,7 @@ class Forwarder:
         return b"@" not in m.uri and self._ours(m.uri) and len(self._others(m)) == 0
 
     def _others(self, m: Message) -> list[bytes]:
-        routes = [r.uri for r in m.routes(b"route")] if m.count(b"route") else []
+        routes = [r.uri for r in self._route_values(m)]
         while routes and self._ours(routes[0]):
             routes.pop(0)
         return routes
@@ -159,10 +185,11 @@ class Forwarder:
 
     # ---- responses -------------------------------------------------------------------------------------------------
 
-    def response(self, m: Message, *, mask: Mask | None = None, to_caller: bool = True) -> bytes:
+    def response(self, m: Message, to: Flow, *, mask: Mask | None = None, to_caller: bool = True) -> bytes:
         """A response as it goes back: without our Via (RFC 3261 16.7 step 3). `to_caller`: the caller had asked."""
         edit = Edit(m)
         edit.remove_top_via()
+        edit.insert_top(self._length(m, to))
         if mask is not None:
             if to_caller:
                 show(edit, m, mask, in_to=False)
@@ -179,15 +206,19 @@ class Forwarder:
 
     def cancel(self, invite: bytes, why: Sequence[bytes] = ()) -> bytes:
         """The CANCEL of an INVITE that we sent (RFC 3261 9.1)."""
-        return self._derived(parse(invite), b"CANCEL", None, why)
+        return self._derived(self._sent(invite), b"CANCEL", None, why)
 
     def acknowledge(self, invite: bytes, answer: Message) -> bytes:
         """The ACK of a final answer to an INVITE that we sent, its To as answered (RFC 3261 17.1.1.3)."""
-        return self._derived(parse(invite), b"ACK", answer.first(b"to"), ())
+        return self._derived(self._sent(invite), b"ACK", answer.first(b"to"), ())
+
+    @staticmethod
+    def _sent(data: bytes) -> Message:
+        return parse(data, most=MAX_LINES + OWN_LINES)
 
     @staticmethod
     def _derived(invite: Message, method: bytes, to: bytes | None, more: Sequence[bytes]) -> bytes:
-        number = invite.cseq()[0]
+        number = (invite.first(b"cseq") or b"").split(b" ", 1)[0]  # as it was said, readable or not
         lines = [
             method + b" " + invite.uri + b" SIP/2.0\r\n",
             b"Via: " + (invite.first(b"via") or b"") + b"\r\n",
@@ -195,7 +226,7 @@ class Forwarder:
             b"From: " + (invite.first(b"from") or b"") + b"\r\n",
             b"To: " + (to or invite.first(b"to") or b"") + b"\r\n",
             b"Call-ID: " + (invite.first(b"call-id") or b"") + b"\r\n",
-            b"CSeq: %d " % number + method + b"\r\n",
+            b"CSeq: " + number + b" " + method + b"\r\n",
             b"Max-Forwards: %d\r\n" % MAX_FORWARDS,
             *more,
             b"Content-Length: 0\r\n\r\n",

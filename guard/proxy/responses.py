@@ -67,7 +67,7 @@ class Responses:
                 callee_tag = response.to().tag if server.from_caller else response.from_().tag
                 c.calls.closed(call, callee_tag or b"", "caller" if server.from_caller else "callee", now)
         mask = call.mask if call is not None else None
-        data = c.forwarder.response(response, mask=mask, to_caller=server.from_caller)
+        data = c.forwarder.response(response, server.flow, mask=mask, to_caller=server.from_caller)
         c.layer.respond(server, status, data, now)
 
     def _set_up(self, server: ServerTx, response: Message, now: int) -> None:

@@ -12,6 +12,7 @@ from guard.sip.uri import BadUri, parse_uri
 SINGLE: Final = frozenset({b"call-id", b"cseq", b"from", b"to", b"max-forwards"})
 SCHEMES: Final = frozenset({"sip", "sips", "tel", "urn"})  # tel and urn:service:sos are routed by the guard's own trunk
 _STRAY: Final = re.compile(rb"[;,]\s*(?:[;,]|$)")
+_BRACKETS: Final = re.compile(rb"<[^>]*>")
 
 
 def check_request(m: Message) -> None:
@@ -45,6 +46,8 @@ def _mandatory(m: Message, seen: set[bytes]) -> None:
             raise BadMessage(400, f"no {name.decode()} header", message=m)
     m.from_()
     m.to()
+    if b"route" in m.index:
+        m.routes()
     if not m.first(b"call-id"):
         raise BadMessage(400, "empty call-id header", message=m)
     if m.cseq()[1] != m.method:
@@ -72,7 +75,7 @@ def _no_strays(m: Message, name: bytes, start: int, end: int) -> None:
         if name == b"contact" and data.find(b"?", start, end) >= 0 and data.find(b"<", start, end) < 0:
             raise BadMessage(400, "Contact with headers needs brackets", message=m)
         return
-    if data.find(b'"', start, end) < 0 and _STRAY.search(data[start:end].rstrip()):
+    if data.find(b'"', start, end) < 0 and _STRAY.search(_BRACKETS.sub(b"<>", data[start:end]).rstrip()):
         raise BadMessage(400, f"empty value in {name.decode()}", message=m)
 
 

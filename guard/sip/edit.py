@@ -10,7 +10,7 @@ from typing import Final
 from guard.sip.headers import BadHeader, Via
 from guard.sip.message import Message
 
-_RPORT: Final = re.compile(rb";\s*rport\s*(?==|;|$)(?:=\s*\d*)?", re.IGNORECASE)
+_RPORT: Final = re.compile(rb";\s*rport\s*(?==|;|$)(?:=\s*[^;,\s]*)?", re.IGNORECASE)
 _RECEIVED: Final = re.compile(rb";\s*received\s*=\s*[^;,\s]*", re.IGNORECASE)
 _FIRST: Final = itemgetter(0)
 

@@ -10,18 +10,22 @@ MAX_BODY: Final = 512 * 1024  # bytes; SDP has a few kilobytes, and pictures in 
 PING: Final = b"\r\n\r\n"  # what a client sends to keep a connection; the answer is one CRLF
 
 _LENGTH: Final = re.compile(
-    rb"^(?:content-length|l)[ \t]*:[ \t]*(\d{1,10})[ \t]*(?:\r|$)", re.IGNORECASE | re.MULTILINE
+    rb"^(?:content-length|l)[ \t]*:[ \t]*(?:\r\n[ \t]+)?(\d{1,10})[ \t]*\r\n(?![ \t])", re.IGNORECASE | re.MULTILINE
 )
 _NAMED: Final = re.compile(rb"^(?:content-length|l)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 class Unframeable(ValueError):
-    """A stream in which no message end can be found any more. `head` is what came of the message, for an answer."""
+    """A stream in which no message end can be found any more.
+
+    `head` is what came of the message, for an answer; `items` what was whole before it, in the same bytes.
+    """
 
     def __init__(self, reason: str, head: bytes = b"") -> None:
         super().__init__(reason)
         self.reason = reason
         self.head = head
+        self.items: list[bytes | KeepAlive] = []
 
 
 class KeepAlive:
@@ -49,10 +53,18 @@ class StreamFramer:
         return len(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes | KeepAlive]:
-        """What is whole now, in order. Raises Unframeable."""
-        buffer = self._buffer
-        buffer += data
+        """What is whole now, in order. Raises Unframeable, which has the items before the break."""
+        self._buffer += data
         out: list[bytes | KeepAlive] = []
+        try:
+            self._cut(out)
+        except Unframeable as error:
+            error.items = out
+            raise
+        return out
+
+    def _cut(self, out: list[bytes | KeepAlive]) -> None:
+        buffer = self._buffer
         while buffer:
             if not self._need:
                 if buffer[0] in b"\r\n":
@@ -66,7 +78,6 @@ class StreamFramer:
             out.append(bytes(buffer[: self._need]))
             del buffer[: self._need]
             self._need = self._scanned = 0
-        return out
 
     def _skip_breaks(self, out: list[bytes | KeepAlive]) -> bool:
         """Take CRLFs between messages off; False when more bytes are needed to tell a ping from a single one."""
@@ -86,7 +97,7 @@ class StreamFramer:
         end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
         if end < 0:
             self._scanned = len(buffer)
-            if len(buffer) > MAX_HEAD:
+            if len(buffer) > MAX_HEAD + 3:  # the end is not within the limit any more, wherever the stream was cut
                 raise Unframeable("head too long")
             return False
         if end > MAX_HEAD:

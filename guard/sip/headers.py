@@ -17,7 +17,7 @@ _PLAIN_VIA: Final = re.compile(
     rb"SIP/(2\.0)/([A-Za-z]+) ([A-Za-z0-9.\-]+)(?::(\d{1,5}))?"
     rb"((?:;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~:]*)?)*)"
 )
-_BRANCH: Final = re.compile(rb";branch=([^;]+)")
+_BRANCH: Final = re.compile(rb";branch=([^;]*)")
 _VIA: Final = re.compile(
     rb"SIP\s*/\s*(\d\.\d)\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)\s*(?::\s*(\d{1,5}))?\s*(?=;|$)",
     re.IGNORECASE,
@@ -153,7 +153,7 @@ class NameAddr:
 
     @property
     def tag(self) -> bytes | None:
-        """The tag parameter."""
+        """The tag parameter; an empty one is none, so that nothing passes for a dialog by it."""
         if self.params_start >= self.end:
             return None
         if self._params is None:
@@ -161,7 +161,7 @@ class NameAddr:
             found = _TAG.fullmatch(self._data, self.params_start, self.end)
             if found is not None:
                 return found.group(1)
-        return self.params.get("tag")
+        return self.params.get("tag") or None
 
     @property
     def display(self) -> bytes:

@@ -14,6 +14,7 @@ from guard.sip.headers import BadHeader, NameAddr, Via, parse_via
 
 MAX_LINES: Final = 512  # header lines of one message: the longest route and Via paths seen have about 60
 MAX_NAMES: Final = 2048  # spellings of header names remembered
+MAX_NAME: Final = 64  # bytes of a spelling worth remembering: a flood of long ones must not fill the memory
 
 COMPACT: Final = {
     b"i": b"call-id", b"m": b"contact", b"e": b"content-encoding", b"l": b"content-length", b"c": b"content-type",
@@ -112,8 +113,9 @@ class Message:
             spans = split_values(self.data, start, end)
             self._via = parse_via(self.data, *spans[0])
             self._via.line = at
-            if len(spans) > 1:
-                self._via.more, self._via.next = True, spans[1][0]
+            others = [first for first, past in spans[1:] if first < past]  # a stray comma is no value
+            if others:
+                self._via.more, self._via.next = True, others[0]
         return self._via
 
     def vias(self) -> list[Via]:
@@ -199,17 +201,19 @@ def _canonical(raw: bytes) -> bytes | None:
     if not TOKEN.fullmatch(name):
         return None
     name = COMPACT.get(name, name)
-    if len(_names) >= MAX_NAMES:
-        _names.clear()  # only a flood of invented names gets here
-    _names[raw] = name
+    if len(raw) <= MAX_NAME:
+        if len(_names) >= MAX_NAMES:
+            _names.clear()  # only a flood of invented names gets here
+        _names[raw] = name
     return name
 
 
-def parse(data: bytes, *, stream: bool = False) -> Message:
-    """Index one message: a datagram, or a message that a stream's framer cut out.
+def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Message:
+    """Index one message: a datagram, or a message that a stream's framer cut out, of at most `most` header lines.
 
-    A datagram loses what follows its Content-Length, and is refused when it is shorter (RFC 3261 18.3). Lines may all
-    end in a bare LF; a mixture is refused, since others would see other lines in it. Raises BadMessage.
+    A datagram loses what follows its Content-Length, and is refused when it is shorter; what came over a stream has to
+    say its length, and have it (RFC 3261 18.3). Lines may all end in a bare LF; a mixture is refused, since others
+    would see other lines in it. Raises BadMessage.
     """
     if data[:1] in {b"\r", b"\n"}:
         data = data.lstrip(b"\r\n")  # RFC 3261 7.5
@@ -220,15 +224,14 @@ def parse(data: bytes, *, stream: bool = False) -> Message:
     lines, index, bad = _index(data, start_end, head_end)
     m = Message(data, lines, index, start_end, head_end + 4)
     _start_line(m, data[: start_end - 2])
-    if len(lines) > MAX_LINES:
+    if len(lines) > most:
         raise BadMessage(400, "too many header lines", fatal=not m.is_request, message=m)
     breaks = data.count(b"\r\n", 0, head_end)
     if data.count(b"\n", 0, head_end) != breaks or data.count(b"\r", 0, head_end) != breaks:
         raise BadMessage(400, "a bare CR or LF in a header", fatal=not m.is_request, message=m)
     if bad:
         raise BadMessage(400, bad, fatal=not m.is_request, message=m)
-    if not stream:
-        _fit_body(m)
+    _fit_body(m, stream=stream)
     return m
 
 
@@ -253,10 +256,10 @@ def _index(data: bytes, start: int, head_end: int) -> tuple[list[Line], dict[byt
                 bad = "the first header line is folded"
         else:
             colon = raw.find(b":")
-            spelled = raw[:colon]
-            canonical = known(spelled)
-            if canonical is None:
-                canonical = _canonical(spelled) if colon > 0 else None
+            canonical = None
+            if colon > 0:
+                spelled = raw[:colon]
+                canonical = known(spelled) or _canonical(spelled)
             if canonical is None:
                 bad = bad or "a header line without a name"
             else:
@@ -298,9 +301,11 @@ def _start_line(m: Message, line: bytes) -> None:
         raise BadMessage(400, "not a request line", fatal=not looks, message=m if looks else None)
 
 
-def _fit_body(m: Message) -> None:
-    """Make the body of a datagram as long as it says."""
+def _fit_body(m: Message, *, stream: bool) -> None:
+    """Make the body of a datagram as long as it says. That of a stream is: else others would cut it elsewhere."""
     if b"content-length" not in m.index:
+        if stream:
+            raise BadMessage(400, "no Content-Length", fatal=not m.is_request, message=m)
         return
     try:
         length = m.content_length()
@@ -309,7 +314,11 @@ def _fit_body(m: Message) -> None:
     if length is None:
         return
     there = len(m.data) - m.body_at
+    if length > there:
+        # Of a stream, only the head is handed on where the framer would not wait for such a body.
+        status, why = (413, "body too long") if stream else (400, "body shorter than Content-Length")
+        raise BadMessage(status, why, fatal=not m.is_request, message=m)
     if length < there:
+        if stream:
+            raise BadMessage(400, "body longer than Content-Length", fatal=not m.is_request, message=m)
         m.data = m.data[: m.body_at + length]
-    elif length > there:
-        raise BadMessage(400, "body shorter than Content-Length", fatal=not m.is_request, message=m)
