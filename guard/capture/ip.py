@@ -179,8 +179,9 @@ class Network:
     def _give_up(self, key: tuple[bytes, int, int]) -> None:
         self._tally.fragments_lost += len(self._waiting.pop(key).pieces)
 
-    def _malformed(self) -> None:
+    def _malformed(self) -> Segment | None:
         self._tally.malformed += 1
+        return None
 
     def finish(self) -> None:
         """Nothing more comes: what still waits is lost."""

@@ -7,11 +7,12 @@ the middle of a connection is read in the same way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from guard.capture.start import MAX_START_LINE, is_sip, next_start
 from guard.capture.tally import Tally
-from guard.sip.framing import StreamFramer, Unframeable
+from guard.sip.framing import KeepAlive, StreamFramer, Unframeable
 
 MAX_DIRECTIONS: Final = 16_384  # remembered; the one silent for longest gives way. Two of them are a connection
 MAX_BEHIND_HOLE: Final = 256 * 1024  # bytes that wait behind a hole: a usual receive window
@@ -71,7 +72,7 @@ class _Cutter:
         """Whether a message may begin here, as far as these bytes tell."""
         return is_sip(data) or (len(data) < MAX_START_LINE and b"\n" not in data)
 
-    def _messages(self, out: list[bytes | object]) -> list[bytes]:
+    def _messages(self, out: Sequence[bytes | KeepAlive]) -> list[bytes]:
         messages = []
         for item in out:
             if isinstance(item, bytes):
