@@ -94,15 +94,8 @@ class Connection(asyncio.Protocol):
             items = self._framer.feed(data)
         except Unframeable as error:
             items, broken = error.items, error
-        for item in items:
-            if isinstance(item, KeepAlive):
-                streams.counters["tcp_keepalives"] += 1
-                if self.known:
-                    self.write(b"\r\n")  # RFC 5626 4.4.1
-            else:
-                streams.driver.receive(item, self.flow)
-                if self.closing:
-                    return
+        if not self._deliver(items):
+            return
         if broken is not None:
             streams.counters["tcp_unframeable"] += 1
             if broken.head:
@@ -113,6 +106,19 @@ class Connection(asyncio.Protocol):
             self.begun = 0
         elif items or not self.begun:
             self.begun = now
+
+    def _deliver(self, items: list[bytes | KeepAlive]) -> bool:
+        """Hand on what was framed; False once the connection is closing."""
+        for item in items:
+            if self.closing:
+                return False
+            if isinstance(item, KeepAlive):
+                self._streams.counters["tcp_keepalives"] += 1
+                if self.known:
+                    self.write(b"\r\n")  # RFC 5626 4.4.1
+            else:
+                self._streams.driver.receive(item, self.flow)
+        return not self.closing
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
