@@ -1,0 +1,166 @@
+"""Captured traffic through the same decisions as the daemon's, on the capture's own clock.
+
+The observer finds the calls, the desk decides them, and what settles a decision for the daemon (`net.verdicts`) settles
+it here: the same words reach the log. Nothing waits: between two messages the clock runs from one thing that is due to
+the next, so a held call leaves at the microsecond at which it has a place.
+
+What differs from a live guard: a set-up has left the moment its decision lets it go, and what the guard itself
+answered when the capture was made says nothing to the decisions (it only ends calls that the replay let pass).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from guard.capture.messages import Captured
+from guard.model import CallAttempt, CallEnded, Decision
+from guard.net.verdicts import COUNTERS, Desk, FaultPolicy, Verdicts
+from guard.proxy.calls import REPEAT_WAIT
+from guard.proxy.effects import Address, Decide, Ended, Flow, Withdraw
+from guard.proxy.observer import Observer
+from guard.sources import Sources
+from guard.store.contract import Writer
+
+RUN_ON: Final = REPEAT_WAIT  # µs after the last message in which what was under way may still end
+DEFAULT_PORT: Final = 5060
+
+_TOP_VIA: Final = re.compile(
+    rb"\n(?:via|v)[ \t]*:[ \t\r\n]*SIP[ \t]*/[ \t]*2\.0[ \t]*/[^ \t]+[ \t]+([^;, \t\r\n]+)", re.IGNORECASE
+)
+
+
+class _Core:
+    """The observer as `Verdicts` wants its core: it has no use for a record's number."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def decided(self, ticket: int, decision: Decision, seq: int, now: int) -> None:
+        """The decision on a `Decide`."""
+        del seq
+        self._observer.decided(ticket, decision, now)
+
+
+class _Log:
+    """A log whose entries are taken for committed at once: no message waits for them. It counts what it is given."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def decided(
+        self, call: CallAttempt, decision: Decision, done: Callable[[BaseException | None], None] | None
+    ) -> int:
+        """See `store.contract.Writer`."""
+        seq = self._writer.decided(call, decision, None)
+        if done is not None:
+            done(None)
+        return seq
+
+    def ended(self, seq: int, ended: CallEnded) -> None:
+        """See `store.contract.Writer`."""
+        self._writer.ended(seq, ended)
+
+    def close(self) -> None:
+        """See `store.contract.Writer`."""
+        self._writer.close()
+
+
+class Replay:
+    """One run of captured messages through a desk into a log.
+
+    `own` are the guard's own addresses (listening and advertised): where it is in the capture itself, the INVITEs that
+    it sent on are no attempts. `counters` count as the daemon's do; `observer.counters` what was seen.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        desk: Desk,
+        log: Writer,
+        *,
+        own: Iterable[Address] = (),
+        faults: FaultPolicy | None = None,
+    ) -> None:
+        self.observer = Observer(sources)
+        self.counters: dict[str, int] = dict.fromkeys((*COUNTERS, "own"), 0)
+        self.now = 0
+        self._own = frozenset(name for address in own for name in _sent_by(address))
+        self._verdicts = Verdicts(
+            _Core(self.observer), desk, _Log(log), faults or FaultPolicy(), self.counters, lambda: None
+        )
+
+    def run(self, messages: Iterable[Captured]) -> None:
+        """All of `messages`, and then the clock on until nothing is due any more."""
+        for data, flow, instant in messages:
+            self.feed(data, flow, instant)
+        self.finish()
+
+    def feed(self, data: bytes, flow: Flow, instant: int) -> None:
+        """One message that `flow.peer` sent to `flow.local` at `instant` (µs of Unix time, never going back)."""
+        self.until(instant)
+        if self._own and data[:7] == b"INVITE ":
+            via = _TOP_VIA.search(data)
+            if via is not None and via.group(1).lower() in self._own:
+                self.counters["own"] += 1
+                return
+        self.observer.receive(data, flow, instant)
+        self._settle(instant)
+
+    def until(self, instant: int) -> None:
+        """Let the clock run: everything that is due up to and at `instant` happens, each at its own time."""
+        while (due := self._next()) is not None and due <= instant:
+            self.now = max(self.now, due)
+            self.observer.wake(self.now)
+            self._settle(self.now)
+            self._verdicts.wake(self.now)
+            self._settle(self.now)
+        self.now = max(self.now, instant)
+
+    def finish(self) -> None:
+        """The capture is over. Held calls get their decision; a failed call is not repeated any more; a call that is
+        still up has no end."""
+        self.until(self.now + RUN_ON)
+        while (due := self._verdicts.next_wake()) is not None:
+            self.until(due)
+
+    def _next(self) -> int | None:
+        timer, wake = self.observer.next_timer(), self._verdicts.next_wake()
+        if timer is None or wake is None:
+            return timer if wake is None else wake
+        return min(timer, wake)
+
+    def _settle(self, now: int) -> None:
+        """Perform what the observer wants until it wants nothing more."""
+        effects, verdicts = self.observer.effects, self._verdicts
+        while True:
+            batch = effects[:]
+            effects.clear()
+            for effect in batch:
+                if isinstance(effect, Decide):
+                    self._decide(effect, now)
+                elif isinstance(effect, Withdraw):
+                    verdicts.withdraw(effect, now)
+                elif isinstance(effect, Ended):
+                    verdicts.ended(effect, now)
+            verdicts.land(now)
+            verdicts.depart(lambda: now)
+            if not effects:
+                return
+
+    def _decide(self, effect: Decide, now: int) -> None:
+        try:
+            self._verdicts.decide(effect, now)
+        except Exception as error:
+            # As the daemon does: the configured verdict stands in for a decision that failed, and it is counted.
+            if not self._verdicts.failed(error, now):
+                raise
+
+
+def _sent_by(address: Address) -> tuple[bytes, ...]:
+    """How a Via may write an address of ours, in lower case."""
+    host, port = address
+    name = f"[{host}]" if ":" in host else host
+    whole = f"{name}:{port}".lower().encode()
+    return (whole, name.lower().encode()) if port == DEFAULT_PORT else (whole,)
