@@ -20,6 +20,7 @@ SO_TIMESTAMPNS = 35  # <asm-generic/socket.h>; the socket module has no name for
 TIMESPEC = struct.Struct("@ll")
 RECEIVE_BUFFER = 4 << 20  # bytes: a whole second of a flood may wait while the loop is busy
 DATAGRAM = 65_535
+TRIES = 20  # ports tried until one is free for both
 PER_WAKE = 64  # datagrams read before the loop may do something else
 
 
@@ -31,12 +32,44 @@ class Peer(Struct, frozen=True):
     port: int
 
 
+# Hears every message that goes or comes: its bytes, source, destination and instant (ns), what a capture holds.
+Tap = Callable[[bytes, Peer, Peer, int], None]
+
+
 class Arrival(Struct, frozen=True):
     """A message that came in. `at` is Unix time in nanoseconds."""
 
     message: Sip
     peer: Peer
     at: int
+
+
+def pair(host: str, port: int = 0) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket bound to one address and port, a free one when it is 0."""
+    for attempt in range(TRIES):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            udp.setblocking(False)
+            tcp.setblocking(False)
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            udp.bind((host, port))
+            tcp.bind(udp.getsockname())
+        except OSError:
+            udp.close()
+            tcp.close()
+            if port or attempt == TRIES - 1:
+                raise
+        else:
+            return udp, tcp
+    raise AssertionError("unreachable")
+
+
+def free_port(host: str) -> int:
+    """A port of `host` that is free for UDP and TCP at this moment."""
+    udp, tcp = pair(host)
+    with udp, tcp:
+        return int(udp.getsockname()[1])
 
 
 class Link:
@@ -47,6 +80,7 @@ class Link:
         self.port = 0
         self._on_message = on_message
         self.garbage: list[bytes] = []
+        self.tap: Tap | None = None
         self._udp: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._streams: dict[tuple[str, int], _Stream] = {}
@@ -55,14 +89,13 @@ class Link:
     async def start(self, port: int = 0) -> None:
         """Open UDP and TCP on the same port, a free one when it is 0."""
         loop = asyncio.get_running_loop()
-        self._udp = udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.setblocking(False)
+        udp, tcp = pair(self.host, port)
         udp.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        udp.bind((self.host, port))
+        self._udp = udp
         self.port = udp.getsockname()[1]
         loop.add_reader(udp, self._readable)
-        self._server = await loop.create_server(lambda: _Stream(self), self.host, self.port)
+        self._server = await loop.create_server(lambda: _Stream(self), sock=tcp)
 
     async def stop(self) -> None:
         """Close everything."""
@@ -83,6 +116,8 @@ class Link:
 
     def send(self, data: bytes, peer: Peer) -> None:
         """Send to a peer; a TCP connection is opened when there is none."""
+        if self.tap is not None:
+            self.tap(data, Peer(peer.transport, self.host, self.port), peer, time.time_ns())
         if peer.transport == "udp":
             if self._udp is not None:
                 self._udp.sendto(data, (peer.host, peer.port))
@@ -125,6 +160,8 @@ class Link:
             self._take(data, Peer("udp", host, port), at)
 
     def _take(self, data: bytes, peer: Peer, at: int) -> None:
+        if self.tap is not None:
+            self.tap(data, peer, Peer(peer.transport, self.host, self.port), at)
         try:
             message = Sip(data)
         except (WireError, ValueError):
