@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -100,7 +101,7 @@ class Ipbx(Agent):
 
     async def call(self, caller: str, callee: str, how: How = PLAIN) -> Result:
         """Place a call and see it to its end. `callee` is a number as dialled, or a whole URI."""
-        leg = _Leg(self, caller, callee, how)
+        leg = Leg(self, caller, callee, how)
         result = leg.result
         result.began = time.monotonic()
         answer = await leg.outcome()
@@ -118,7 +119,7 @@ class Ipbx(Agent):
             await self._talk(leg, answer)
         return result
 
-    async def _talk(self, leg: _Leg, answer: Sip) -> None:
+    async def _talk(self, leg: Leg, answer: Sip) -> None:
         tx, how, result = leg.tx, leg.how, leg.result
         dialog = Dialog.of_caller(self, tx.request, answer)
         hung = self._hung[result.call_id] = asyncio.get_running_loop().create_future()
@@ -160,7 +161,11 @@ class Ipbx(Agent):
             tx.reply(200)
 
 
-class _Leg:
+def _nothing() -> None:
+    """Nobody wants to know that it rings."""
+
+
+class Leg:
     """One call being set up: its INVITEs, one after the other, with one Call-ID and one From-tag."""
 
     def __init__(self, ipbx: Ipbx, caller: str, callee: str, how: How) -> None:
@@ -175,6 +180,7 @@ class _Leg:
         call_id = how.call_id or f"{secrets.token_hex(10)}@{ipbx.host}"
         self.result = Result(call_id=call_id, from_sent=f"{shown};tag={secrets.token_hex(5)}")
         self.cseq = 0
+        self.on_ring: Callable[[], None] = _nothing
         self.tx = self._send()
         for _ in range(how.copies - 1):
             ipbx.link.send(self.tx.data, self._peer)
@@ -236,6 +242,7 @@ class _Leg:
                 return answer
             if answer.status > 100:
                 self.result.rang = True
+                self.on_ring()
 
     def _again(self, answer: Sip) -> bool:
         """Whether the answer asks for another INVITE, which then was sent."""

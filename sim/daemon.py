@@ -1,0 +1,95 @@
+"""`guard run -c FILE` as a child process: started, waited for, stopped by its own process number."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+SAYS_READY: Final = re.compile(r"(?:.*\bguard: |(?:\S+ )*INFO )?ready\b")  # after its name, a time or a level
+START_PATIENCE: Final = 20.0  # seconds: two busy cores
+STOP_PATIENCE: Final = 20.0
+
+
+class NotReady(Exception):
+    """The daemon ended, or said nothing in time. The text holds what it did say."""
+
+
+class Daemon:
+    """One running guard. `lines` is what it wrote on standard error so far, also kept in `told` when that is given."""
+
+    def __init__(self, config: Path, told: Path | None = None) -> None:
+        self.config = config
+        self.lines: list[str] = []
+        self._ready = threading.Event()
+        self._told = told
+        # A session of its own: Ctrl-C in our terminal is ours to act on, and the daemon gets its SIGTERM in order.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "guard.cli.main", "run", "-c", str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_ready(self, patience: float = START_PATIENCE) -> None:
+        """Return when it takes calls. Raises NotReady."""
+        until = time.monotonic() + patience
+        while not self._ready.wait(0.05):
+            if self.process.poll() is not None:
+                self._listener.join()
+                if self._ready.is_set():
+                    break
+                self._close()
+                raise NotReady(f"guard run ended with status {self.process.returncode}:\n" + "\n".join(self.lines))
+            if time.monotonic() > until:
+                self.kill()
+                raise NotReady(f"guard run was not ready after {patience:g} s:\n" + "\n".join(self.lines))
+
+    def stop(self, patience: float = STOP_PATIENCE) -> int:
+        """SIGTERM, and its exit status; after `patience` seconds SIGKILL (a negative status)."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        return self._close()
+
+    def kill(self) -> int:
+        """SIGKILL: as if the machine had taken it away."""
+        self.process.kill()
+        return self._close()
+
+    def _close(self) -> int:
+        status = self.process.wait()
+        self._listener.join()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+        return status
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            text = line.rstrip("\n")
+            self.lines.append(text)
+            if self._told is not None:
+                with self._told.open("a", encoding="utf-8") as file:
+                    file.write(line)
+            if SAYS_READY.match(text):
+                self._ready.set()
