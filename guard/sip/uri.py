@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
-
-from msgspec import Struct
+from typing import Final, NamedTuple
 
 MAX_URI: Final = 4096  # bytes; longer than any phone or SBC writes, shorter than an attack
 KNOWN: Final = 8192  # parsed URIs remembered: those of a busy site's lines and peers
@@ -26,7 +24,7 @@ class BadUri(ValueError):
         self.scheme = scheme
 
 
-class Uri(Struct, frozen=True):
+class Uri(NamedTuple):
     """One URI. `user` is still escaped, and keeps a password or parameters of its own; `host` is lower case, IPv6 in
     brackets; `params` maps lower-case names to values (None: without); `headers` is what stands after `?`.
 
