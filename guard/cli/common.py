@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -97,10 +98,16 @@ def micros(at: datetime) -> int:
 
 
 def json_lines(objects: Iterable[object]) -> None:
-    """Each object as one line of JSON on standard output."""
+    """Each object as one line of JSON on standard output, safe to look at in a terminal."""
     write = sys.stdout.write
     for one in objects:
-        write(msgspec.json.encode(one).decode() + "\n")
+        line = msgspec.json.encode(one).decode()
+        # What a terminal could obey stands in strings, which callers chose; there an escape means the same.
+        write((line if line.isprintable() else "".join(map(_escaped, line))) + "\n")
+
+
+def _escaped(char: str) -> str:
+    return char if char.isprintable() else json.dumps(char)[1:-1] if ord(char) > 0x7F else f"\\u{ord(char):04x}"
 
 
 def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -114,10 +121,11 @@ def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         writer.writerow([_cell(v) for v in row])
 
 
-_FORMULA: Final = re.compile(r"[=+\-@\t\r]")
+# Also after a semicolon: spreadsheets of half of Europe split lines there, whatever is quoted.
+_FORMULA: Final = re.compile(r"(?:\A|(?<=;))\s*(?=[=+\-@\t\r])")
 _NUMBER: Final = re.compile(r"[+-]?[0-9.]+\Z")
 
 
 def _cell(value: object) -> str:
     text = "" if value is None else str(value)
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.match(text) else text
+    return text if _NUMBER.match(text) else _FORMULA.sub("'", text)

@@ -131,7 +131,7 @@ def month_bounds(month: str, zone: tzinfo) -> tuple[int, int]:
 
 
 class Exposure(Struct, frozen=True, kw_only=True):
-    """The money of one recorded call, as sums need it. `counted` is 1 where the per-number penalty is in it."""
+    """The money of one recorded call, as sums need it: `per_number` is what is in it for its calling number."""
 
     at: int
     trunk: str
@@ -140,7 +140,7 @@ class Exposure(Struct, frozen=True, kw_only=True):
     rule: str
     accrued: int
     avoided: int
-    counted: int
+    per_number: int
     contract: str
     reading: str
 
@@ -163,12 +163,25 @@ class Line(Struct, kw_only=True):
 
 
 def summarise(exposures: Iterable[Exposure], by: By, zone: tzinfo) -> list[Line]:
-    """Sums by `by`, ordered by key, then the line `total`, which is the sum of the others in every column."""
+    """Sums of one billing month by `by`, ordered by key, then the line `total`, the sum of the others in every column.
+
+    A calling number is fined once: where its penalty accrued, one that the guard had kept away earlier in the month was
+    put off and not avoided, and is taken out again.
+    """
     lines: dict[str, Line] = {}
+    accrued: set[tuple[str, str]] = set()
+    avoided: dict[tuple[str, str], tuple[str, int]] = {}
     for e in exposures:
         key = _key(e, by, zone)
         line = lines.get(key) or lines.setdefault(key, Line(key=key))
-        line.add(1, e.counted, e.accrued, e.avoided)
+        line.add(1, 1 if e.per_number else 0, e.accrued, e.avoided)
+        if e.per_number and e.accrued:
+            accrued.add((e.trunk, e.number))
+        elif e.per_number:
+            avoided[e.trunk, e.number] = key, e.per_number
+    for number in accrued & avoided.keys():
+        key, amount = avoided[number]
+        lines[key].add(0, -1, 0, -amount)
     total = Line(key="total")
     for line in lines.values():
         total.add(line.calls, line.numbers, line.accrued, line.avoided)

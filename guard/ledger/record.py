@@ -96,11 +96,6 @@ class Money(Struct, frozen=True, kw_only=True, omit_defaults=True):
     contract: str = ""
     reading: str = ""
 
-    @property
-    def counted(self) -> int:
-        """How many per-number penalties this call adds: 1 or 0."""
-        return 1 if self.per_number else 0
-
 
 NO_MONEY = Money()
 

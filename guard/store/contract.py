@@ -15,7 +15,9 @@ class Query(Struct, frozen=True, kw_only=True):
     """Which records `guard log` wants. Times are microseconds of Unix time; "" and None do not matter.
 
     Without `all` the allowed calls are left out. `after` is a seq to go on from (following, paging).
-    `caller` matches the received and the presented number; `caller` and `callee` may end in `*`.
+    `rule`, `caller`, `callee` and `line` may end in `*`; `caller` matches the received and the presented number.
+    `limit` takes the first of the order asked for; with `tail` the last by rising seq, still in that order.
+    `upto` is the last seq looked at; `ended` wants calls whose end is an entry after the first seq, up to the second.
     """
 
     since: int | None = None
@@ -32,6 +34,9 @@ class Query(Struct, frozen=True, kw_only=True):
     after: int = 0
     limit: int | None = None
     newest_first: bool = False
+    tail: bool = False
+    upto: int | None = None
+    ended: tuple[int, int] | None = None
 
 
 class Writer(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 ENTRY = ("seq", "kind", "call_seq", "at", "body_hash", "hash", "salt", "body")
 CALL = ("verdict", "caller", "presented", "callee", "source", "trunk", "line", "call_id", "direction")
-EXPOSURE = ("number", "fined_rule", "accrued", "avoided", "counted", "contract", "reading")
+EXPOSURE = ("number", "fined_rule", "accrued", "avoided", "per_number", "contract", "reading")
 INTAKE = (*ENTRY, *CALL, "rules", "outcome", *EXPOSURE)  # `rules` is a JSON array
 
 
@@ -38,7 +38,7 @@ V1 = (
     "CREATE TABLE ends(call_seq INTEGER PRIMARY KEY, seq INTEGER NOT NULL, at INTEGER NOT NULL, outcome TEXT NOT NULL)",
     "CREATE TABLE exposures(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, trunk TEXT NOT NULL, line TEXT NOT NULL,"
     " number TEXT NOT NULL, fined_rule TEXT NOT NULL, accrued INTEGER NOT NULL, avoided INTEGER NOT NULL,"
-    " counted INTEGER NOT NULL, contract TEXT NOT NULL, reading TEXT NOT NULL)",
+    " per_number INTEGER NOT NULL, contract TEXT NOT NULL, reading TEXT NOT NULL)",
     "CREATE INDEX exposures_at ON exposures(at)",
     "CREATE TABLE fined_numbers(trunk TEXT NOT NULL, period TEXT NOT NULL, number TEXT NOT NULL, state TEXT NOT NULL,"
     " seq INTEGER NOT NULL, PRIMARY KEY (trunk, period, number, state)) WITHOUT ROWID",

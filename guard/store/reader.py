@@ -8,7 +8,7 @@ import threading
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -17,23 +17,33 @@ from msgspec import Struct
 from guard.ledger.penalties import Exposure
 from guard.ledger.record import CallRecord, DecisionBody, EndBody, to_record
 from guard.store.contract import Query
+from guard.store.errors import StoreError
+from guard.store.filters import Value, matches, select
 from guard.store.schema import explained, open_reader, user_version
 
+Row = tuple[Any, ...]  # what SQLite gives for a row: its types are those of the statement
+
 PAGE = 500  # records fetched at a time: no read transaction lasts longer, so a slow consumer never holds up the WAL
-PREFIX_END = "\U0010ffff"  # sorts after every character: prefix <= x < prefix + this
 
 _DECISION = msgspec.json.Decoder(DecisionBody)
 _END = msgspec.json.Decoder(EndBody)
 
-Value = str | int
-
 
 class Detail(Struct, frozen=True, kw_only=True):
-    """One call as `guard explain` shows it: the record, and all that was kept of it."""
+    """One call as `guard explain` shows it: the record, and all that was kept of it; `end_seq` 0 while it goes on."""
 
     record: CallRecord
     body: DecisionBody
     end: EndBody | None
+    end_seq: int
+
+
+class EntryNote(Struct, frozen=True, kw_only=True):
+    """One entry of the log as it is kept: `call` is the decision's seq where it is an end; no `body` when erased."""
+
+    kind: str
+    call: int | None
+    body: bytes | None
 
 
 class SqliteReader:
@@ -70,22 +80,50 @@ class SqliteReader:
         """The money of the calls from `since` until before `until` (Unix time, microseconds), by rising seq."""
         after = 0
         sql = (
-            "SELECT seq, at, trunk, line, number, fined_rule, accrued, avoided, counted, contract, reading FROM exposures"
-            " WHERE at >= ? AND at < ? AND seq > ? ORDER BY seq LIMIT ?"
+            "SELECT seq, at, trunk, line, number, fined_rule, accrued, avoided, per_number, contract, reading"
+            " FROM exposures WHERE at >= ? AND at < ? AND seq > ? ORDER BY seq LIMIT ?"
         )
-        while rows := self._fetch(sql, (since, until, after, PAGE)):
+        while rows := self.fetch(sql, (since, until, after, PAGE)):
             after = rows[-1][0]
             for row in rows:
                 yield _exposure(row)
 
+    def count(self, query: Query) -> int:
+        """How many records fit, whatever the limit."""
+        sql, values = select(msgspec.structs.replace(query, limit=None))
+        rows = self.fetch(f"SELECT count(*) FROM ({sql})", values)
+        return int(rows[0][0]) if rows else 0
+
+    def names(self, what: Literal["rule", "trunk"]) -> frozenset[str]:
+        """The rules, or the trunks, that any record of this log names."""
+        table = "call_rules" if what == "rule" else "calls"
+        # A loose index scan: one look a name, where DISTINCT would read every row.
+        sql = (
+            f"WITH RECURSIVE n(name) AS (SELECT min({what}) FROM {table} UNION ALL"
+            f" SELECT (SELECT min({what}) FROM {table} WHERE {what} > n.name) FROM n WHERE n.name IS NOT NULL)"
+            " SELECT name FROM n WHERE name <> ''"
+        )
+        return frozenset(row[0] for row in self.fetch(sql, ()))
+
+    def call_ids(self, beginning: str, limit: int) -> list[str]:
+        """Call-IDs that begin so, for a person who has only the first part of one."""
+        condition, given = matches("call_id", beginning + "*")
+        sql = f"SELECT DISTINCT call_id FROM calls WHERE {condition} ORDER BY call_id LIMIT ?"
+        return [row[0] for row in self.fetch(sql, (*given, limit))]
+
+    def entry(self, seq: int) -> EntryNote | None:
+        """What entry `seq` is, whatever its kind; None when there is none."""
+        rows = self.fetch("SELECT kind, call_seq, body FROM entries WHERE seq = ?", (seq,))
+        return EntryNote(kind=rows[0][0], call=rows[0][1], body=rows[0][2]) if rows else None
+
     def last_seq(self) -> int:
         """The last entry's seq, 0 for an empty log: what to follow from."""
-        rows = self._fetch("SELECT max(seq) FROM entries", ())
+        rows = self.fetch("SELECT max(seq) FROM entries", ())
         return (rows[0][0] or 0) if rows else 0
 
     def version(self) -> int:
         """A number that changes when another process has committed: cheap to ask, again and again."""
-        rows = self._fetch("PRAGMA data_version", (), made=False)
+        rows = self.fetch("PRAGMA data_version", (), made=False)
         return int(rows[0][0])
 
     def close(self) -> None:
@@ -103,24 +141,35 @@ class SqliteReader:
         """All that fit, as seqs: eight bytes each, so a page can be fetched later without asking again."""
         sql, values = select(query)
         found: array[int] = array("q")
-        found.extend(row[0] for row in self._fetch(sql, values))
+        found.extend(row[0] for row in self.fetch(sql, values))
+        if query.tail:
+            found.reverse()
         return found
 
     def _page(self, seqs: Sequence[int]) -> Iterator[Detail]:
         marks = ",".join("?" * len(seqs))
         sql = (
-            "SELECT d.seq, d.hash, d.body, e.body FROM entries d LEFT JOIN ends x ON x.call_seq = d.seq"
+            "SELECT d.seq, d.hash, d.body, e.body, e.seq FROM entries d LEFT JOIN ends x ON x.call_seq = d.seq"
             f" LEFT JOIN entries e ON e.seq = x.seq WHERE d.seq IN ({marks})"
         )
-        rows = {row[0]: row for row in self._fetch(sql, tuple(seqs))}
+        rows = {row[0]: row for row in self.fetch(sql, tuple(seqs))}
         for seq in seqs:
-            _, digest, decided, ended = rows.get(seq, (0, b"", None, None))
+            _, digest, decided, ended, end_seq = rows.get(seq, (0, b"", None, None, None))
             if decided is not None:
-                body = _DECISION.decode(decided)
-                end = _END.decode(ended) if ended is not None else None
-                yield Detail(record=to_record(seq, digest, body, end, self.zone), body=body, end=end)
+                body, end = self._bodies(seq, decided, ended)
+                record = to_record(seq, digest, body, end, self.zone)
+                yield Detail(record=record, body=body, end=end, end_seq=end_seq or 0)
 
-    def _fetch(self, sql: str, values: Sequence[Value], *, made: bool = True) -> list[tuple]:  # type: ignore[type-arg]
+    def _bodies(self, seq: int, decided: bytes, ended: bytes | None) -> tuple[DecisionBody, EndBody | None]:
+        try:
+            return _DECISION.decode(decided), _END.decode(ended) if ended is not None else None
+        except (msgspec.DecodeError, TypeError) as error:
+            raise StoreError(
+                f"{self.path}: entry {seq} cannot be read ({error}); `guard log --verify` tells what was changed"
+            ) from error
+
+    def fetch(self, sql: str, values: Sequence[Value] = (), *, made: bool = True) -> list[Row]:
+        """Rows of a statement, all at once; none of a log that is still being made. For this package only."""
         try:
             with self._lock:
                 if made and not self._made:
@@ -132,8 +181,8 @@ class SqliteReader:
             raise explained(self.path, error) from error
 
 
-def _exposure(row: tuple) -> Exposure:  # type: ignore[type-arg]
-    _, at, trunk, line, number, rule, accrued, avoided, counted, contract, reading = row
+def _exposure(row: Row) -> Exposure:
+    _, at, trunk, line, number, rule, accrued, avoided, per_number, contract, reading = row
     return Exposure(
         at=at,
         trunk=trunk,
@@ -142,60 +191,7 @@ def _exposure(row: tuple) -> Exposure:  # type: ignore[type-arg]
         rule=rule,
         accrued=accrued,
         avoided=avoided,
-        counted=counted,
+        per_number=per_number,
         contract=contract,
         reading=reading,
     )
-
-
-def select(query: Query) -> tuple[str, tuple[Value, ...]]:
-    """The statement that finds the seqs of the calls that fit, and its values."""
-    where: list[str] = []
-    values: list[Value] = []
-
-    def add(condition: str, *given: Value) -> None:
-        where.append(condition)
-        values.extend(given)
-
-    if query.after:
-        add("seq > ?", query.after)
-    if query.since is not None:
-        # the range of seqs first, from the index of times alone: it keeps the order that the limit needs
-        add("seq >= (SELECT ifnull(min(seq), 0) FROM calls WHERE at >= ?) AND at >= ?", query.since, query.since)
-    if query.until is not None:
-        add("at < ?", query.until)
-    if query.verdict is not None:
-        add("verdict = ?", query.verdict)
-    if not query.all and query.verdict != "allowed":
-        add("verdict <> 'allowed'")
-    for column in ("trunk", "line", "call_id", "direction"):
-        if value := getattr(query, column):
-            add(f"{column} = ?", value)
-    if query.rule:
-        condition, given = _matches("rule", query.rule)
-        add(f"seq IN (SELECT seq FROM call_rules WHERE {condition})", *given)
-    if query.callee:
-        condition, given = _matches("callee", query.callee)
-        add(condition, *given)
-    if query.caller:
-        caller, given = _matches("caller", query.caller)
-        presented, _ = _matches("presented", query.caller)
-        add(
-            f"seq IN (SELECT seq FROM calls WHERE {caller}"
-            f" UNION ALL SELECT seq FROM calls WHERE {presented} AND presented <> caller)",
-            *given,
-            *given,
-        )
-    sql = f"SELECT seq FROM calls WHERE {' AND '.join(where) or '1'} ORDER BY seq"
-    if query.newest_first:
-        sql += " DESC"
-    if query.limit is not None:
-        sql += " LIMIT ?"
-        values.append(query.limit)
-    return sql, tuple(values)
-
-
-def _matches(column: str, pattern: str) -> tuple[str, tuple[Value, ...]]:
-    if pattern.endswith("*"):
-        return f"{column} >= ? AND {column} < ?", (pattern[:-1], pattern[:-1] + PREFIX_END)
-    return f"{column} = ?", (pattern,)

@@ -179,7 +179,7 @@ def exposure_columns(m: Money) -> Row:
     """The columns EXPOSURE."""
     if not m.accrued and not m.avoided:
         return NO_EXPOSURE
-    return (m.number, m.rule, m.accrued, m.avoided, m.counted, m.contract, m.reading)
+    return (m.number, m.rule, m.accrued, m.avoided, m.per_number, m.contract, m.reading)
 
 
 def insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:

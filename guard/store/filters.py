@@ -1,0 +1,76 @@
+"""A `Query` as SQL: which index rows fit."""
+
+from __future__ import annotations
+
+from guard.store.contract import Query
+
+PREFIX_END = "\U0010ffff"  # sorts after every character: prefix <= x < prefix + this
+NO_SEQ = (1 << 63) - 1  # above every seq: SQLite's largest integer
+
+Value = str | int
+Condition = tuple[str, tuple[Value, ...]]
+
+
+def select(query: Query) -> Condition:
+    """The statement that finds the seqs of the calls that fit, and its values."""
+    conditions = [*_place(query), *_words(query)]
+    values: list[Value] = [v for _, given in conditions for v in given]
+    sql = f"SELECT seq FROM calls WHERE {' AND '.join(c for c, _ in conditions) or '1'} ORDER BY seq"
+    if query.newest_first or query.tail:
+        sql += " DESC"
+    if query.limit is not None:
+        sql += " LIMIT ?"
+        values.append(query.limit)
+    return sql, tuple(values)
+
+
+def matches(column: str, pattern: str) -> Condition:
+    """`column` is `pattern`, or begins with what stands before its `*`."""
+    if pattern.endswith("*"):
+        return f"{column} >= ? AND {column} < ?", (pattern[:-1], pattern[:-1] + PREFIX_END)
+    return f"{column} = ?", (pattern,)
+
+
+def _place(query: Query) -> list[Condition]:
+    """Where in the log, and when."""
+    found: list[Condition] = []
+    if query.after:
+        found.append(("seq > ?", (query.after,)))
+    if query.upto is not None:
+        found.append(("seq <= ?", (query.upto,)))
+    if query.since is not None:
+        # the range of seqs first, from the index of times alone: it keeps the order that the limit needs
+        condition = f"seq >= (SELECT ifnull(min(seq), {NO_SEQ}) FROM calls WHERE at >= ?) AND at >= ?"
+        found.append((condition, (query.since, query.since)))
+    if query.until is not None:
+        found.append(("at < ?", (query.until,)))
+    if query.ended is not None:
+        # by the key of entries: what came last is a short range, however long the log; a second end is none
+        condition = (
+            "seq IN (SELECT x.call_seq FROM entries n JOIN ends x ON x.call_seq = n.call_seq AND x.seq = n.seq"
+            " WHERE n.seq > ? AND n.seq <= ? AND n.kind = 'end')"
+        )
+        found.append((condition, query.ended))
+    return found
+
+
+def _words(query: Query) -> list[Condition]:
+    """What the call is."""
+    exact = (("verdict", query.verdict), ("trunk", query.trunk), ("call_id", query.call_id))
+    found: list[Condition] = [(f"{c} = ?", (v,)) for c, v in (*exact, ("direction", query.direction)) if v]
+    found += [matches(c, v) for c, v in (("line", query.line), ("callee", query.callee)) if v]
+    if query.verdict != "allowed" and (query.verdict or not query.all):
+        found.append(("verdict <> 'allowed'", ()))  # said beside the verdict too: partial indexes ask for it
+    if query.rule:
+        condition, given = matches("rule", query.rule)
+        found.append((f"seq IN (SELECT seq FROM call_rules WHERE {condition})", given))
+    if query.caller:
+        caller, given = matches("caller", query.caller)
+        presented, _ = matches("presented", query.caller)
+        # two ranges of two indexes: with OR, SQLite would read every row
+        condition = (
+            f"seq IN (SELECT seq FROM calls WHERE {caller}"
+            f" UNION ALL SELECT seq FROM calls WHERE {presented} AND presented <> caller)"
+        )
+        found.append((condition, (*given, *given)))
+    return found
