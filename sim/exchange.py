@@ -71,7 +71,7 @@ class Exchange(Ipbx):
         tx.reply(200, headers=[("Contact", contact), ("Expires", EXPIRES)])
 
     async def _bridge(self, tx: ServerTx, phone: str) -> None:
-        leg = Leg(self, self.lines[phone], tx.request.called, How(headers=(("X-Line", phone),)))
+        leg = Leg(self, self.lines[phone], tx.request.called, How(line=phone))
         bridged = Bridged(tx, leg)
         self._bridged[tx.request.call_id] = self._bridged[leg.result.call_id] = bridged
         leg.on_ring = lambda: tx.reply(180)

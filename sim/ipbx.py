@@ -26,9 +26,10 @@ class How(Struct, frozen=True, kw_only=True):
 
     `talk` is how long it lasts before the caller hangs up (None: the called party does); `cancel_after` counts from
     the INVITE. `copies` is how often the first INVITE is sent at once, as a network that duplicates would. `patience`
-    is how long to wait for each answer. `from_` replaces the whole From but its tag.
+    is how long to wait for each answer. `from_` replaces the whole From but its tag; `line` goes into X-Line.
     """
 
+    line: str = ""
     pai: str = ""
     ppi: str = ""
     rpid: str = ""
@@ -209,6 +210,8 @@ class Leg:
         headers += [("History-Info", self._address(h) + f";index=1{'.1' * i}") for i, h in enumerate(how.history)]
         if how.privacy:
             headers.append(("Privacy", how.privacy))
+        if how.line:
+            headers.append(("X-Line", how.line))
         headers += how.headers
         if credentials:
             headers.append(("Proxy-Authorization", credentials))
