@@ -17,7 +17,7 @@ _PLAIN_VIA: Final = re.compile(
     rb"SIP/(2\.0)/([A-Za-z]+) ([A-Za-z0-9.\-]+)(?::(\d{1,5}))?"
     rb"((?:;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~:]*)?)*)"
 )
-_BRANCH: Final = re.compile(rb";branch=([^;]*)")
+_BRANCH: Final = re.compile(rb";branch(?:=([^;]*))?(?=;|$)")
 _VIA: Final = re.compile(
     rb"SIP\s*/\s*(\d\.\d)\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)\s*(?::\s*(\d{1,5}))?\s*(?=;|$)",
     re.IGNORECASE,
