@@ -7,12 +7,11 @@ wants. A key that is not here is an error of `guard check`.
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import Meta, Struct, field
 
-from guard.model import Action, Mode, Usage
+from guard.model import Mode, Usage
 from guard.numbering.number import Dial
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -160,9 +159,8 @@ class RuleSetting(_Strict, frozen=True, kw_only=True):
     parameters: dict[str, object] = {}
 
 
-class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One guard.toml, read. `path` is the file itself (relative names in it are relative to its folder) and
-    `policies_dir` the folder of policies that is in force."""
+class File(_Strict, frozen=True, kw_only=True):
+    """One guard.toml as it is written, but for `[rules]`, whose tables also hold parameters of their rules."""
 
     site: Name = "guard"
     mode: Mode = "enforce"
@@ -171,7 +169,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     emergency_from_unknown: Literal["private", "any", "none"] = "private"
     listen: Listen = Listen()
     tls: Tls | None = None
-    trunk: Annotated[tuple[Trunk, ...], Meta(min_length=1)] = ()
+    trunk: tuple[Trunk, ...] = ()
     source: tuple[Source, ...] = ()
     usage: tuple[UsageEntry, ...] = ()
     number: tuple[NumberEntry, ...] = ()
@@ -182,8 +180,6 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mqtt: Mqtt | None = None
     web: Web | None = None
     faults: Faults = Faults()
-    path: Path | UnsetType = UNSET
-    policies_dir: Path | UnsetType = UNSET
 
 
 def usages(written: Usage | tuple[Usage, ...]) -> tuple[Usage, ...]:
@@ -194,17 +190,3 @@ def usages(written: Usage | tuple[Usage, ...]) -> tuple[Usage, ...]:
 def dial(entry: DialEntry) -> Dial:
     """How an IPBX dials, as the numbering wants it."""
     return Dial(international=entry.international, national=entry.national, strip=entry.strip)
-
-
-__all__ = [
-    "Action",
-    "Config",
-    "Faults",
-    "NumberEntry",
-    "RuleSetting",
-    "Source",
-    "Trunk",
-    "UsageEntry",
-    "dial",
-    "usages",
-]

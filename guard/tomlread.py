@@ -152,7 +152,7 @@ class Reader:
                 good = False
         return kind(**values) if good else None
 
-    def value(self, raw: object, kind: Any, parts: list[str]) -> Any:
+    def value(self, raw: object, kind: object, parts: list[str]) -> object:
         """Any value; `_BAD` when it is wrong."""
         plain = _plain(kind)
         origin = get_origin(plain)
@@ -171,11 +171,16 @@ class Reader:
             self.problem(parts, _wrong(raw, plain, str(error)))
             return _BAD
 
+    @staticmethod
+    def is_bad(value: object) -> bool:
+        """Whether `value` said that what it read was wrong."""
+        return value is _BAD
+
 
 _BAD = object()
 
 
-def _plain(kind: Any) -> Any:
+def _plain(kind: object) -> object:
     """A type without its `Annotated` and `| None` around it."""
     while True:
         if get_origin(kind) is Annotated:
@@ -189,19 +194,19 @@ def _plain(kind: Any) -> Any:
             return kind
 
 
-def _is_struct(kind: Any) -> bool:
+def _is_struct(kind: object) -> bool:
     plain = _plain(kind)
     return isinstance(plain, type) and issubclass(plain, Struct)
 
 
-def _words(kind: Any) -> list[str]:
+def _words(kind: object) -> list[str]:
     """The words that a type allows, when it allows only words."""
     if get_origin(kind) is Literal:
         return [str(a) for a in get_args(kind)]
     return [w for a in get_args(kind) for w in _words(a)]
 
 
-def _wrong(raw: object, kind: Any, error: str) -> str:
+def _wrong(raw: object, kind: object, error: str) -> str:
     words = _words(kind)
     if words:
         bad = [r for r in (raw if isinstance(raw, list) else [raw]) if r not in words]

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 if TYPE_CHECKING:
-    from guard.configschema import Config
+    from guard.config import Config
 
 DEFAULT_CONFIG: Final = Path("/etc/guard/guard.toml")
 

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     parser, command = parser_for(next((w for w in words if not w.startswith("-")), ""))
     args = parser.parse_args(words)
-    assert command is not None  # noqa: S101 - argparse has refused any other word
+    assert command is not None  # argparse has refused any other word
     try:
         return command.run(args)
     except CommandError as error:

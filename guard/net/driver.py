@@ -7,7 +7,7 @@ there, an exception is caught: one bad message costs itself, is counted and told
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from guard.net import stream, udp, verdicts
@@ -16,7 +16,7 @@ from guard.net.say import Voice
 from guard.net.stream import Streams
 from guard.net.udp import UdpSocket
 from guard.net.verdicts import Verdicts
-from guard.proxy.effects import Address, Effect, Flow
+from guard.proxy.effects import Address, Close, Decide, Effect, Ended, Flow, Send, Stranger, Withdraw
 
 EARLIEST: Final = 1_000  # µs; the loop's timers count milliseconds, and waking early is waking twice
 COUNTERS: Final = (
@@ -126,3 +126,109 @@ class Driver:
     def _land(self) -> None:
         if self._verdicts is not None:
             self._turn(self._verdicts.land)
+
+    def _turn(self, what: Callable[[int], None]) -> None:
+        """One thing that happens, at one instant."""
+        now = self.now()
+        try:
+            what(now)
+        except Exception as error:  # noqa: BLE001 - see the module: told and counted in _fault
+            self._fault(error, now, None)
+        self._settle(now)
+
+    # ---- what comes of it ------------------------------------------------------------------------------------------
+
+    def _settle(self, now: int) -> None:
+        """Perform every effect, and every effect of those, then set the timer."""
+        if self._stopped:
+            self.core.effects.clear()
+            return
+        while True:
+            try:
+                self._perform(now)
+                break
+            except Exception as error:  # noqa: BLE001 - see the module; the effects that are left go on
+                self._fault(error, now, None)
+        if self._verdicts is not None:
+            self._verdicts.depart(self.now)
+        self._arm(now)
+
+    def _perform(self, now: int) -> None:
+        do = self._do
+        for effect in self._performing:  # what an exception left undone
+            do(effect, now)
+        effects = self.core.effects
+        while effects:
+            batch = effects[:]
+            effects.clear()
+            self._performing = iter(batch)
+            for effect in self._performing:
+                do(effect, now)
+
+    def _do(self, effect: Effect, now: int) -> None:
+        verdicts = self._verdicts
+        streams = self._streams
+        if isinstance(effect, Send):
+            self.counters["sends"] += 1
+            if not self._send(effect) and effect.key:
+                self.counters["sends_failed"] += 1
+                self.core.send_failed(effect.key, now)
+        elif verdicts is None or streams is None:
+            return
+        elif isinstance(effect, Decide):
+            verdicts.decide(effect, now)
+        elif isinstance(effect, Ended):
+            verdicts.ended(effect, now)
+        elif isinstance(effect, Withdraw):
+            verdicts.withdraw(effect, now)
+        elif isinstance(effect, Close):
+            streams.close_flow(effect.flow)
+        elif isinstance(effect, Stranger):
+            verdicts.stranger(effect, now)
+
+    def _send(self, effect: Send) -> bool:
+        flow = effect.flow
+        if flow.transport != "udp":
+            return self._streams is not None and self._streams.send(flow, effect.data, effect.key)
+        sock = self._udp.get(flow.local)
+        if sock is None:  # no UDP listener of that address: any of the same family serves
+            wanted = ":" in flow.peer[0]
+            sock = next((s for s in self._udp.values() if (":" in s.local[0]) == wanted), None)
+        return sock is not None and sock.send(effect.data, flow.peer)
+
+    def _fault(self, error: Exception, now: int, flow: Flow | None) -> None:
+        """An exception of ours. A call whose decision raised gets the configured verdict; everybody else goes on."""
+        self.counters["exceptions"] += 1
+        where = f"message from {flow.peer[0]}" if flow is not None else "internal"
+        self._voice.warn("exception", where, error)
+        if self._verdicts is None:
+            return
+        try:
+            self._verdicts.failed(error, now)
+        except Exception as again:  # noqa: BLE001 - the fault's own handling failed: told, and the guard goes on
+            self._voice.warn("exception", "while handling a fault", again)
+
+    # ---- the one timer ---------------------------------------------------------------------------------------------
+
+    def _arm(self, now: int) -> None:
+        """Wake when the core or a held call wants it; one timer of the loop serves all."""
+        at = self.core.next_timer()
+        if self._verdicts is not None:
+            held = self._verdicts.next_wake()
+            if held is not None and (at is None or held < at):
+                at = held
+        if at is None or (self._timer is not None and self._armed <= at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = at
+        self._timer = self._loop.call_later((max(at - now, 0) + EARLIEST / 2) / 1_000_000, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._turn(self._due)
+
+    def _due(self, now: int) -> None:
+        self.core.wake(now)
+        if self._verdicts is not None:
+            self._verdicts.wake(now)

@@ -16,13 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.configschema import FaultVerdict
-from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding, Text
+from guard.engine import faulty
+from guard.model import SECOND, CallAttempt, CallEnded, Decision
 from guard.proxy.effects import Decide, Ended, Stranger, Withdraw
 from guard.store.contract import Writer
 
 STRANGERS_RECORDED: Final = 10  # records a second of calls from nowhere: evidence of a scan, not a way to fill the disk
-FAULT_STATUS: Final = 480  # what a call gets that is stopped for a fault of ours: no rule refused it
-FAULT_RETRY: Final = 5  # seconds
 
 COUNTERS: Final = (
     "decided", "allowed", "flagged", "masked", "blocked", "held", "faults_engine", "faults_store", "store_late",
@@ -63,7 +62,8 @@ class Desk(Protocol):
 
 
 class FaultPolicy(Struct, frozen=True, kw_only=True):
-    """`[faults]`: what becomes of a call when the engine or the log fails; `wait` is the longest wait for a commit, µs."""
+    """`[faults]`: what becomes of a call when the engine or the log fails; `wait` is how long a commit is waited for,
+    µs."""
 
     engine: FaultVerdict = "pass"
     store: FaultVerdict = "pass"
@@ -278,17 +278,3 @@ class Verdicts:
         if not self._hurried:
             self._hurried = True
             self._hurry()
-
-
-def faulty(part: str, error: str, *, passes: bool) -> Decision:
-    """The decision on a call that a fault of ours left without one."""
-    text = Text(
-        f"the guard's {part} failed: the call was {'let through' if passes else 'stopped'}",
-        f"défaillance du garde ({part}) : appel {'laissé passer' if passes else 'arrêté'}",
-    )
-    facts: dict[str, str | int | bool] = {"error": error} if error else {}
-    rule = f"fault.{part}"
-    finding = Finding(rule=rule, action="flag" if passes else "block", article=(), text=text, facts=facts)
-    if passes:
-        return Decision(verdict="flagged", findings=(finding,), rule=rule)
-    return Decision(verdict="blocked", findings=(finding,), rule=rule, status=FAULT_STATUS, retry_after=FAULT_RETRY)

@@ -45,4 +45,7 @@ JUDGES: Final[tuple[AnyJudge, ...]] = (
 )
 COUNTS: Final[tuple[AnyCount, ...]] = (rate_cps.RULE, limit_channels.RULE, limit_line_calls.RULE)
 
-BY_ID: Final[dict[str, AnyJudge | AnyCount]] = {r.id: r for r in (EMERGENCY, *JUDGES, *COUNTS)}
+BY_ID: Final[dict[str, AnyJudge | AnyCount]] = {
+    **{r.id: r for r in (EMERGENCY, *JUDGES)},
+    **{r.id: r for r in COUNTS},
+}

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from guard.model import CallAttempt, Identity
 from guard.numbering.number import Number
+from guard.numbering.plan import Category
 from guard.rules.numbers import HeldNumbers
 from guard.state.contract import Reading, Touch
 
@@ -44,14 +45,6 @@ class Hit(Struct, frozen=True):
     mask: tuple[str, ...] = ()
 
 
-class Category(Struct, frozen=True):
-    """What the numbering plan says of one number: the category's id and its territory, "" when it says nothing."""
-
-    id: str
-    territory: str = ""
-
-
-NOTHING = Category("")
 Lookup = Callable[[str, int], Category]
 
 

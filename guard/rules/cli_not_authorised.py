@@ -26,6 +26,8 @@ def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
         value = identity.number.value
         if not value or held.right(value, at) or value in hits:
             continue
+        if identity.number.kind == "short" and not case.category(identity.number).id:
+            continue  # an extension of the IPBX and no number of the plan: cli.malformed speaks of it
         standing, holder = held.standing(value, at)
         hits[value] = base.Hit(standing, {"number": value, "header": identity.header, "holder": holder})
     if hits and case.call.forwarded == "trust-diversion" and case.forwarded:

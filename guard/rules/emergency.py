@@ -1,4 +1,4 @@
-"""dst.emergency: a call to an emergency number always passes. It is judged before every other rule and instead of them."""
+"""dst.emergency: an emergency call always passes; judged before every other rule and instead of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers that may be presented, compiled from `[[number]]`: looked up in about a microsecond however many there are."""
+"""The numbers that may be presented, compiled from `[[number]]`: one bisection, however many there are."""
 
 from __future__ import annotations
 

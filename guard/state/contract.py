@@ -41,11 +41,15 @@ class Reading(Struct, frozen=True, kw_only=True):
     free_at: int = 0
 
 
+class StateError(RuntimeError):
+    """Counters that cannot be read or kept: the guard's named behaviour for a failing state applies."""
+
+
 class State(Protocol):
     """The few methods of a state. `now` is microseconds on the guard's timeline."""
 
     def touch(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
-        """Read all, take all or nothing. Readings are in the order of the touches."""
+        """Read all, take all or nothing. Readings are in the order of the touches. Raises StateError."""
 
     def departed(self, ident: str, now: int) -> None:
         """The call's set-up left for the operator at `now`: its window places are counted from then."""

@@ -11,15 +11,15 @@ from collections import deque
 from typing import Final
 
 from guard.model import SECOND
-from guard.state.contract import Reading, Touch
+from guard.state.contract import Reading, StateError, Touch
 
 MAX_PLACES: Final = 200_000  # places held over all counters: far beyond the calls that one guard carries at once
 MAX_PENDING_US: Final = 60 * SECOND  # a set-up taken but never sent nor given back leaves the window after this
 MAX_CALL_US: Final = 24 * 3600 * SECOND  # a call whose end was never seen frees its places after a day
 
 
-class StateFullError(RuntimeError):
-    """No room for another place: the guard's named behaviour for a failing state applies."""
+class StateFullError(StateError):
+    """No room for another place."""
 
 
 class _Window:

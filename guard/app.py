@@ -1,0 +1,153 @@
+"""Composition root: from a configuration to a running guard, and back to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+from guard.config import Config, ConfigError
+from guard.desk import Desk
+from guard.engine import Engine
+from guard.net import stream, udp
+from guard.net.clock import SystemClock
+from guard.net.driver import Driver
+from guard.net.notify import Notify
+from guard.net.say import LOG, Voice
+from guard.net.stream import Streams
+from guard.net.udp import UdpSocket
+from guard.net.verdicts import FaultPolicy, Verdicts
+from guard.policy.load import Policy
+from guard.proxy.core import CoreSettings, ProxyCore
+from guard.proxy.effects import Transport
+from guard.proxy.routing import Hop, Trunk, Trunks
+from guard.sources import Sources
+from guard.state.memory import MemoryState
+from guard.store.sqlite import SqliteWriter
+from guard.tomlread import Problem
+
+TICK: Final = 1.0  # s between looks at the wall clock
+DRAIN: Final = 2.0  # s that stopping waits for the last answers
+
+
+def open_store(config: Config, policy: Policy) -> SqliteWriter:
+    """The log of a configuration. Raises StoreError."""
+    config.store_path.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteWriter(
+        config.store_path,
+        site=config.site,
+        durability=config.file.store.durability,
+        money=policy.figures,
+    )
+
+
+def resolved(config: Config) -> Trunks:
+    """The trunks with the names of their next hops looked up. Raises ConfigError for one that has no address."""
+    problems: list[Problem] = []
+    trunks: list[Trunk] = []
+    for i, trunk in enumerate(config.file.trunk, 1):
+        hops: list[Hop] = []
+        for hop in config.hops[trunk.name]:
+            try:
+                found = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_DGRAM)
+            except OSError as error:
+                key = f"trunk[{i}].next_hop"
+                problems.append(Problem(str(config.path), 0, key, f'"{hop.host}" has no address: {error.strerror}'))
+                continue
+            addresses = dict.fromkeys(str(a[4][0]) for a in found)
+            hops += [Hop(cast("Transport", hop.transport), address, hop.port) for address in addresses]
+        trunks.append(Trunk(name=trunk.name, hops=tuple(hops), mask_caller=trunk.mask_caller))
+    if problems:
+        raise ConfigError(problems)
+    return Trunks(tuple(trunks))
+
+
+class App:
+    """One guard. Made on a running loop; `start`, then `wait`, then `stop`."""
+
+    def __init__(self, config: Config, policy: Policy, store: SqliteWriter, trunks: Trunks) -> None:
+        self.config = config
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._done = asyncio.Event()
+        sources = Sources(config.sources)
+        listens: list[tuple[Transport, str, int]] = [("udp", h, p) for h, p in config.udp]
+        listens += [("tcp", h, p) for h, p in config.tcp]
+        settings = CoreSettings(
+            listens=tuple(listens),
+            token=secrets.token_hex(6),
+            site=config.site,
+            advertise=config.file.listen.advertise,
+            emergency_from_unknown=config.file.emergency_from_unknown,
+        )
+        clock = SystemClock()
+        self.core = ProxyCore(settings, sources, trunks)
+        self.driver = Driver(self.core, clock, Voice(clock.now))
+        faults = config.file.faults
+        self.desk = Desk(Engine(policy), MemoryState(), faults.state)
+        self._verdicts = Verdicts(
+            self.core,
+            self.desk,
+            store,
+            FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000),
+            self.driver.counters,
+            self.driver.hurry,
+        )
+        self._streams = Streams(
+            self._loop, self.driver, self.driver.counters, lambda h: bool(sources.find(h)) or h in trunks.by_address
+        )
+        self._notify = Notify()
+        self._timers: list[asyncio.TimerHandle] = []
+
+    async def start(self) -> None:
+        """Bind, listen, and say so. Raises OSError with the address that cannot be had."""
+        sockets = [UdpSocket(_bound(udp.bound, a), self.driver.counters) for a in self.config.udp]
+        for address in self.config.tcp:
+            await self._streams.listen(_bound(stream.bound, address))
+        self.driver.attach(sockets, self._streams, self._verdicts)
+        self._every(TICK, self.driver.tick)
+        pause = self._notify.watchdog()
+        if pause is not None:
+            self._every(pause, lambda: self._notify.tell("WATCHDOG=1"))
+        self._notify.tell("READY=1")
+
+    async def wait(self) -> None:
+        """Until `leave` is called."""
+        await self._done.wait()
+
+    def leave(self) -> None:
+        """Stop waiting (a signal came)."""
+        self._done.set()
+
+    async def stop(self) -> None:
+        """Take nothing more in, close what is open, and commit the log. Calls in progress go on without the guard:
+        their media never passed here; their records stay without an end."""
+        self._notify.tell("STOPPING=1")
+        for timer in self._timers:
+            timer.cancel()
+        self.driver.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._streams.close(), DRAIN)
+        self._notify.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._store.close)
+        counters = {k: v for k, v in {**self.core.counters, **self.driver.counters}.items() if v}
+        LOG.info("stopped: %s", ", ".join(f"{k} {v}" for k, v in sorted(counters.items())) or "nothing came")
+
+    def _every(self, pause: float, what: Callable[[], None]) -> None:
+        def again() -> None:
+            what()
+            self._timers[place] = self._loop.call_later(pause, again)
+
+        place = len(self._timers)
+        self._timers.append(self._loop.call_later(pause, again))
+
+
+def _bound(bind: Callable[[str, int], socket.socket], address: tuple[str, int]) -> socket.socket:
+    try:
+        return bind(*address)
+    except OSError as error:
+        host, port = address
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error

@@ -1,0 +1,39 @@
+"""`guard check`: is this configuration right? Every mistake at once, as `nginx -t` would say it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from guard.cli.common import config_option
+from guard.tomlread import Problem
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments."""
+    config_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when it can be used, 1 with a line for each mistake when it cannot."""
+    from guard.config import read
+    from guard.policy.load import check_policy
+
+    problems: list[Problem] = []
+    config = read(args.config, problems)
+    policy = check_policy(config, problems) if config is not None else None
+    for warning in config.warnings if config is not None else ():
+        print(f"guard: warning: {warning}", file=sys.stderr)
+    found = sorted(set(problems))
+    for problem in found:
+        print(f"guard: {problem}", file=sys.stderr)
+    if found or config is None or policy is None:
+        count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
+        print(f"guard: {args.config}: {count}; this configuration cannot be used", file=sys.stderr)
+        return 1
+    rules = len(policy.judges) + len(policy.counts) + 1
+    print(
+        f"{args.config}: right; {len(config.sources)} sources, {len(config.file.trunk)} trunks, {rules} rules in force"
+    )
+    print(f"policies: {config.policies}, {policy.digest}")
+    return 0

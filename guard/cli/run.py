@@ -1,0 +1,71 @@
+"""`guard run`: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from guard.cli.common import CommandError, config_option, load_config
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments."""
+    config_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT."""
+    import uvloop
+
+    from guard.app import open_store, resolved
+    from guard.config import ConfigError
+    from guard.net.say import LOG, Line
+    from guard.policy.load import load_policy
+    from guard.store.errors import StoreError
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Line(plain="JOURNAL_STREAM" in os.environ))  # the journal adds the time itself
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    config = load_config(args.config)
+    try:
+        policy = load_policy(config)
+        trunks = resolved(config)
+        store = open_store(config, policy)
+    except ConfigError as error:
+        raise CommandError(*(str(p) for p in error.problems)) from error
+    except (StoreError, OSError) as error:
+        raise CommandError(str(error)) from error
+    for warning in config.warnings:
+        LOG.warning("%s", warning)
+
+    async def serve() -> int:
+        from guard.app import App
+
+        app = App(config, policy, store, trunks)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, app.leave)
+        try:
+            await app.start()
+        except OSError as error:
+            await app.stop()
+            raise CommandError(error.strerror or str(error)) from error
+        LOG.info(
+            "ready: %s; mode %s, %d trunks, %d sources, policy %s, log %s",
+            ", ".join(f"{t} {h}:{p}" for t, found in (("udp", config.udp), ("tcp", config.tcp)) for h, p in found),
+            config.file.mode,
+            len(config.file.trunk),
+            len(config.sources),
+            policy.digest,
+            config.store_path,
+        )
+        await app.wait()
+        await app.stop()
+        return 0
+
+    return uvloop.run(serve())

@@ -1,0 +1,433 @@
+"""guard.toml, read, checked and compiled: every mistake at once, each with file, key and the nearest valid word."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Final, cast
+from zoneinfo import ZoneInfo, available_timezones
+
+import msgspec
+from msgspec import Struct
+
+from guard import configschema as schema
+from guard.numbering.number import EMERGENCY, Dial, emergency_of, normalise
+from guard.rules.numbers import ALWAYS, NEVER, Held, HeldNumbers
+from guard.sip.uri import BadUri, parse_uri
+from guard.sources import Source, UsageRule
+from guard.tomlread import Problem, Reader, nearest
+
+Network = IPv4Network | IPv6Network
+SHIPPED: Final = (Path(__file__).parent / "_policies", Path(__file__).parent.parent / "policies")
+DEFAULT_PORT: Final = 5060
+TABLES: Final[dict[str, type[Struct]]] = {
+    "trunk": schema.Trunk,
+    "source": schema.Source,
+    "usage": schema.UsageEntry,
+    "number": schema.NumberEntry,
+}
+RULE_KEYS: Final = frozenset({"enabled", "action", "mode"})
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `problems` is everything that is wrong with it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(sorted(set(problems)))
+
+
+class Hop(Struct, frozen=True):
+    """One next hop as written: `host` may be a name, which is looked up when the guard starts."""
+
+    transport: str
+    host: str
+    port: int
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """One guard.toml, checked. Addresses are `(host, port)`; `hops` are by trunk."""
+
+    path: Path
+    file: schema.File
+    policies: Path
+    zone: ZoneInfo
+    udp: tuple[tuple[str, int], ...]
+    tcp: tuple[tuple[str, int], ...]
+    hops: dict[str, tuple[Hop, ...]]
+    sources: tuple[Source, ...]
+    held: HeldNumbers
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def site(self) -> str:
+        """This guard's name in records."""
+        return self.file.site
+
+    @property
+    def timezone(self) -> str:
+        """The zone that records show times in."""
+        return self.file.timezone
+
+    @property
+    def store_path(self) -> Path:
+        """The log's file."""
+        return self.path.parent / self.file.store.path
+
+
+def load(path: Path) -> Config:
+    """Read and check `path`. Raises ConfigError with every mistake found."""
+    problems: list[Problem] = []
+    config = read(path, problems)
+    if config is None or problems:
+        raise ConfigError(problems)
+    return config
+
+
+def read(path: Path, problems: list[Problem]) -> Config | None:
+    """The configuration, None when the file is no TOML. Mistakes go to `problems`; what is good is still compiled, so
+    that its policies can be checked in the same run."""
+    reader = Reader(str(path), problems)
+    raw = reader.parse(path)
+    if raw is None:
+        return None
+    return _Compiler(reader, path, cast("dict[str, object]", raw)).config()
+
+
+def _parts(reader: Reader, raw: dict[str, object]) -> schema.File:
+    """The file with whatever in it is good: one bad table costs itself, not the checks of all others."""
+    fields = {f.encode_name: f for f in msgspec.structs.fields(schema.File)}
+    values: dict[str, object] = {}
+    for key, value in raw.items():
+        if key not in fields:
+            reader.problem([key], f"unknown key{nearest(key, list(fields))}")
+        elif key in TABLES and isinstance(value, list):
+            kind = TABLES[key]
+            items = [reader.struct(v, kind, [key, f"[{i}]"]) for i, v in enumerate(value, 1)]
+            values[key] = tuple(i for i in items if i is not None)
+        elif key == "rules" and isinstance(value, dict):
+            values[key] = {n: r for n, t in value.items() if (r := _rule(reader, n, t)) is not None}
+        else:
+            good = reader.value(value, fields[key].type, [key])
+            if not reader.is_bad(good):
+                values[key] = good
+    return schema.File(**values)  # type: ignore[arg-type]  # each value was converted to its field's type
+
+
+def _rule(reader: Reader, name: str, table: object) -> schema.RuleSetting | None:
+    """One table of `[rules]`: what every rule has, and the rule's own parameters apart."""
+    if not isinstance(table, dict):
+        reader.problem(["rules", name], "must be a table")
+        return None
+    plain = {k: v for k, v in table.items() if k in RULE_KEYS}
+    setting = reader.struct(plain, schema.RuleSetting, ["rules", name])
+    own = {k: v for k, v in table.items() if k not in RULE_KEYS}
+    return None if setting is None else msgspec.structs.replace(setting, parameters=own)
+
+
+def host_port(text: str) -> tuple[str, int] | None:
+    """`host:port` or `[IPv6]:port` with a numeric host; None for anything else."""
+    host, colon, port = text.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        return None
+    try:
+        ip = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return (host, int(port)) if ip.version == 4 or text.startswith("[") else None
+
+
+def micros(day: date, zone: ZoneInfo) -> int:
+    """Midnight at the beginning of `day` in `zone`, µs of Unix time."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 1_000_000
+
+
+class _Compiler:
+    """One reading of one file."""
+
+    def __init__(self, reader: Reader, path: Path, raw: dict[str, object]) -> None:
+        self.reader = reader
+        self.problem = reader.problem
+        self.path = path
+        self.raw = raw
+        self.file = _parts(reader, raw)
+        self.warnings: list[str] = []
+
+    def config(self) -> Config:
+        """All parts, each checked."""
+        file = self.file
+        zone = ZoneInfo("Europe/Paris")
+        if file.timezone in available_timezones():
+            zone = ZoneInfo(file.timezone)
+        else:
+            known = sorted(available_timezones())
+            self.problem(["timezone"], f'"{file.timezone}" is no time zone{nearest(file.timezone, known)}')
+        self._unsupported()
+        hops = self._trunks()
+        sources = self._sources(hops)
+        return Config(
+            path=self.path,
+            file=file,
+            policies=self._policies(),
+            zone=zone,
+            udp=self._listen("udp", file.listen.udp),
+            tcp=self._listen("tcp", file.listen.tcp),
+            hops=hops,
+            sources=sources,
+            held=HeldNumbers(self._numbers(zone)),
+            warnings=tuple(self.warnings),
+        )
+
+    def _unsupported(self) -> None:
+        """Keys of INTERFACES that this version reads and cannot serve yet: never in silence."""
+        file = self.file
+        later = "not supported yet by this version"
+        if file.listen.tls or file.tls is not None:
+            self.problem(["listen", "tls"] if file.listen.tls else ["tls"], later)
+        if not file.state.url.startswith("memory://"):
+            self.problem(["state", "url"], f'"{file.state.url}": {later}; write "memory://"')
+        for key, there in (("mqtt", file.mqtt), ("web", file.web), ("prospecting", file.prospecting)):
+            if there is not None:
+                self.warnings.append(f"{self.path}: {key}: {later}, and has no effect")
+        if file.prospecting is not None:
+            for name in ("consents", "refusals"):
+                self._file(getattr(file.prospecting, name), ["prospecting", name])
+        for i, source in enumerate(file.source, 1):
+            if source.forwarded == "require-inbound":
+                where = f"{self.path}: source[{i}].forwarded"
+                self.warnings.append(
+                    f'{where}: "require-inbound" finds no inbound leg yet: forwarded calls are refused'
+                )
+
+    def _file(self, name: str, key: list[str]) -> None:
+        if name and not (self.path.parent / name).is_file():
+            self.problem(key, f'"{name}": no such file in {self.path.parent.absolute()}')
+
+    def _policies(self) -> Path:
+        if self.file.policies:
+            folder = self.path.parent / self.file.policies
+            if not folder.is_dir():
+                self.problem(["policies"], f'"{self.file.policies}": no such folder')
+            return folder
+        return next((p for p in SHIPPED if p.is_dir()), SHIPPED[-1])
+
+    def _listen(self, name: str, written: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+        out: list[tuple[str, int]] = []
+        for text in written:
+            address = host_port(text)
+            if address is None:
+                self.problem(
+                    ["listen", name], f'"{text}" is no address: write it as 192.0.2.10:5060 or [2001:db8::1]:5060'
+                )
+            elif address in out:
+                self.problem(["listen", name], f'"{text}" stands twice')
+            elif ip_address(address[0].partition("%")[0]).is_unspecified and not self.file.listen.advertise:
+                self.problem(["listen", name], f'"{text}" needs listen.advertise: peers cannot answer to it')
+            else:
+                out.append(address)
+        if name == "tcp" and not written and not self.file.listen.udp:
+            self.problem(["listen"], "neither udp nor tcp: there is nothing to listen on")
+        return tuple(out)
+
+    # ---- trunks and sources ----------------------------------------------------------------------------------------
+
+    def _named(self, key: str) -> list[str]:
+        """Names as written, also of tables that are wrong otherwise."""
+        items = self.raw.get(key, [])
+        tables = [i for i in items if isinstance(i, dict)] if isinstance(items, list) else []
+        return [str(t.get("name", "")) for t in tables]
+
+    def _unique(self, key: str) -> None:
+        seen: set[str] = set()
+        for i, name in enumerate(self._named(key), 1):
+            if name and name in seen:
+                self.problem([key, f"[{i}]", "name"], f'"{name}" stands twice')
+            seen.add(name)
+
+    def _trunks(self) -> dict[str, tuple[Hop, ...]]:
+        if not self._named("trunk"):
+            self.problem([], "no [[trunk]]: there is nowhere to send calls")
+        self._unique("trunk")
+        out: dict[str, tuple[Hop, ...]] = {}
+        for i, trunk in enumerate(self.file.trunk, 1):
+            hops = [self._hop(text, ["trunk", f"[{i}]", "next_hop"]) for text in trunk.next_hop]
+            out[trunk.name] = tuple(h for h in hops if h is not None)
+            if trunk.mask_caller:
+                number = normalise(trunk.mask_caller, Dial())
+                if number.kind != "e164" or number.value != trunk.mask_caller:
+                    hint = f'; did you mean "{number.value}"?' if number.kind == "e164" else ""
+                    self.problem(["trunk", f"[{i}]", "mask_caller"], f'"{trunk.mask_caller}" is no E.164 number{hint}')
+        return out
+
+    def _hop(self, text: str, key: list[str]) -> Hop | None:
+        try:
+            uri = parse_uri(text.encode())
+        except BadUri as error:
+            self.problem(key, f'"{text}" is no SIP URI: {error}')
+            return None
+        transport = (uri.params.get("transport") or "udp").lower()
+        if uri.scheme == "sips" or transport == "tls":
+            self.problem(key, f'"{text}": TLS is not supported yet by this version')
+        elif uri.scheme != "sip" or not uri.host:
+            self.problem(key, f'"{text}" is no SIP URI: write it as sip:198.51.100.10:5060;transport=udp')
+        elif transport not in {"udp", "tcp"}:
+            self.problem(
+                key, f'"{text}": transport "{transport}" is not one of udp, tcp{nearest(transport, ["udp", "tcp"])}'
+            )
+        else:
+            return Hop(transport, uri.host.strip("[]"), uri.port or DEFAULT_PORT)
+        return None
+
+    def _sources(self, hops: dict[str, tuple[Hop, ...]]) -> tuple[Source, ...]:
+        if not self._named("source"):
+            self.problem([], "no [[source]]: nobody may send calls")
+        self._unique("source")
+        trunks, names = self._named("trunk"), self._named("source")
+        taken: list[tuple[Network, str]] = []
+        out: list[Source] = []
+        for i, entry in enumerate(self.file.source, 1):
+            key = ["source", f"[{i}]"]
+            if entry.trunk not in trunks:
+                self.problem([*key, "trunk"], f'no [[trunk]] "{entry.trunk}"{nearest(entry.trunk, trunks)}')
+            networks = self._networks(entry, [*key, "address"], taken, hops)
+            dial = schema.dial(entry.dial)
+            lost = [n for n in EMERGENCY if emergency_of(n, dial) != n or emergency_of(dial.strip + n, dial) != n]
+            if lost:
+                self.problem([*key, "dial"], f"takes away emergency numbers: {', '.join(lost)}")
+            out.append(
+                Source(
+                    name=entry.name,
+                    networks=networks,
+                    trunk=entry.trunk,
+                    usage=schema.usages(entry.usage),
+                    country=entry.country,
+                    line_from=entry.line_from,
+                    forwarded=entry.forwarded,
+                    dial=dial,
+                    usages=tuple(self._usage(u) for u in self.file.usage if u.source == entry.name),
+                    contact=self._contact(entry.contact, [*key, "contact"]),
+                )
+            )
+        for i, usage in enumerate(self.file.usage, 1):
+            if usage.source not in names:
+                self.problem(
+                    ["usage", f"[{i}]", "source"], f'no [[source]] "{usage.source}"{nearest(usage.source, names)}'
+                )
+        return tuple(out)
+
+    def _networks(
+        self, entry: schema.Source, key: list[str], taken: list[tuple[Network, str]], hops: dict[str, tuple[Hop, ...]]
+    ) -> tuple[Network, ...]:
+        out: list[Network] = []
+        for text in entry.address:
+            try:
+                network = ip_network(text)
+            except ValueError as error:
+                self.problem(key, f'"{text}" is no address or network: {error}')
+                continue
+            for other, name in taken:
+                if network.version == other.version and network.overlaps(other):
+                    self.problem(key, f'"{text}" overlaps {other} of source "{name}"')
+            for trunk, trunk_hops in hops.items():
+                for hop in trunk_hops:
+                    if _inside(hop.host, network):
+                        self.problem(key, f'"{text}" holds {hop.host}, a next hop of trunk "{trunk}"')
+            taken.append((network, entry.name))
+            out.append(network)
+        return tuple(out)
+
+    @staticmethod
+    def _usage(entry: schema.UsageEntry) -> UsageRule:
+        def several(written: str | tuple[str, ...]) -> tuple[str, ...]:
+            return (written,) if isinstance(written, str) else written
+
+        header = (entry.header.name, entry.header.value) if entry.header is not None else None
+        return UsageRule(
+            usage=schema.usages(entry.usage), line=several(entry.line), caller=several(entry.caller), header=header
+        )
+
+    def _contact(self, text: str, key: list[str]) -> tuple[str, int] | None:
+        if not text:
+            return None
+        hop = self._hop(text, key)
+        if hop is None:
+            return None
+        if not _numeric(hop.host) or hop.transport != "udp":
+            self.problem(key, f'"{text}": write it as sip:192.0.2.5:5060 (a numeric address, over UDP)')
+            return None
+        return hop.host, hop.port
+
+    # ---- numbers ---------------------------------------------------------------------------------------------------
+
+    def _numbers(self, zone: ZoneInfo) -> tuple[Held, ...]:
+        out: list[tuple[int, Held]] = []
+        for i, entry in enumerate(self.file.number, 1):
+            key = ["number", f"[{i}]"]
+            own = entry.holder == "self"
+            if not own and not entry.proof:
+                self.problem([*key, "proof"], f'missing: the consent of "{entry.holder}" must be proved')
+            self._file(entry.proof, [*key, "proof"])
+            if entry.from_ and entry.until and entry.from_ > entry.until:
+                self.problem([*key, "until"], f"{entry.until} is before from = {entry.from_}")
+                continue
+            borders = _range(entry.range)
+            if isinstance(borders, str):
+                self.problem([*key, "range"], borders)
+                continue
+            low, high, prefix = borders
+            held = Held(
+                low=low,
+                high=high,
+                prefix=prefix,
+                own=own,
+                holder=entry.holder,
+                since=micros(entry.from_, zone) if entry.from_ else ALWAYS,
+                until=micros(entry.until + timedelta(days=1), zone) if entry.until else NEVER,
+            )
+            for j, other in out:
+                if held.meets(other) and held.since < other.until and other.since < held.until:
+                    self.problem([*key, "range"], f'"{entry.range}" overlaps number[{j}] on the same days')
+            out.append((i, held))
+        return tuple(h for _, h in out)
+
+
+def _inside(host: str, network: Network) -> bool:
+    return _numeric(host) and ip_address(host) in network
+
+
+def _numeric(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _range(text: str) -> tuple[str, str, bool] | str:
+    """Lowest and highest number of a `range`, or what is wrong with it."""
+    if text.endswith("*"):
+        low = text[:-1]
+        if low.startswith("+") and low[1:].isascii() and low[1:].isdigit():
+            return low, low, True
+        return f'"{text}": a prefix is written as +331456789*'
+    first, dash, last = text.partition("-")
+    low, high = _number(first), _number(last) if dash else _number(first)
+    for written, read in ((first, low), (last, high)):
+        if written and not read:
+            number = normalise(written, Dial())
+            hint = f'; did you mean "{number.value}"?' if number.value else ""
+            return f'"{written.strip()}" is no E.164 number{hint}'
+    if not low or not high:
+        return f'"{text}" is no range: write it as +33145678900-+33145678999'
+    if len(low) != len(high):
+        return f'"{text}": both ends must have the same length'
+    return (low, high, False) if low <= high else f'"{text}": the first number is above the last'
+
+
+def _number(text: str) -> str:
+    """A number as `[[number]]` wants it: E.164 with its +, or a short one; "" for anything else."""
+    text = text.strip()
+    number = normalise(text, Dial())
+    return text if number.value == text else ""

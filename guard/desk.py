@@ -1,0 +1,177 @@
+"""Where attempts wait for their decision: counts them, holds those that have no place yet, first come first served.
+
+Pure: no clock, no socket. The daemon, the replay of captures and the simulator use it alike, each with its own time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from guard.engine import Engine, Prepared, faulty
+from guard.model import CallAttempt, Decision
+from guard.state.contract import Reading, State, StateError, Touch
+
+Taken = tuple[int, Decision]
+
+
+class Waiting(Struct):
+    """A held call. `free_at` is when its trunk's window next has room, as last seen."""
+
+    ticket: int
+    prepared: Prepared
+    since: int
+    free_at: int
+    seen: Decision
+
+
+class Desk:
+    """Decides calls. `on_state_fault` is what becomes of a call whose counters fail. `state_faults` counts those."""
+
+    def __init__(self, engine: Engine, state: State, on_state_fault: Literal["pass", "block"] = "pass") -> None:
+        self._engine = engine
+        self._state = state
+        self._passes = on_state_fault == "pass"
+        self._queues: dict[str, OrderedDict[int, Waiting]] = {}  # by trunk, in order of arrival
+        self._queue_of: dict[int, str] = {}
+        self._pending: set[int] = set()  # allowed, and not yet on its way
+        self.state_faults = 0
+
+    def __len__(self) -> int:
+        return len(self._queue_of)
+
+    def submit(self, ticket: int, call: CallAttempt, now: int) -> list[Taken]:
+        """A new attempt. Its decision if there is one now; nothing when it is held."""
+        prepared = self._engine.prepare(call)
+        if not prepared.touches:
+            return [(ticket, self._engine.decide(prepared, (), now))]
+        prepared = replace(prepared, touches=_of(prepared.touches, str(ticket)))
+        queue = self._queues.get(call.trunk)
+        waits_behind = bool(queue) and not call.emergency and call.direction == "outbound"
+        ahead = len(queue) if queue and waits_behind else 0
+        try:
+            readings = self._touch(prepared, now, take=not waits_behind)
+        except StateError as error:
+            return [(ticket, self._fault(error, call))]
+        if waits_behind:
+            readings = _behind(prepared.touches, readings, now)
+        decision = self._engine.decide(prepared, readings, now, ahead=ahead)
+        if decision.held_until:
+            waiting = Waiting(ticket, prepared, now, _free_at(readings), decision)
+            self._queues.setdefault(call.trunk, OrderedDict())[ticket] = waiting
+            self._queue_of[ticket] = call.trunk
+            return []
+        if decision.verdict != "blocked":
+            self._pending.add(ticket)
+        return [(ticket, decision)]
+
+    def judge(self, call: CallAttempt, now: int) -> Decision:
+        """What the rules say that need no counter; nothing is counted."""
+        del now
+        return self._engine.judge(call)
+
+    def _touch(self, prepared: Prepared, now: int, *, take: bool = True) -> tuple[Reading, ...]:
+        touches = prepared.touches
+        if not take:
+            touches = tuple(replace(t, take=False) for t in touches)
+        return self._state.touch(touches, now)
+
+    def _fault(self, error: StateError, call: CallAttempt) -> Decision:
+        self.state_faults += 1
+        passes = self._passes or bool(call.emergency) or call.direction == "inbound"
+        return faulty("state", type(error).__name__, passes=passes, policy=self._engine.policy.digest)
+
+    def withdraw(self, ticket: int, now: int) -> Decision | None:
+        """A held call gave up: its decision so far, for the record. None: it was not held."""
+        trunk = self._queue_of.pop(ticket, None)
+        if trunk is None:
+            return None
+        waiting = self._queues[trunk].pop(ticket)
+        self._tidy(trunk)
+        return replace(waiting.seen, held_us=now - waiting.since)
+
+    def wake(self, now: int) -> list[Taken]:
+        """Held calls whose place came, or whose time is up."""
+        out: list[Taken] = []
+        for trunk in list(self._queues):
+            queue = self._queues[trunk]
+            while queue:
+                waiting = next(iter(queue.values()))
+                if now < waiting.free_at and now < waiting.since + self._engine.hold_us:
+                    break
+                decision = self._again(waiting, now, len(queue) - 1)
+                if decision is None:
+                    break
+                del queue[waiting.ticket]
+                del self._queue_of[waiting.ticket]
+                out.append((waiting.ticket, decision))
+            self._tidy(trunk)
+        return out
+
+    def _again(self, waiting: Waiting, now: int, behind: int) -> Decision | None:
+        """The first of a queue tries again; None while it has to wait on."""
+        prepared = waiting.prepared
+        try:
+            readings = self._touch(prepared, now)
+        except StateError as error:
+            return self._fault(error, prepared.call)
+        # Whoever is refused now comes back behind those who wait: they are before it in its next try.
+        decision = self._engine.decide(
+            prepared, readings, now, waiting.since, ahead=min(behind, self._engine.max_held - 1)
+        )
+        if decision.held_until:
+            waiting.free_at = max(_free_at(readings), now + 1)
+            waiting.seen = decision
+            return None
+        if decision.verdict != "blocked":
+            self._pending.add(waiting.ticket)
+        return decision
+
+    def next_wake(self) -> int | None:
+        """When `wake` wants to be called."""
+        if not self._queues:
+            return None
+        hold = self._engine.hold_us
+        heads = (next(iter(q.values())) for q in self._queues.values())
+        return min(min(w.free_at, w.since + hold) for w in heads)
+
+    def departed(self, ticket: int, now: int) -> None:
+        """The set-up left for the operator: its place in the second counts from now."""
+        self._pending.discard(ticket)
+        self._state.departed(str(ticket), now)
+
+    def ended(self, ticket: int, now: int) -> None:
+        """The call is over: what it held goes back, once. One that never left gives back its place in the second."""
+        ident = str(ticket)
+        if ticket in self._pending:
+            self._pending.discard(ticket)
+            self._state.forget(ident, now)
+            for queue in self._queues.values():
+                next(iter(queue.values())).free_at = now
+        self._state.release(ident, now)
+
+    def _tidy(self, trunk: str) -> None:
+        if not self._queues[trunk]:
+            del self._queues[trunk]
+
+
+def _of(touches: tuple[Touch, ...], ident: str) -> tuple[Touch, ...]:
+    return tuple(replace(t, ident=ident) for t in touches)
+
+
+def _free_at(readings: tuple[Reading, ...]) -> int:
+    """When to try again: the latest of the instants at which something that was full has room."""
+    return max((r.free_at for r in readings), default=0)
+
+
+def _behind(touches: tuple[Touch, ...], readings: tuple[Reading, ...], now: int) -> tuple[Reading, ...]:
+    """The readings of a call that finds others waiting: the second is full for it, whatever place there is."""
+    return tuple(
+        replace(r, value=max(r.value, t.limit), free_at=max(r.free_at, now + 1))
+        if t.kind == "window" and t.limit is not None
+        else r
+        for t, r in zip(touches, readings, strict=True)
+    )

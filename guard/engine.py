@@ -1,0 +1,266 @@
+"""From one call attempt, the readings of some counters and an instant to a decision: a pure function of the policy.
+
+The daemon, the replay of captures, `guard decide` and the simulator all decide here. `prepare` has every rule speak
+that needs no counter and says what to count; `decide` judges what was counted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from guard.model import SECOND, STRENGTH, Action, CallAttempt, Decision, Finding, Text, Verdict
+from guard.policy.load import CountRule, Policy, Rule
+from guard.rules import rate_cps
+from guard.rules.base import Case, Hit, Terms
+from guard.state.contract import Reading, Touch
+
+FAULT_STATUS: Final = 480  # what a call gets that is stopped for a fault of ours: no rule refused it
+FAULT_RETRY: Final = 5  # seconds
+MS: Final = 1000  # microseconds
+
+_HEADERS: Final = {
+    "from": "From",
+    "pai": "P-Asserted-Identity",
+    "ppi": "P-Preferred-Identity",
+    "rpid": "Remote-Party-ID",
+    "diversion": "Diversion",
+    "history-info": "History-Info",
+    "privacy": "Privacy",
+}
+
+
+class Prepared(Struct, frozen=True):
+    """A call as far as it can be judged without counters. `mask` is what its masking findings name; `touches` is what
+    to count, with the rules that want it, and empty when the call is refused already."""
+
+    call: CallAttempt
+    terms: Terms
+    findings: tuple[Finding, ...]
+    mask: tuple[str, ...]
+    touches: tuple[Touch, ...]
+    counts: tuple[CountRule, ...]
+
+
+class Engine:
+    """Decides by one policy. `hold_us` and `max_held` bound the waiting for a place (rule rate.cps)."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._judges = policy.judges
+        self._lookup = policy.plan.lookup
+        self._statuses = {r.rule.id: r.rule.status for r in (policy.emergency, *policy.judges)}
+        self._statuses |= {r.rule.id: r.rule.status for r in policy.counts}
+        cps = next((c.rule.settings for c in policy.counts if c.rule.id == rate_cps.ID), None)
+        self._cps = cps if isinstance(cps, rate_cps.Settings) else rate_cps.Settings()
+        self.hold_us = self._cps.hold_ms * MS
+        self.max_held = self._cps.max_held
+
+    # ---- without counters ------------------------------------------------------------------------------------------
+
+    def prepare(self, call: CallAttempt) -> Prepared:
+        """Every rule that needs no counter speaks; what to count comes out."""
+        policy = self.policy
+        terms = policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
+        if call.emergency:
+            case = Case(call, terms, policy.held, self._lookup)
+            rule = policy.emergency
+            said = rule.code.judge(case, rule.rule.settings)
+            findings = tuple(self._finding(rule.rule, hit, terms) for hit in said)
+            return Prepared(call, terms, findings, (), *self._touches(call, terms, force=True))
+        if call.direction == "inbound":
+            return Prepared(call, terms, (), (), *self._touches(call, terms, force=True))
+        found, mask = self._judged(call, terms)
+        if any(f.action == "block" and f.mode == "enforce" for f in found):
+            return Prepared(call, terms, found, mask, (), ())
+        return Prepared(call, terms, found, mask, *self._touches(call, terms, force=False))
+
+    def _judged(self, call: CallAttempt, terms: Terms) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+        case = Case(call, terms, self.policy.held, self._lookup)
+        at = call.at
+        found: list[Finding] = []
+        mask: list[str] = []
+        for judge in self._judges:
+            rule = judge.rule
+            if not rule.since <= at < rule.until:
+                continue
+            for hit in judge.code.judge(case, rule.settings):
+                finding = self._finding(rule, hit, terms)
+                if finding.action == "mask" and finding.mode == "enforce":
+                    mask += hit.mask or _number_in(hit)
+                found.append(finding)
+        return tuple(found), tuple(dict.fromkeys(mask))
+
+    def _finding(self, rule: Rule, hit: Hit, terms: Terms, action: Action | None = None) -> Finding:
+        said = rule.says[hit.say]
+        asked = action or said.action
+        if asked == "mask" and not (hit.mask or _number_in(hit)):
+            asked = "block"  # what cannot be masked, since it is no number, may not be shown either
+        facts = hit.facts
+        shown = facts
+        if "header" in facts:
+            shown = {**facts, "header": _HEADERS.get(str(facts["header"]), str(facts["header"]))}
+        articles = self.policy.cited.get(terms.trunk, {}).get(rule.id, ()) + rule.articles
+        text = Text(said.en.format_map(shown), said.fr.format_map(shown))
+        return Finding(rule=rule.id, action=asked, article=articles, text=text, facts=facts, mode=rule.mode)
+
+    def _touches(
+        self, call: CallAttempt, terms: Terms, *, force: bool
+    ) -> tuple[tuple[Touch, ...], tuple[CountRule, ...]]:
+        """What to count. A rule that only looks on (monitor, flag) counts without a limit; `force` takes a place even
+        where there is none."""
+        touches: list[Touch] = []
+        counts: list[CountRule] = []
+        for count in self.policy.counts:
+            rule = count.rule
+            if not rule.since <= call.at < rule.until:
+                continue
+            touch = count.code.touch(call, terms, "", rule.settings)
+            if touch is None:
+                continue
+            acts = rule.mode == "enforce" and STRENGTH[_asked(rule)] > STRENGTH["flag"]
+            touches.append(
+                Touch(
+                    kind=touch.kind,
+                    key=touch.key,
+                    ident=touch.ident,
+                    limit=touch.limit if acts else None,
+                    span_us=touch.span_us,
+                    force=force or touch.force,
+                )
+            )
+            counts.append(count)
+        return tuple(touches), tuple(counts)
+
+    # ---- with counters ---------------------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        prepared: Prepared,
+        readings: tuple[Reading, ...],
+        now: int,
+        waited_since: int | None = None,
+        ahead: int = 0,
+    ) -> Decision:
+        """The decision, or (with `held_until`) that the call waits for its place.
+
+        `readings` are those of `prepared.touches`; `waited_since` is when the call began to wait, `ahead` how many wait
+        before it.
+        """
+        call, terms = prepared.call, prepared.terms
+        if call.emergency or call.direction == "inbound":
+            return self._verdict(prepared, prepared.findings)
+        findings = list(prepared.findings)
+        waits, retry = False, 0
+        waited = now - waited_since if waited_since is not None else 0
+        for touch, reading, count in zip(prepared.touches, readings, prepared.counts, strict=True):
+            rule = count.rule
+            full = touch.limit is not None and not reading.taken and reading.value >= touch.limit
+            if rule.id != rate_cps.ID or (touch.limit is None):
+                hit = count.code.judge(call, terms, reading, rule.settings)
+                if hit is not None:
+                    findings.append(self._finding(rule, hit, terms))
+                    retry = max(retry, int(getattr(rule.settings, "retry_s", 0)))
+            elif full or waited_since is not None:
+                late = waited >= self.hold_us or ahead >= self.max_held
+                held = full and not late and rule.says["waits"].action == "hold"
+                waits = waits or held
+                limit = touch.limit or 1
+                retry = max(retry, _retry_after(reading, now, ahead, limit)) if full and not held else retry
+                say = "waits" if held else "refused" if full else "waited"
+                findings.append(self._waiting(rule, say, terms, limit, waited))
+        refused = any(f.action == "block" and f.mode == "enforce" for f in findings)
+        if waits and not refused:
+            return self._verdict(prepared, tuple(findings), until=(waited_since or now) + self.hold_us, waited=waited)
+        return self._verdict(prepared, tuple(findings), retry=retry, waited=waited)
+
+    def _waiting(self, rule: Rule, say: str, terms: Terms, limit: int, waited: int) -> Finding:
+        """What rate.cps says of a call that waits, has waited, or has waited in vain."""
+        facts: dict[str, str | int | bool] = {"trunk": terms.trunk, "limit": limit, "waited_ms": waited // MS}
+        action: Action = "block" if say == "refused" else "hold"
+        return self._finding(rule, Hit(say, facts), terms, action)
+
+    def judge(self, call: CallAttempt) -> Decision:
+        """What the rules say that need no counter: for another target of a counted call, and for strangers."""
+        prepared = self.prepare(call)
+        return self._verdict(prepared, prepared.findings)
+
+    # ---- the one place where modes and actions become a verdict ----------------------------------------------------
+
+    def _verdict(
+        self,
+        prepared: Prepared,
+        findings: tuple[Finding, ...],
+        *,
+        until: int = 0,
+        retry: int = 0,
+        waited: int = 0,
+    ) -> Decision:
+        """What is done. A finding of a monitored rule is written down, and flags at most: here, and nowhere else."""
+        call = prepared.call
+        strongest: Finding | None = None
+        strength = 0
+        for finding in findings:
+            own = STRENGTH[finding.action]
+            if finding.mode == "monitor":
+                own = min(own, STRENGTH["flag"])
+            elif finding.action == "hold" and not until:
+                own = STRENGTH["allow"]  # it has waited: nothing is done to it any more
+            if own > strength:
+                strongest, strength = finding, own
+        verdict: Verdict = "allowed"
+        if strongest is not None:
+            verdict = _VERDICTS[strength]
+        caller = call.caller.value
+        blocked = verdict == "blocked"
+        status = self._statuses.get(strongest.rule, 403) if blocked and strongest is not None else 0
+        mask = prepared.mask if verdict != "blocked" and prepared.mask else ()
+        return Decision(
+            verdict=verdict,
+            findings=findings,
+            rule=strongest.rule if strongest is not None else "",
+            status=status,
+            retry_after=max(retry, 1) if status == 480 else 0,
+            presented="" if blocked else prepared.terms.mask_caller if mask else caller,
+            masked=bool(mask),
+            masked_numbers=mask,
+            held_until=until,
+            held_us=waited,
+            policy=self.policy.digest,
+        )
+
+
+_VERDICTS: Final[tuple[Verdict, ...]] = ("allowed", "flagged", "masked", "flagged", "blocked")  # by strength
+
+
+def _number_in(hit: Hit) -> tuple[str, ...]:
+    number = hit.facts.get("number")
+    return (number,) if isinstance(number, str) and number.lstrip("+").isdigit() else ()
+
+
+def _asked(rule: Rule) -> Action:
+    """The strongest that a rule may ask for."""
+    return max((s.action for s in rule.says.values()), key=lambda a: STRENGTH[a])
+
+
+def _retry_after(reading: Reading, now: int, ahead: int, limit: int) -> int:
+    """Seconds until a place may be free, counting those who wait before: rounded up."""
+    free = max(reading.free_at - now, 0) + ahead * SECOND // limit
+    return -(-free // SECOND)
+
+
+def faulty(part: str, error: str, *, passes: bool, policy: str = "") -> Decision:
+    """The decision on a call that a fault of ours (`part`: engine, state, store) left without one."""
+    text = Text(
+        f"the guard's {part} failed: the call was {'let through' if passes else 'stopped'}",
+        f"défaillance du garde ({part}) : appel {'laissé passer' if passes else 'arrêté'}",
+    )
+    facts: dict[str, str | int | bool] = {"error": error} if error else {}
+    rule = f"fault.{part}"
+    finding = Finding(rule=rule, action="flag" if passes else "block", article=(), text=text, facts=facts)
+    if passes:
+        return Decision(verdict="flagged", findings=(finding,), rule=rule, policy=policy)
+    return Decision(
+        verdict="blocked", findings=(finding,), rule=rule, status=FAULT_STATUS, retry_after=FAULT_RETRY, policy=policy
+    )
