@@ -23,23 +23,31 @@ EMERGENCY_HEADROOM: Final = 1_000  # calls that only emergency calls may still o
 MAX_DIALOGS: Final = 16  # forked answers that one call may hold: no operator rings more phones for one number
 MAX_TARGETS: Final = 8  # different targets that forks and 3xx recursions of one attempt may name
 REPEAT_WAIT: Final = 5 * SECOND  # an IPBX repeats with credentials at once; after this the attempt has failed
+ECHO_WAIT: Final = 32 * SECOND  # as long as anything of a dialog may be repeated (RFC 3261 17.1.2.2, timer F)
 SILENCE_WAIT: Final = 24 * 3600 * SECOND  # nothing in the dialog for a day: the BYE was lost
 
 # Finals after which RFC 3261 8.1.3.5 (and RFC 4028 for 422) has the caller repeat the same request, under the same
 # Call-ID and From-tag: the same attempt. Any 3xx likewise (8.1.3.4).
 REPEATABLE: Final = frozenset({401, 407, 413, 415, 416, 420, 422})
 
+EARLY, CONFIRMED, CLOSED = range(3)  # a dialog: a provisional answer made it, a 2xx confirmed it, a BYE closed it
+
 By = Literal["caller", "callee", "guard", "silence", ""]
 Key = tuple[str, bytes, bytes]  # source, Call-ID, From-tag
+
+
+def key_of(source: str, call_id: bytes, from_tag: bytes, *, urgent: bool) -> Key:
+    """What makes two first INVITEs one attempt. An emergency call is an attempt apart: it must not wait with another
+    one, and no other may pass for it."""
+    return f"{source}\0sos" if urgent else source, call_id, from_tag
 
 
 class Call:
     """One attempt and its dialogs. Instants are µs on the timeline, 0 while they have not come."""
 
     __slots__ = (
-        "answered_at", "armed", "attempt", "branches", "callee_flow", "caller_flow", "cancelled", "closing", "decision",
-        "dialogs", "hints", "key", "mask", "opened_at", "rung_at", "seq", "state", "status", "targets", "ticket",
-        "waiting",
+        "answered_at", "armed", "attempt", "branches", "callee_flow", "caller_flow", "chances", "closing", "dialogs",
+        "hints", "key", "mask", "opened_at", "rung_at", "state", "status", "targets", "ticket", "waiting",
     )  # fmt: skip
 
     def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
@@ -49,18 +57,17 @@ class Call:
         self.opened_at = now
         self.state = C.DECIDING
         self.armed = [0] * KINDS
-        self.decision: Decision | None = None
-        self.seq = 0
         self.status = 0  # the last final status of a failed branch
         self.branches = 1  # INVITE transactions that have no final answer yet
-        self.targets = [target]  # Request-URIs that were judged
-        self.dialogs: dict[bytes, bool] = {}  # callee's tag -> confirmed by a 2xx
+        self.chances = 0  # INVITEs that final answers have asked for, and that did not come yet
+        # What was asked about (facts.fingerprint) -> the decision and its record's number, None while it is awaited.
+        self.targets: dict[bytes, tuple[Decision, int] | None] = {target: None}
+        self.dialogs: dict[bytes, int] = {}  # callee's tag -> EARLY, CONFIRMED or CLOSED
         self.closing = 0  # when the BYE that ends it was seen
         self.rung_at = 0
         self.answered_at = 0
-        self.cancelled = False
         self.mask: Mask | None = None
-        self.hints: tuple[bytes, ...] = ()  # Contact and Record-Route values of the callee's side, raw
+        self.hints: frozenset[str] = frozenset()  # hosts that the operator's Contact and Record-Route name
         self.caller_flow: Flow | None = None
         self.callee_flow: Flow | None = None
         self.waiting: list[ServerTx] = []  # its INVITE transactions that wait for the decision
@@ -112,7 +119,12 @@ class Calls:
         call.armed[REPEAT] = 0
         self._step(call, K.JOINED)
         call.branches += 1
+        call.chances = max(call.chances - 1, 0)
         return call
+
+    def left(self, call: Call) -> None:
+        """One of several INVITEs that wait for the decision was cancelled."""
+        call.branches -= 1
 
     def dialog(self, call_id: bytes, from_tag: bytes, to_tag: bytes) -> tuple[Call, bool] | None:
         """The call that a request within a dialog belongs to, and whether the caller sent it."""
@@ -131,8 +143,7 @@ class Calls:
         """The decision came. False: nobody waits for it any more. A refused call is ended here."""
         if call.state is not C.DECIDING:
             return False
-        call.decision = decision
-        call.seq = seq
+        call.targets[next(iter(call.targets))] = decision, seq
         if decision.verdict == "blocked":
             self._end(call, K.REFUSED, now, "blocked", decision.status, "guard")
         else:
@@ -145,7 +156,7 @@ class Calls:
             return
         cancelled = status == 487
         self._step(call, K.WITHDRAWN)
-        self._close(call)
+        self._close(call, now)
         at = call.attempt.at + now - call.opened_at
         ended = CallEnded(
             at=at,
@@ -162,7 +173,7 @@ class Calls:
         if not call.rung_at and status in {180, 183}:
             call.rung_at = now
         if to_tag:
-            self._dialog(call, to_tag, confirmed=False)
+            self._dialog(call, to_tag, EARLY)
 
     def answered(self, call: Call, to_tag: bytes | None, now: int, *, first: bool) -> None:
         """A 2xx to the set-up; `first` of its INVITE transaction. Others are forks of the same call."""
@@ -172,21 +183,31 @@ class Calls:
             call.answered_at = now
             self._timers.arm(call, SILENCE, now + SILENCE_WAIT)
         if to_tag and call.state is C.ANSWERED:
-            self._dialog(call, to_tag, confirmed=True)
+            self._dialog(call, to_tag, CONFIRMED)
 
-    def failed(self, call: Call, status: int, now: int) -> None:
-        """A final answer of 300 or more to one of its INVITE transactions (408 or 480 when there was none)."""
+    def failed(
+        self, call: Call, status: int, now: int, *, by: By = "callee", targets: int = 1, cancelled: bool = False
+    ) -> None:
+        """A final answer of 300 or more to one of its INVITE transactions (`by` the guard when nobody else gave one).
+        `targets` is how many others a 3xx named: its caller may try one after the other. With `cancelled` the caller
+        had given this one up."""
         call.branches -= 1
+        if cancelled:
+            pass
+        elif status in REPEATABLE:
+            call.chances += 1
+        elif 300 <= status < 400:
+            call.chances += min(max(targets, 1), MAX_TARGETS)
         if call.branches > 0:
             return
         call.status = status
-        if not call.cancelled and (status in REPEATABLE or 300 <= status < 400):
+        if call.chances and not cancelled:
             if self._step(call, K.FAILED_REPEATABLE) is not None:
                 self._timers.arm(call, REPEAT, now + REPEAT_WAIT)
-        elif call.cancelled and status == 487:
+        elif cancelled and status == 487:
             self._end(call, K.FAILED, now, "cancelled", status, "caller")
         else:
-            self._end(call, K.FAILED, now, "failed", status, "callee")
+            self._end(call, K.FAILED, now, "failed", status, by)
 
     def closing(self, call: Call, now: int) -> None:
         """A BYE of one of its dialogs was seen: if it ends the call, the talk ended now."""
@@ -194,24 +215,34 @@ class Calls:
 
     def closed(self, call: Call, callee_tag: bytes, by: By, now: int) -> None:
         """The BYE of one dialog was answered (or nobody was there to answer): the last one ends the call."""
-        if call.dialogs.pop(callee_tag, None) is not None:
-            self._dialogs.pop((call.key[1], call.key[2], callee_tag), None)
-        if not any(call.dialogs.values()):
+        if callee_tag in call.dialogs:
+            call.dialogs[callee_tag] = CLOSED  # and stays so, whatever is repeated of its set-up
+        if CONFIRMED not in call.dialogs.values():
             self._end(call, K.CLOSED, call.closing or now, "answered", 200, by)
 
     def expired(self, call: Call, kind: int, now: int) -> None:
         """One of its timers fired."""
         if kind == REPEAT:
-            self._end(call, K.EXPIRED, now, "failed", call.status, "callee")
+            self._end(call, K.EXPIRED, now - REPEAT_WAIT, "failed", call.status, "callee")
+        elif call.state is C.ENDED:
+            self._forget(call)
         elif kind == SILENCE:
             self._end(call, K.EXPIRED, now - SILENCE_WAIT, "answered", 200, "silence")
 
-    def _dialog(self, call: Call, tag: bytes, *, confirmed: bool) -> None:
-        if tag in call.dialogs:
-            call.dialogs[tag] = call.dialogs[tag] or confirmed
-        elif len(call.dialogs) < MAX_DIALOGS:
-            call.dialogs[tag] = confirmed
-            self._dialogs[call.key[1], call.key[2], tag] = call
+    def _dialog(self, call: Call, tag: bytes, state: int) -> None:
+        dialogs = call.dialogs
+        if tag in dialogs:
+            dialogs[tag] = max(dialogs[tag], state)
+            return
+        if len(dialogs) >= MAX_DIALOGS:
+            # An early one makes room for a confirmed one: that is the call, and its BYE must be known.
+            early = next((t for t, s in dialogs.items() if s == EARLY), None) if state == CONFIRMED else None
+            if early is None:
+                return
+            del dialogs[early]
+            self._dialogs.pop((call.key[1], call.key[2], early), None)
+        dialogs[tag] = state
+        self._dialogs[call.key[1], call.key[2], tag] = call
 
     def _step(self, call: Call, what: K) -> C | None:
         """The next state, entered; None where the table says to ignore."""
@@ -235,14 +266,23 @@ class Calls:
             final_status=status,
             by=by,
         )
-        self._close(call)
+        self._close(call, now)
         self._effects.append(Ended(call.ticket, ended))
 
-    def _close(self, call: Call) -> None:
-        """Forget it: what comes of it later is not part of a call any more."""
+    def _close(self, call: Call, now: int) -> None:
+        """It counts no more. Dialogs that were answered are known a little longer: what is repeated of them still has
+        its way, and its mask."""
         call.armed[REPEAT] = call.armed[SILENCE] = call.armed[DECISION] = 0
         if self._attempts.get(call.key) is call:
             del self._attempts[call.key]
-        for tag in call.dialogs:
-            self._dialogs.pop((call.key[1], call.key[2], tag), None)
         del self._open[call.ticket]
+        if call.answered_at:
+            self._timers.arm(call, SILENCE, now + ECHO_WAIT)
+        else:
+            self._forget(call)
+
+    def _forget(self, call: Call) -> None:
+        for tag in call.dialogs:
+            place = call.key[1], call.key[2], tag
+            if self._dialogs.get(place) is call:
+                del self._dialogs[place]

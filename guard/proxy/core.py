@@ -61,7 +61,8 @@ class ProxyCore:
         try:
             m = parse(data, stream=flow.transport != "udp")
         except BadMessage as error:
-            self._unreadable(error, flow)
+            if error.message is None or not self._requests.rescued(error.message, flow, now):
+                self._unreadable(error, flow)
             return
         try:
             if m.is_request:
@@ -110,6 +111,8 @@ class ProxyCore:
             owner, kind = due
             if isinstance(owner, ClientTx):
                 self._responses.client_timer(owner, kind, now)
+            elif isinstance(owner, ServerTx) and kind == DECISION:
+                self._requests.late_target(owner, now)
             elif isinstance(owner, ServerTx):
                 self._responses.server_timer(owner, kind, now)
             elif isinstance(owner, Call):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 from zlib import crc32
 
@@ -31,9 +32,16 @@ class Forwarder:
     # ---- requests --------------------------------------------------------------------------------------------------
 
     def request(
-        self, m: Message, arrived: Flow, to: Flow, *, mask: Mask | None = None, from_caller: bool = True
+        self,
+        m: Message,
+        arrived: Flow,
+        to: Flow,
+        *,
+        mask: Mask | None = None,
+        from_caller: bool = True,
+        within: bool = False,
     ) -> tuple[bytes, bytes]:
-        """A request as it goes on, and the branch that it goes under."""
+        """A request as it goes on, and the branch that it goes under. `within`: it is of a dialog that we know."""
         here = self._here
         sent_by = here.sent_by(to.transport, to.local)
         branch = self.branch(m)
@@ -44,8 +52,9 @@ class Forwarder:
         else:
             top += b"Max-Forwards: %d\r\n" % MAX_FORWARDS
         top += self._length(m, to)
-        edit.mark_received(arrived.peer[0], arrived.peer[1])
-        self._routes(edit, m, to)
+        with suppress(BadHeader):  # only an emergency call comes this far with a Via that cannot be read
+            edit.mark_received(arrived.peer[0], arrived.peer[1])
+        self._routes(edit, m, to, within=within)
         if m.method in ROUTED and not self.in_dialog(m):
             top += self._record_route(arrived, to, sent_by)
         edit.insert_top(top)
@@ -132,20 +141,31 @@ class Forwarder:
             + b";lr>\r\n"
         )
 
-    def _routes(self, edit: Edit, m: Message, to: Flow) -> None:
-        """Take our own Route values off, and our own address out of the Request-URI (RFC 3261 16.4, 16.6 step 2)."""
+    def _routes(self, edit: Edit, m: Message, to: Flow, *, within: bool) -> None:
+        """Take our own Route values off, and our own address out of the Request-URI (RFC 3261 16.4, 16.6 step 2).
+
+        Strict routers, before us and behind us, are served within dialogs only: a set-up goes to the Request-URI that
+        was judged, whatever its Route would make of it.
+        """
         routes = self._route_values(m)
         ours = 0
         while ours < len(routes) and self._ours(routes[ours].uri):
             ours += 1
-        if self._strict(m) and len(routes) > ours:
+        uri, rest = m.uri, routes[ours:]
+        values = [m.data[r.start : r.end] for r in rest]
+        if within and rest and self._strict(m):
             # A strict router put us into the Request-URI and the target at the end of the route (16.4).
-            edit.replace_uri(routes[-1].uri)
-            edit.remove_routes(ours, last=True)
-            return
-        if ours:
-            edit.remove_routes(ours)
-        if len(routes) == ours and self._ours(m.uri) and b"@" in m.uri and not self.in_dialog(m):
+            uri = rest.pop().uri
+            values.pop()
+        if within and rest and not self._loose(rest[0].uri):
+            # One comes next: it wants to be in the Request-URI, and the target at the end of the route (16.6 step 6).
+            values = [*values[1:], b"<" + uri + b">"]
+            uri = rest[0].uri
+        if uri != m.uri:
+            edit.replace_uri(uri)
+        if ours or uri != m.uri:
+            edit.set_routes(values)
+        if not within and len(routes) == ours and self._ours(m.uri) and b"@" in m.uri and not self.in_dialog(m):
             edit.replace_uri(self._at_hop(m.uri, to))
 
     def _ours(self, raw: bytes) -> bool:
@@ -156,7 +176,14 @@ class Forwarder:
         return uri.scheme in {"sip", "sips"} and self._here.is_us(uri.host, uri.port)
 
     def _strict(self, m: Message) -> bool:
-        return b";lr" in m.uri and self._ours(m.uri)
+        return self._loose(m.uri) and self._ours(m.uri)
+
+    @staticmethod
+    def _loose(raw: bytes) -> bool:
+        try:
+            return "lr" in parse_uri(raw).params
+        except BadUri:
+            return True  # what cannot be read is left where it stands
 
     @staticmethod
     def _at_hop(raw: bytes, to: Flow) -> bytes:
@@ -201,6 +228,11 @@ class Forwarder:
         """A response of our own, with a tag that is the same for the same request (RFC 3261 8.2.7)."""
         tag = None if status == 100 else b"%s%08x" % (self._token[:8], crc32(m.first(b"via") or b""))
         return response(m, status, phrase, to_tag=tag, headers=headers, received=flow.peer)
+
+    def own_tag(self, tag: bytes) -> bool:
+        """Whether a To tag is of an answer of ours (RFC 3261 17.1.1.3: its ACK has it)."""
+        mine = self._token[:8]
+        return tag.startswith(mine) and len(tag) == len(mine) + 8
 
     # ---- requests of our own ---------------------------------------------------------------------------------------
 

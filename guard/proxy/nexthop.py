@@ -9,8 +9,20 @@ from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
 from guard.proxy.routing import Trunk, target_of
+from guard.sip.headers import BadHeader
 from guard.sip.message import Message
 from guard.sources import Source
+
+
+def named(m: Message) -> frozenset[str]:
+    """The hosts that Contact and Record-Route of a message name: where the rest of the dialog goes (RFC 3261 12.1)."""
+    uris: list[bytes] = []
+    for name in (b"contact", b"record-route"):
+        try:
+            uris += [value.uri for value in m.routes(name)]
+        except BadHeader:
+            continue  # then the dialog goes where the set-up went
+    return frozenset(target[1] for uri in uris if (target := target_of(uri)) is not None)
 
 
 class NextHop:
@@ -32,12 +44,8 @@ class NextHop:
         if (host, port) == other.peer and transport == other.transport:
             return other
         to_operator = from_caller is (call.attempt.direction == "outbound")
-        if to_operator:
-            good = host in c.trunks.by_address or any(
-                (t := target_of(h)) is not None and t[1] == host for h in call.hints
-            )
-        else:
-            good = c.sources.find(host) is not None
+        operators = host in c.trunks.by_address or host in call.hints
+        good = operators if to_operator else c.sources.find(host) is not None
         if not good or (other.transport == "tcp" and transport == "tcp" and host == other.peer[0]):
             return other
         return c.here.flow_to(transport, host, port)

@@ -11,11 +11,12 @@ from typing import Final
 
 from guard.model import Decision
 from guard.proxy import facts
-from guard.proxy.calls import MAX_TARGETS, Call, Calls
+from guard.proxy.calls import MAX_TARGETS, Call, Calls, key_of
 from guard.proxy.effects import Decide, Effect, Flow
-from guard.proxy.requests import tag_of
+from guard.proxy.keys import tag_of
 from guard.proxy.tables import C
-from guard.proxy.timers import Timers
+from guard.proxy.timers import KINDS, TIMER_C, TIMER_C_WAIT, Timers
+from guard.proxy.transactions import GIVE_UP
 from guard.sip.check import check_request
 from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message, parse
@@ -29,16 +30,24 @@ INVITE: Final = b"INVITE"
 SeenKey = tuple[bytes, int, bytes, str, bytes]
 
 
+def seen_key(m: Message, flow: Flow) -> SeenKey:
+    """What a request is remembered by."""
+    return m.first(b"call-id") or b"", m.cseq()[0], m.method, flow.peer[0], m.via().branch or b""
+
+
 class Seen:
     """One INVITE or BYE that was seen: whose it is, and whether it was answered for good."""
 
-    __slots__ = ("again", "call", "callee_tag", "done", "from_caller")
+    __slots__ = ("again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller")
 
     def __init__(self, call: Call, *, from_caller: bool, again: bool, callee_tag: bytes = b"") -> None:
         self.call = call
         self.from_caller = from_caller
         self.again = again
         self.callee_tag = callee_tag
+        self.armed = [0] * KINDS
+        self.answering = False  # a provisional answer went by
+        self.cancelled = False
         self.done = False
 
 
@@ -55,7 +64,7 @@ class Observer:
         self._timers = Timers()
         self._calls = Calls(self.effects, self._timers)
         self._seen: OrderedDict[SeenKey, Seen] = OrderedDict()
-        self._again: dict[int, Call] = {}
+        self._again: dict[int, tuple[Seen, bytes]] = {}  # other targets of a call, waiting to be judged
         self._backlog: dict[int, list[tuple[Message, Flow, int]]] = {}
 
     @property
@@ -73,6 +82,8 @@ class Observer:
             owner, kind = due
             if isinstance(owner, Call):
                 self._calls.expired(owner, kind, now)
+            elif isinstance(owner, Seen):
+                self._unanswered(owner, now)
 
     def receive(self, data: bytes, flow: Flow, now: int, to: tuple[str, int] | None = None) -> None:
         """One message that went by: `flow.peer` sent it to `flow.local` (or `to`)."""
@@ -96,23 +107,27 @@ class Observer:
         """The decision on a `Decide`; what went by in the meantime is told to the call now."""
         again = self._again.pop(ticket, None)
         if again is not None:
-            if decision.verdict == "blocked" and again.state is C.SETUP:
-                self._calls.failed(again, decision.status, now)
+            seen, target = again
+            seen.call.targets[target] = decision, 0
+            self._refused(seen, decision, now)
             return
         call = self._calls.get(ticket)
         if call is None or not self._calls.decided(call, decision, 0, now):
             return
         for m, flow, at in self._backlog.pop(ticket, []):
-            self._response(m, flow, at)
+            if not m.is_request:
+                self._response(m, flow, at)
+            elif call.state is not C.ENDED and (waited := self._seen.get(seen_key(m, flow))) and not waited.done:
+                self._joined(waited, m, flow, at)
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
     def _request(self, m: Message, flow: Flow, now: int) -> None:
         method = m.method
-        if method not in {INVITE, b"BYE", b"CANCEL"}:
+        if method == b"ACK":
             return
         source = self._sources.find(flow.peer[0])
-        key = (m.first(b"call-id") or b"", m.cseq()[0], method, flow.peer[0], m.via().branch or b"")
+        key = seen_key(m, flow)
         if method == b"CANCEL":
             self._cancel((key[0], key[1], INVITE, key[3], key[4]), now)
             return
@@ -134,50 +149,102 @@ class Observer:
         if found is None:
             return
         call, from_caller = found
+        self._calls.alive(call, now)
+        if m.method not in {INVITE, b"BYE"}:
+            return
         if m.method == b"BYE":
             self._calls.closing(call, now)
-        self._calls.alive(call, now)
         tag = to_tag if from_caller else from_tag
-        self._remember(key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag))
+        self._remember(key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag), now)
 
     def _first(self, m: Message, key: SeenKey, source: Source, flow: Flow, now: int) -> None:
-        urgent = facts.emergency(m.uri, source.dial)
+        urgent = bool(facts.emergency(m.uri, source.dial))
         try:
             check_request(m)
         except BadMessage:
             if not urgent:
                 self.counters["unreadable"] += 1
                 return
-        call_key = (source.name, key[0], tag_of(m, to=False))
+        call_key = key_of(source.name, key[0], tag_of(m, to=False), urgent=urgent)
         call = self._calls.join(call_key)
-        target = facts.fingerprint(m)
-        at = now + self.wall_offset
         if call is None:
-            if self._calls.full(emergency=bool(urgent)):
+            if self._calls.full(emergency=urgent):
                 self.counters["full"] += 1
                 return
-            attempt = facts.attempt(m, source, flow.peer[0], at)
-            call = self._calls.open(call_key, attempt, target, now, passed=bool(urgent))
-        elif target not in call.targets and len(call.targets) < MAX_TARGETS:
-            call.targets.append(target)
+            attempt = facts.attempt(m, source, flow.peer[0], now + self.wall_offset)
+            call = self._calls.open(call_key, attempt, facts.fingerprint(m), now, passed=urgent)
+            self._remember(key, Seen(call, from_caller=True, again=False), now)
+            return
+        seen = Seen(call, from_caller=True, again=False)
+        self._remember(key, seen, now)
+        if call.state is C.DECIDING:
+            self._later(call, m, flow, now)
+        elif not urgent:
+            self._joined(seen, m, flow, now)
+
+    def _joined(self, seen: Seen, m: Message, flow: Flow, now: int) -> None:
+        """Another INVITE of a decided attempt: asked about where its target is a new one (Requests._joined)."""
+        call = seen.call
+        target = facts.fingerprint(m)
+        said = call.targets.get(target)
+        if said is not None:
+            self._refused(seen, said[0], now)
+        elif target in call.targets or len(call.targets) < MAX_TARGETS:
+            call.targets[target] = None
             ticket = self._calls.next_ticket()
-            self._again[ticket] = call
-            self.effects.append(Decide(ticket, facts.attempt(m, source, flow.peer[0], at), again=True))
-        self._remember(key, Seen(call, from_caller=True, again=False))
+            self._again[ticket] = seen, target
+            source = self._sources.by_name[call.attempt.source]
+            attempt = facts.attempt(m, source, flow.peer[0], now + self.wall_offset)
+            self.effects.append(Decide(ticket, attempt, again=True))
+
+    def _refused(self, seen: Seen, decision: Decision, now: int) -> None:
+        """What a live guard would have refused ends there, whatever went by."""
+        if decision.verdict == "blocked" and not seen.done:
+            seen.done = True
+            self._calls.failed(seen.call, decision.status, now, by="guard")
 
     def _cancel(self, key: SeenKey, now: int) -> None:
         seen = self._seen.get(key)
         if seen is None or seen.done:
             return
-        seen.call.cancelled = True
-        if seen.call.state is C.DECIDING:
-            self._backlog.pop(seen.call.ticket, None)
-            self._calls.withdraw(seen.call, now, 487)
+        seen.cancelled = True
+        call = seen.call
+        if call.state is not C.DECIDING:
+            if seen.answering:
+                self._timers.arm(seen, TIMER_C, now + GIVE_UP)
+            return
+        seen.done = True
+        if call.branches > 1:
+            self._calls.left(call)
+        else:
+            self._backlog.pop(call.ticket, None)
+            self._calls.withdraw(call, now, 487)
 
-    def _remember(self, key: SeenKey, seen: Seen) -> None:
+    def _remember(self, key: SeenKey, seen: Seen, now: int) -> None:
         self._seen[key] = seen
+        if not seen.again or key[2] == b"BYE":
+            self._timers.arm(seen, TIMER_C, now + GIVE_UP)
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
+
+    def _later(self, call: Call, m: Message, flow: Flow, now: int) -> None:
+        """Keep a message of a call until its decision is there."""
+        waiting = self._backlog.setdefault(call.ticket, [])
+        if len(waiting) < MAX_BACKLOG:
+            waiting.append((m, flow, now))
+        else:
+            self.counters["backlog_dropped"] += 1
+
+    def _unanswered(self, seen: Seen, now: int) -> None:
+        """No final answer went by for as long as a proxy would wait for one (timers B, C and F)."""
+        if seen.done:
+            return
+        seen.done = True
+        if seen.again:
+            self._calls.closed(seen.call, seen.callee_tag, "caller" if seen.from_caller else "callee", now)
+        elif seen.call.state is not C.DECIDING:
+            status = 487 if seen.cancelled else 408
+            self._calls.failed(seen.call, status, now, by="guard", cancelled=seen.cancelled)
 
     # ---- responses -------------------------------------------------------------------------------------------------
 
@@ -189,23 +256,25 @@ class Observer:
             return
         call, status = seen.call, m.status
         if method == b"BYE":
-            if status >= 200 and status not in {401, 407} and not seen.done:
-                seen.done = True
+            if status < 200 or seen.done:
+                return
+            seen.done = True
+            if status not in {401, 407}:
                 self._calls.closed(call, seen.callee_tag, "caller" if seen.from_caller else "callee", now)
             return
         if call.state is C.DECIDING:
-            waiting = self._backlog.setdefault(call.ticket, [])
-            if len(waiting) < MAX_BACKLOG:
-                waiting.append((m, flow, now))
-            else:
-                self.counters["backlog_dropped"] += 1
+            self._later(call, m, flow, now)
             return
         tag = tag_of(m, to=True)
         if status < 200:
+            if not seen.done and not seen.cancelled and (status > 100 or not seen.answering):
+                self._timers.arm(seen, TIMER_C, now + TIMER_C_WAIT + GIVE_UP)
+            seen.answering = True
             self._calls.ringing(call, status, tag, now)
         elif status < 300:
             self._calls.answered(call, tag, now, first=not seen.done)
             seen.done = True
         elif not seen.done:
             seen.done = True
-            self._calls.failed(call, status, now)
+            targets = m.count(b"contact") if status < 400 else 0
+            self._calls.failed(call, status, now, targets=targets, cancelled=seen.cancelled)

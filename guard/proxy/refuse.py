@@ -33,6 +33,8 @@ PHRASES: Final[dict[int, bytes]] = {
     505: b"Version Not Supported",
     513: b"Message Too Large",
 }
+BUSY_RETRY_AFTER: Final = b"Retry-After: 5\r\n"  # seconds until a full guard is asked again
+FULL: Final = "guard is full"
 MAX_REASON: Final = 127  # bytes of a Reason value: some PBXs swallow one of 128 (FreeSWITCH issue 1481)
 MAX_WARNING: Final = 200  # bytes of the Warning's text: a screen line or two
 

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 from guard.proxy.calls import By
 from guard.proxy.context import Context
+from guard.proxy.keys import tag_of
+from guard.proxy.nexthop import named
 from guard.proxy.refuse import reason
 from guard.proxy.tables import I, S
-from guard.proxy.timers import LINGER, RETRY, TIMEOUT, TIMER_C
-from guard.proxy.transactions import GIVE_UP, ClientTx, ServerTx
+from guard.proxy.timers import LINGER, RETRY, TIMEOUT, TIMER_C, TIMER_C_WAIT
+from guard.proxy.transactions import ClientTx, ServerTx
 from guard.sip.check import check_response
 from guard.sip.message import BadMessage, Message
 
 if TYPE_CHECKING:
     from guard.proxy.requests import Requests
 
-TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step 11)
-INVITE: Final = b"INVITE"
+NO_ANSWER: Final = "no answer from the trunk"
+UNREACHABLE: Final = "the trunk cannot be reached"
 
 
 class Responses:
@@ -31,16 +33,17 @@ class Responses:
         """One response from the wire: its top Via has to be ours, and name a transaction of ours."""
         c = self._c
         c.counters["responses"] += 1
-        try:
-            check_response(m)
-        except BadMessage:
-            c.count("unreadable")
-            return
         via = m.via()
         client = c.layer.clients.get((via.branch or b"", m.cseq()[1]))
         if client is None or not c.here.is_us(via.host, via.port):
             c.count("stray_responses")
             return
+        if client.server is None or not client.server.lenient:
+            try:
+                check_response(m)
+            except BadMessage:
+                c.count("unreadable")
+                return
         status = m.status
         c.layer.step_client(client, I.P if status < 200 else I.OK if status < 300 else I.NO, now, m)
 
@@ -53,7 +56,7 @@ class Responses:
             if status < 200:
                 if tx.cancel:
                     self._requests.cancel_client(tx, now)
-                elif status > 100 or not tx.armed[TIMER_C]:
+                elif not tx.given_up and (status > 100 or not tx.armed[TIMER_C]):
                     c.timers.arm(tx, TIMER_C, now + TIMER_C_WAIT)
             else:
                 tx.armed[TIMER_C] = 0
@@ -64,8 +67,8 @@ class Responses:
             if tx.invite:
                 self._set_up(server, response, now)
             elif tx.key[1] == b"BYE" and status >= 200 and status not in {401, 407}:
-                callee_tag = response.to().tag if server.from_caller else response.from_().tag
-                c.calls.closed(call, callee_tag or b"", "caller" if server.from_caller else "callee", now)
+                callee_tag = tag_of(response, to=server.from_caller)
+                c.calls.closed(call, callee_tag, "caller" if server.from_caller else "callee", now)
         mask = call.mask if call is not None else None
         data = c.forwarder.response(response, server.flow, mask=mask, to_caller=server.from_caller)
         c.layer.respond(server, status, data, now)
@@ -79,15 +82,16 @@ class Responses:
         if server.again:
             c.calls.alive(call, now)
             return
-        tag = response.to().tag
+        tag = tag_of(response, to=True)
         if status < 200:
             c.calls.ringing(call, status, tag, now)
         elif status < 300:
             c.calls.answered(call, tag, now, first=server.state is S.PROCEEDING)
         else:
-            c.calls.failed(call, status, now)
-        if tag and status < 300:
-            call.hints = (*response.all(b"contact"), *response.all(b"record-route"))
+            targets = response.count(b"contact") if status < 400 else 0
+            c.calls.failed(call, status, now, targets=targets, cancelled=server.cancelled)
+        if tag and status < 300 and call.attempt.direction == "outbound":
+            call.hints = named(response)
 
     def acknowledge(self, tx: ClientTx, response: Message) -> None:
         """The ACK of a final answer that is no 2xx, hop by hop (RFC 3261 17.1.1.3)."""
@@ -103,19 +107,19 @@ class Responses:
             return
         call = server.call
         if tx.invite:
-            why = "no answer from the trunk" if status == 408 else "the trunk cannot be reached"
-            c.answer(server, status, now, (reason(status, why),))
+            if status == 408 and server.cancelled:
+                status = 487  # the caller asked for no more than that
+            c.answer(server, status, now, (reason(status, UNREACHABLE if status == 480 else NO_ANSWER),))
             if call is not None and not server.again:
-                c.calls.failed(call, status, now)
+                c.calls.failed(call, status, now, by="guard", cancelled=server.cancelled)
             return
         if call is not None and tx.key[1] == b"BYE" and server.request is not None:
             by: By = "caller" if server.from_caller else "callee"
-            end = server.request.to() if server.from_caller else server.request.from_()
-            c.calls.closed(call, end.tag or b"", by, now)
+            c.calls.closed(call, tag_of(server.request, to=server.from_caller), by, now)
         if status == 408:
             c.layer.servers.pop(server.key, None)
         else:
-            c.answer(server, status, now, (reason(status, "the trunk cannot be reached"),))
+            c.answer(server, status, now, (reason(status, UNREACHABLE),))
 
     # ---- timers ----------------------------------------------------------------------------------------------------
 
@@ -135,12 +139,9 @@ class Responses:
         """Timer C, or a CANCEL that got no final answer: the first time it is cancelled, the second time given up."""
         if tx.state is not S.PROCEEDING:
             return
-        cancelled = tx.server is not None and tx.server.call is not None and tx.server.call.cancelled
-        if tx.given_up or cancelled:
+        if tx.given_up:
             self._c.layer.clients.pop(tx.key, None)
             tx.state = S.TERMINATED
-            self.failed(tx, 487 if cancelled else 408, now)
+            self.failed(tx, 408, now)
             return
-        tx.given_up = True
         self._requests.cancel_client(tx, now, (reason(408, "no final answer"),))
-        self._c.timers.arm(tx, TIMER_C, now + GIVE_UP)

@@ -73,11 +73,13 @@ class Here:
 
     def __init__(self, settings: CoreSettings) -> None:
         self.local: dict[Transport, Address] = {}
+        self._near: dict[tuple[Transport, bool], Address] = {}  # by family too: whether it is IPv6
         self._sent_by: dict[tuple[Transport, Address], bytes] = {}
         self._hosts: set[tuple[str, int]] = set()
         for transport, host, port in settings.listens:
             shown = settings.advertise or host
             self.local.setdefault(transport, (host, port))
+            self._near.setdefault((transport, ":" in host), (host, port))
             self._sent_by[transport, (host, port)] = f"{host_text(shown)}:{port}".encode()
             self._hosts.add((shown.lower(), port))
             self._hosts.add((host.lower(), port))
@@ -99,8 +101,8 @@ class Here:
         return (host.strip("[]").lower(), port or DEFAULT_PORT) in self._hosts
 
     def flow_to(self, transport: Transport, host: str, port: int) -> Flow:
-        """A flow from our first address of that transport; a stream's connection is the driver's to find."""
-        local = self.local.get(transport, (self._any[1], 0))
+        """A flow from our first address of that transport and family; a stream's connection is the driver's to find."""
+        local = self._near.get((transport, ":" in host)) or self.local.get(transport, (self._any[1], 0))
         return Flow(transport, local, (host, port))
 
 

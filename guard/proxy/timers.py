@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 RETRY, TIMEOUT, LINGER, TIMER_C, REPEAT, SILENCE, DECISION = range(7)
 KINDS: Final = 7
+TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step 11)
 
 
 class Owner(Protocol):

@@ -44,8 +44,8 @@ class ServerTx:
     """A request that somebody sent us. `request` is kept until its final answer, `sent` the last response."""
 
     __slots__ = (
-        "again", "armed", "call", "cells", "client", "flow", "from_caller", "interval", "key", "reliable", "request",
-        "sent", "state",
+        "again", "armed", "call", "cancelled", "cells", "client", "flow", "from_caller", "interval", "key", "lenient",
+        "reliable", "request", "sent", "state", "ticket",
     )  # fmt: skip
 
     def __init__(self, key: ServerKey, request: Message, flow: Flow, *, invite: bool) -> None:
@@ -62,6 +62,9 @@ class ServerTx:
         self.call: Call | None = None
         self.from_caller = True
         self.again = False  # within a dialog: a re-INVITE sets no call up
+        self.cancelled = False  # its caller sent a CANCEL
+        self.lenient = False  # of an emergency call: it is carried whatever cannot be read of it
+        self.ticket = 0  # of the question whether this target is allowed, while that waits
 
 
 class ClientTx:
@@ -84,7 +87,7 @@ class ClientTx:
         self.armed = [0] * KINDS
         self.interval = T1
         self.server = server
-        self.given_up = False  # timer C fired
+        self.given_up = False  # cancelled: nothing makes timer C longer any more
         self.cancel = False  # to be cancelled as soon as a provisional answer allows it (RFC 3261 9.1)
 
 

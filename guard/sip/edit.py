@@ -82,17 +82,13 @@ class Edit:
         else:
             self.remove_line(via.line)
 
-    def remove_routes(self, count: int, *, last: bool = False) -> None:
-        """Without the first `count` Route values (and the last one)."""
-        m = self._m
-        routes = m.routes(b"route")
-        kept = routes[count : len(routes) - 1 if last else None]
-        rest = b", ".join(m.data[r.start : r.end] for r in kept)
-        first = True
-        for _, (name, start, _, end) in enumerate(m.lines):
+    def set_routes(self, values: Sequence[bytes]) -> None:
+        """Other Route values, on one line where the first one stood; none: no Route at all."""
+        line = b"Route: " + b", ".join(values) + b"\r\n" if values else b""
+        for name, start, _, end in self._m.lines:
             if name == b"route":
-                self._slices.append((start, end, b"Route: " + rest + b"\r\n" if first and rest else b""))
-                first = False
+                self._slices.append((start, end, line))
+                line = b""
 
     def render(self) -> bytes:
         """The bytes to send."""

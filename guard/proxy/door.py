@@ -1,0 +1,58 @@
+"""Who and what is let in at all, before anything of it is kept (RFC 3261 16.3)."""
+
+from __future__ import annotations
+
+from guard.proxy import facts
+from guard.proxy.context import Context
+from guard.proxy.effects import Flow, Stranger
+from guard.proxy.refuse import BUSY_RETRY_AFTER, FULL, reason
+from guard.proxy.routing import is_private
+from guard.sip.check import check_request
+from guard.sip.message import BadMessage, Message
+from guard.sources import Source
+
+
+class Door:
+    """Tells who may come in, and answers what may not."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    def urgent(self, m: Message, source: Source | None, arrived: Flow) -> str:
+        """The emergency number called, if this caller may be carried there (whoever is listed may)."""
+        if source is not None:
+            return facts.emergency(m.uri, source.dial)
+        who = self._c.settings.emergency_from_unknown
+        if who == "any" or (who == "private" and is_private(arrived.peer[0])):
+            return facts.emergency(m.uri, facts.PLAIN_DIAL)
+        return ""
+
+    def stranger(self, m: Message, arrived: Flow, now: int) -> None:
+        c = self._c
+        c.count("strangers")
+        call = None
+        if m.method == b"INVITE":
+            call = facts.attempt(m, None, arrived.peer[0], now + c.wall_offset)
+        c.effects.append(Stranger(arrived, facts.text(m.method), facts.text(m.uri), call))
+
+    def acceptable(self, m: Message, flow: Flow, *, urgent: bool) -> bool:
+        """Whether the request may go on; if not it was answered. An emergency call is let through whatever is wrong
+        with it, unless it has gone round in circles."""
+        c = self._c
+        try:
+            check_request(m)
+        except BadMessage as error:
+            if not urgent or error.status == 483:
+                if not error.fatal:
+                    c.answer_stateless(m, flow, error.status, (*error.headers, reason(error.status, error.reason)))
+                return False
+        if c.forwarder.looped(m):
+            c.count("loops")
+            c.answer_stateless(m, flow, 482)
+            return False
+        if c.layer.full() and not urgent:
+            c.count("full")
+            if m.method == b"INVITE":
+                c.answer_stateless(m, flow, 480, (BUSY_RETRY_AFTER, reason(480, FULL)))
+            return False
+        return True
