@@ -66,6 +66,9 @@ class _Cutter:
             out = framer.feed(data)
         except Unframeable:
             return self._salvage()
+        pending = framer.pending
+        if pending <= len(data):  # what it holds came just now: all before it is done with
+            self._kept = [data[len(data) - pending :]]
         return self._messages(out)
 
     def _plausible(self, data: bytes) -> bool:
@@ -104,27 +107,32 @@ class _Cutter:
         return b""
 
     def _salvage(self) -> list[bytes]:
-        """The framer gave up. Cut what it held at each start line: every message that is whole comes out, the broken
-        one is passed over, and what is unfinished at the end goes on."""
+        """The framer gave up. Feed what it held to a new one line by line, so that what is whole before the broken
+        message comes out, pass over that one up to the next start line, and so on; what is unfinished goes on."""
         data = b"".join(self._kept)
         messages: list[bytes] = []
         framer: StreamFramer | None = None
-        at, kept = 0, 0
-        while at < len(data):
-            past = next_start(data, at + 1)
-            past = len(data) if past < 0 else past
+        kept = at = 0
+        for line in data.splitlines(keepends=True):
+            at += len(line)
             if framer is None:
-                framer, kept = StreamFramer(), at
+                if next_start(line) != 0:
+                    continue
+                self._tally.stream_skipped += at - len(line) - kept
+                framer, kept = StreamFramer(), at - len(line)
             try:
-                messages += self._messages(framer.feed(data[at:past]))
-                if not framer.pending:
-                    kept = past
+                messages += self._messages(framer.feed(line))
             except Unframeable:
-                self._tally.stream_skipped += past - kept
                 framer = None
-            at = past
-        self._framer, self._tail = framer, b""
-        self._kept = [data[kept:]] if framer is not None and framer.pending else []
+            else:
+                kept = at - framer.pending
+        rest = data[kept:]
+        if framer is None:  # looking for a start line, of which the beginning may be there
+            line_start = rest.rfind(b"\n") + 1
+            self._tally.stream_skipped += line_start
+            rest = rest[line_start:]
+        self._framer, self._tail = framer, b"" if framer is not None else rest
+        self._kept = [rest] if framer is not None and rest else []
         return messages
 
 
