@@ -332,6 +332,7 @@ class _Loading:
                 rules=contract.penal_rules,
                 zone=self.config.zone,
                 reading=trunk.reading,
+                mask_accrues=False,  # the number that may not be shown never reached the operator
             )
         return out
 

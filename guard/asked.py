@@ -1,0 +1,90 @@
+"""One decision on a call that nobody placed: for `guard decide`, and for whoever asks by another way.
+
+The attempt is built as `proxy/facts` builds it from a message, and decided by the same engine with fresh counters.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from guard.desk import Desk
+from guard.engine import Engine
+from guard.ledger.penalties import assess
+from guard.ledger.record import NO_MONEY, DecisionBody, decision_body
+from guard.model import CallAttempt, Decision, Header, Identity, Usage
+from guard.numbering.number import NONE, emergency_of, normalise
+from guard.policy.load import Policy
+from guard.sources import Source
+from guard.state.memory import MemoryState
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What is asked. Numbers are as an IPBX would write them; `at` is µs of Unix time; `caller` "" presents none.
+
+    `usage` () takes the source's, by line and caller.
+    """
+
+    source: Source
+    caller: str
+    callee: str
+    at: int
+    line: str = ""
+    usage: tuple[Usage, ...] = ()
+    asserted: tuple[str, ...] = ()
+    diversion: tuple[str, ...] = ()
+    privacy: bool = False
+
+
+def attempt_of(question: Question) -> CallAttempt:
+    """The call attempt that the question describes."""
+    source = question.source
+    dial = source.dial
+
+    def identities(header: Header, raws: tuple[str, ...]) -> tuple[Identity, ...]:
+        return tuple(Identity(header, normalise(raw, dial, scheme=_scheme(raw))) for raw in map(_user, raws))
+
+    caller = normalise(_user(question.caller), dial) if question.caller else NONE
+    callee, scheme = _user(question.callee), _scheme(question.callee)
+    line = question.line or _user(question.caller)
+    return CallAttempt(
+        call_id="asked",
+        from_tag="",
+        at=question.at,
+        source=source.name,
+        source_address="",
+        trunk=source.trunk,
+        line=line,
+        callee=normalise(callee, dial, scheme=scheme, callee=True),
+        usage=question.usage or source.usage_of(line, caller.value, lambda _: ""),
+        country=source.country,
+        forwarded=source.forwarded,
+        caller=caller,
+        identities=identities("pai", question.asserted),
+        diversions=identities("diversion", question.diversion),
+        emergency=emergency_of(callee, dial, scheme=scheme),
+        privacy=question.privacy,
+    )
+
+
+def _scheme(written: str) -> str:
+    return "urn" if written.lower().startswith("urn:") else "sip"
+
+
+def _user(written: str) -> str:
+    """The user part of what may be written as a URI: `sip:+33…@host`, `tel:+33…`, `urn:service:sos`, or bare."""
+    head, colon, rest = written.partition(":")
+    scheme = head.lower()
+    if colon and scheme in {"tel", "urn"}:
+        return rest
+    if colon and scheme in {"sip", "sips"}:
+        return rest.rpartition("@")[0] or rest
+    return written.strip()
+
+
+def answer(policy: Policy, call: CallAttempt) -> tuple[Decision, DecisionBody]:
+    """The decision, and what the log would keep of it, with the money of a number's first call in its period."""
+    decided = Desk(Engine(policy), MemoryState()).submit(1, call, 0)
+    decision = decided[0][1]  # nothing waits at counters that nobody has used
+    figures = policy.figures.get(call.trunk)
+    stake = assess(call, decision, figures) if figures is not None else None
+    return decision, decision_body(call, decision, "", stake.money(first=True) if stake is not None else NO_MONEY)
