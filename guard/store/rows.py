@@ -117,17 +117,20 @@ class Fined:
 
 
 class Builder:
-    """Makes rows of entries. `money` is each trunk's figures, by the trunk's name."""
+    """Makes rows of entries. `money` is each trunk's figures, by the trunk's name; `salts` gives so many octets."""
 
-    def __init__(self, site: str, money: Mapping[str, Figures], fined: Fined) -> None:
+    def __init__(
+        self, site: str, money: Mapping[str, Figures], fined: Fined, salts: Callable[[int], bytes] = os.urandom
+    ) -> None:
         self._site = site
         self._money = money
         self._fined = fined
+        self._salts = salts
 
     def build(self, batch: Sequence[Entry], tip: bytes) -> tuple[list[Row], bytes]:
         """The rows of `batch` for `intake`, and the hash of its last entry; `tip` is the hash before it."""
         rows: list[Row] = []
-        salts = os.urandom(chain.SALT_SIZE * len(batch))
+        salts = self._salts(chain.SALT_SIZE * len(batch))
         for n, entry in enumerate(batch):
             if isinstance(entry, Mark):
                 continue

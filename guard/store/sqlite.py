@@ -42,7 +42,8 @@ class SqliteWriter:
     `decided` and `ended` are called from one thread. `money` is the penalties of each trunk, by its name. With
     `overflow` "drop" an entry beyond `queue_limit` is not kept: its `done` hears StoreFull, its seq is 0, it is
     counted in `lost` and the next entry that is kept is preceded by a note of it in the log; with "wait" (replay)
-    the caller waits instead. `faults` counts commits that failed and were tried again.
+    the caller waits instead. `salts` gives so many random octets: a log that nobody keeps (replay) may have them all
+    alike, so that the same calls make the same hashes. `faults` counts commits that failed and were tried again.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class SqliteWriter:
         money: Mapping[str, Figures] | None = None,
         queue_limit: int = QUEUE_LIMIT,
         overflow: Literal["drop", "wait"] = "drop",
+        salts: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.path = os.fspath(path)
         self.faults = 0
@@ -81,7 +83,7 @@ class SqliteWriter:
             raise
         self._reading = threading.Lock()  # a log in memory has one connection for its writer and its readers
         self._fined = Fined(self._db)
-        self._builder = Builder(site, money or {}, self._fined)
+        self._builder = Builder(site, money or {}, self._fined, salts)
         self._backlog: deque[Entry] = deque()  # the thread's own: taken from the queue, not yet on disk
         self._size = BATCH
         self._thread = threading.Thread(target=self._run, name="guard-log", daemon=True)
