@@ -107,7 +107,7 @@ def trunk(args: argparse.Namespace, reader: SqliteReader) -> str:
     if not word or word in known:
         return word
     if args.store is None:
-        known |= {t.name for t in load_config(args.config).trunk}
+        known |= {t.name for t in load_config(args.config).file.trunk}
     if known and word not in known:
         raise CommandError(f'--trunk "{word}" is no trunk of this log{nearest(word, known)}', status=2)
     return word

@@ -67,15 +67,19 @@ def normalise(raw: str, dial: Dial, *, phone_context: str = "", scheme: str = "s
     caller's number are taken off. Reasons of a malformed one: `empty`, `not-digits`, `too-short`, `too-long`,
     `wrong-length`, `no-prefix`, `portability-prefix`, `zero-after-33`.
     """
-    return _normalise(raw, dial, phone_context, scheme, callee)
+    number = _normalise(raw, dial, phone_context, scheme, callee)
+    if callee and number.kind != "e164":
+        sos = emergency_of(raw, dial, scheme=scheme)
+        if sos:
+            return Number(sos, "short", number.raw)
+    return number
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _normalise(raw: str, dial: Dial, phone_context: str, scheme: str, callee: bool) -> Number:
     kept = raw[:MAX_RAW]
     if scheme == "urn":
-        sos = emergency_of(raw, dial, scheme=scheme)
-        return Number(sos, "short", kept) if sos else Number("", "malformed", kept, "not-digits")
+        return Number("", "malformed", kept, "not-digits")
     digits, context = _plain(raw, phone_context)
     if not digits:
         return Number("", "malformed", kept, "empty")
@@ -188,7 +192,7 @@ def _emergency_forms(dial: Dial) -> dict[str, str]:
                 for code in codes:
                     forms[outside + hide + code + number] = number
                     forms[hide + outside + code + number] = number
-    return {f: n for f, n in forms.items() if normalise(f, dial, callee=True).kind != "e164"}
+    return {f: n for f, n in forms.items() if _normalise(f, dial, "", "sip", True).kind != "e164"}
 
 
 def emergency_of(raw: str, dial: Dial, *, phone_context: str = "", scheme: str = "sip") -> str:
