@@ -12,7 +12,7 @@ from guard.sip.message import Message
 
 _RPORT: Final = re.compile(rb";\s*rport\s*(?==|;|$)(?:=\s*[^;,\s]*)?", re.IGNORECASE)
 _RECEIVED: Final = re.compile(rb";\s*received\s*=\s*[^;,\s]*", re.IGNORECASE)
-_FIRST: Final = itemgetter(0)
+_ORDER: Final = itemgetter(0, 1)  # what is put in at a place stands before what replaces something there
 
 Slice = tuple[int, int, bytes]
 
@@ -96,7 +96,7 @@ class Edit:
         slices = self._slices
         if self._top:
             slices.append((self._m.start_end, self._m.start_end, self._top))
-        slices.sort(key=_FIRST)
+        slices.sort(key=_ORDER)
         out = []
         at = 0
         for start, end, new in slices:
@@ -134,7 +134,7 @@ def response(
             out.append(_tagged(request, start, end, to_tag))
         elif name == b"via" and marks:
             at = start
-            for first, past, new in sorted(marks, key=_FIRST):
+            for first, past, new in sorted(marks, key=_ORDER):
                 if start <= first <= end:
                     out += (data[at:first], new)
                     at = past
