@@ -29,8 +29,12 @@ class Lock:
             holder = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
             raise StoreError(f"{path}: another guard is writing it (process {holder or 'unknown'})") from error
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode("ascii"), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode("ascii"), 0)
+        except OSError as error:
+            os.close(self._fd)
+            raise StoreError(f"{path}: cannot be locked: {name}: {error.strerror}") from error
 
     def release(self) -> None:
         """Let another writer in."""

@@ -136,6 +136,8 @@ class _Walk:
         self._entries += 1
         if link.body is None:
             self._erased += 1
+            if row[_CALL_AT] is not None:
+                raise _Fault(link.seq, "it was erased and the index still has it")
             return
         try:
             body = _DECODERS[link.kind](link.body)
