@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final, cast
@@ -12,8 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from guard import configschema as schema
+from guard.confignumbers import numbers
 from guard.numbering.number import EMERGENCY, Dial, emergency_of, normalise
-from guard.rules.numbers import ALWAYS, NEVER, Held, HeldNumbers
+from guard.rules.numbers import HeldNumbers
 from guard.sip.uri import BadUri, parse_uri
 from guard.sources import Source, UsageRule
 from guard.tomlread import Problem, Reader, nearest
@@ -139,11 +139,6 @@ def host_port(text: str) -> tuple[str, int] | None:
     return (host, int(port)) if ip.version == 4 or text.startswith("[") else None
 
 
-def micros(day: date, zone: ZoneInfo) -> int:
-    """Midnight at the beginning of `day` in `zone`, µs of Unix time."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 1_000_000
-
-
 class _Compiler:
     """One reading of one file."""
 
@@ -176,7 +171,7 @@ class _Compiler:
             tcp=self._listen("tcp", file.listen.tcp),
             hops=hops,
             sources=sources,
-            held=HeldNumbers(self._numbers(zone)),
+            held=HeldNumbers(numbers(file.number, zone, self.problem, self._file)),
             warnings=tuple(self.warnings),
         )
 
@@ -359,39 +354,6 @@ class _Compiler:
             return None
         return hop.host, hop.port
 
-    # ---- numbers ---------------------------------------------------------------------------------------------------
-
-    def _numbers(self, zone: ZoneInfo) -> tuple[Held, ...]:
-        out: list[tuple[int, Held]] = []
-        for i, entry in enumerate(self.file.number, 1):
-            key = ["number", f"[{i}]"]
-            own = entry.holder == "self"
-            if not own and not entry.proof:
-                self.problem([*key, "proof"], f'missing: the consent of "{entry.holder}" must be proved')
-            self._file(entry.proof, [*key, "proof"])
-            if entry.from_ and entry.until and entry.from_ > entry.until:
-                self.problem([*key, "until"], f"{entry.until} is before from = {entry.from_}")
-                continue
-            borders = _range(entry.range)
-            if isinstance(borders, str):
-                self.problem([*key, "range"], borders)
-                continue
-            low, high, prefix = borders
-            held = Held(
-                low=low,
-                high=high,
-                prefix=prefix,
-                own=own,
-                holder=entry.holder,
-                since=micros(entry.from_, zone) if entry.from_ else ALWAYS,
-                until=micros(entry.until + timedelta(days=1), zone) if entry.until else NEVER,
-            )
-            for j, other in out:
-                if held.meets(other) and held.since < other.until and other.since < held.until:
-                    self.problem([*key, "range"], f'"{entry.range}" overlaps number[{j}] on the same days')
-            out.append((i, held))
-        return tuple(h for _, h in out)
-
 
 def _inside(host: str, network: Network) -> bool:
     return _numeric(host) and ip_address(host) in network
@@ -403,31 +365,3 @@ def _numeric(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _range(text: str) -> tuple[str, str, bool] | str:
-    """Lowest and highest number of a `range`, or what is wrong with it."""
-    if text.endswith("*"):
-        low = text[:-1]
-        if low.startswith("+") and low[1:].isascii() and low[1:].isdigit():
-            return low, low, True
-        return f'"{text}": a prefix is written as +331456789*'
-    first, dash, last = text.partition("-")
-    low, high = _number(first), _number(last) if dash else _number(first)
-    for written, read in ((first, low), (last, high)):
-        if written and not read:
-            number = normalise(written, Dial())
-            hint = f'; did you mean "{number.value}"?' if number.value else ""
-            return f'"{written.strip()}" is no E.164 number{hint}'
-    if not low or not high:
-        return f'"{text}" is no range: write it as +33145678900-+33145678999'
-    if len(low) != len(high):
-        return f'"{text}": both ends must have the same length'
-    return (low, high, False) if low <= high else f'"{text}": the first number is above the last'
-
-
-def _number(text: str) -> str:
-    """A number as `[[number]]` wants it: E.164 with its +, or a short one; "" for anything else."""
-    text = text.strip()
-    number = normalise(text, Dial())
-    return text if number.value == text else ""

@@ -27,15 +27,17 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.detectors": (*WORDS, "guard.detectors", "guard.state.contract"),
     "guard.rules": (*WORDS, "guard.rules", "guard.detectors", "guard.state.contract"),
     "guard.configschema": WORDS,
+    "guard.confignumbers": (*WORDS, "guard.configschema", "guard.rules.numbers", "guard.tomlread"),
     "guard.config": (
-        *WORDS, "guard.config", "guard.configschema", "guard.rules.numbers", "guard.sip.uri", "guard.tomlread",
+        *WORDS, "guard.config", "guard.confignumbers", "guard.configschema", "guard.rules.numbers", "guard.sip.uri", "guard.tomlread",
     ),
     "guard.policy": (
         *WORDS, "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract", "guard.ledger.record",
-        "guard.config", "guard.configschema", "guard.tomlread",
+        "guard.ledger.penalties", "guard.config", "guard.confignumbers", "guard.configschema", "guard.tomlread",
     ),
     "guard.engine": (*WORDS, "guard.engine", "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract"),
     "guard.desk": (*WORDS, "guard.engine", "guard.policy", "guard.state.contract"),
+    "guard.asked": (*WORDS, *CONTRACTS, "guard.desk", "guard.engine", "guard.policy", "guard.ledger", "guard.state"),
     "guard.proxy": (*WORDS, "guard.proxy", "guard.sip"),
     "guard.store": ("guard.model", "guard.numbering", "guard.store", "guard.ledger"),
     "guard.net": (

@@ -5,7 +5,7 @@ SIP is known by its start line, whatever the port. Addresses and ports are those
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from struct import Struct
@@ -22,6 +22,7 @@ from guard.proxy.effects import Address, Flow
 
 __all__ = ["CaptureError", "Captured", "Messages"]
 
+TICK: Final = 8192  # frames between two calls of `tick`: some 20 ms
 MAX_ADDRESSES: Final = 65_536  # remembered in text form; a scan only empties the memory
 
 _ports = Struct("!HHH").unpack_from  # and, of UDP, the length
@@ -35,13 +36,15 @@ class Messages:
     """The SIP messages of captures (paths, or binary streams such as standard input), merged by time: iterate, once.
 
     Instants never go back. `tally` counts what was read and what was lost, `progress` tells how far reading is.
-    Iterating raises CaptureError, which names file and byte offset, where a capture cannot be read on.
+    Iterating raises CaptureError, which names file and byte offset, where a capture cannot be read on. `tick` is called
+    now and then while it goes on.
     """
 
-    def __init__(self, sources: Sequence[Path | BinaryIO]) -> None:
+    def __init__(self, sources: Sequence[Path | BinaryIO], tick: Callable[[], None] | None = None) -> None:
         self.tally = Tally()
         self.progress = Progress(sources)
         self._sources = sources
+        self._tick = tick
         self._network = Network(self.tally)
         self._streams = Streams(self.tally)
         self._addresses: dict[bytes, str] = {}
@@ -50,6 +53,8 @@ class Messages:
         tally, segment = self.tally, self._network.segment
         for instant, link, data, cut in merged(self._sources, tally, self.progress):
             tally.frames += 1
+            if self._tick is not None and not tally.frames % TICK:
+                self._tick()
             tally.bytes += len(data)
             if tally.first is None:
                 tally.first = instant

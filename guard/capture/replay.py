@@ -24,6 +24,7 @@ from guard.sources import Sources
 from guard.store.contract import Writer
 
 RUN_ON: Final = REPEAT_WAIT  # µs after the last message in which what was under way may still end
+MAX_STRANGERS: Final = 1_000  # addresses without a [[source]] whose INVITEs are counted apart
 DEFAULT_PORT: Final = 5060
 
 _TOP_VIA: Final = re.compile(
@@ -71,7 +72,8 @@ class Replay:
     """One run of captured messages through a desk into a log.
 
     `own` are the guard's own addresses (listening and advertised): where it is in the capture itself, the INVITEs that
-    it sent on are no attempts. `counters` count as the daemon's do; `observer.counters` what was seen.
+    it sent on are no attempts. `counters` count as the daemon's do, `observer.counters` what was seen; `strangers` are the
+    addresses that no source names, with the INVITEs that came from there.
     """
 
     def __init__(
@@ -85,7 +87,9 @@ class Replay:
     ) -> None:
         self.observer = Observer(sources)
         self.counters: dict[str, int] = dict.fromkeys((*COUNTERS, "own"), 0)
+        self.strangers: dict[str, int] = {}
         self.now = 0
+        self._sources = sources
         self._own = frozenset(name for address in own for name in _sent_by(address))
         self._verdicts = Verdicts(
             _Core(self.observer), desk, _Log(log), faults or FaultPolicy(), self.counters, lambda: None
@@ -100,13 +104,20 @@ class Replay:
     def feed(self, data: bytes, flow: Flow, instant: int) -> None:
         """One message that `flow.peer` sent to `flow.local` at `instant` (µs of Unix time, never going back)."""
         self.until(instant)
-        if self._own and data[:7] == b"INVITE ":
-            via = _TOP_VIA.search(data)
-            if via is not None and via.group(1).lower() in self._own:
-                self.counters["own"] += 1
-                return
+        if data[:7] == b"INVITE " and self._passes_over(data, flow.peer[0]):
+            return
         self.observer.receive(data, flow, instant)
         self._settle(instant)
+
+    def _passes_over(self, data: bytes, peer: str) -> bool:
+        """Whether the guard itself sent this INVITE on. One of a stranger is counted."""
+        via = _TOP_VIA.search(data)
+        if via is not None and via.group(1).lower() in self._own:
+            self.counters["own"] += 1
+            return True
+        if self._sources.find(peer) is None and (peer in self.strangers or len(self.strangers) < MAX_STRANGERS):
+            self.strangers[peer] = self.strangers.get(peer, 0) + 1
+        return False
 
     def until(self, instant: int) -> None:
         """Let the clock run: everything that is due up to and at `instant` happens, each at its own time."""

@@ -87,15 +87,20 @@ def _normalise(raw: str, dial: Dial, phone_context: str, scheme: str, callee: bo
         if digits.lower() in ANONYMOUS:
             return Number("", "anonymous", kept)
         return _meaning(digits, context, dial, kept)
-    for code in HIDE:
-        if digits.startswith(code) and len(digits) > len(code) + 1:
-            digits = digits[len(code) :]
-            break
+    digits = _unhidden(digits)
     if dial.strip and digits.startswith(dial.strip):
-        inside = _meaning(digits[len(dial.strip) :], context, dial, kept)
+        inside = _meaning(_unhidden(digits[len(dial.strip) :]), context, dial, kept)
         if inside.value:
             return inside
     return _meaning(digits, context, dial, kept)
+
+
+def _unhidden(digits: str) -> str:
+    """What was dialled without the code that hides the caller's number, before or after an outside-line prefix."""
+    for code in HIDE:
+        if digits.startswith(code) and len(digits) > len(code) + 1:
+            return digits[len(code) :]
+    return digits
 
 
 def _plain(raw: str, phone_context: str) -> tuple[str, str]:
@@ -122,7 +127,10 @@ def _meaning(digits: str, context: str, dial: Dial, raw: str) -> Number:
         return _international(digits, raw)
     if context.startswith("+") and context[1:].isascii() and context[1:].isdigit():
         code = context[1:]
-        return _in_france(digits, dial, raw) if code in FRENCH_CODES else _international(code + digits, raw)
+        whole = digits[0] != "0" and len(digits) == length_of(digits)  # 145678900 in +33 lacks its 0, not its meaning
+        if code not in FRENCH_CODES or whole:
+            return _international(code + digits, raw)
+        return _in_france(digits, dial, raw)
     return _in_france(digits, dial, raw)
 
 

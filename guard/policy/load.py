@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from guard import configschema
-from guard.config import Config, ConfigError, micros
+from guard.config import Config, ConfigError
+from guard.confignumbers import micros
 from guard.ledger.penalties import Figures
 from guard.model import STRENGTH, Action, Mode
 from guard.numbering.number import EMERGENCY
