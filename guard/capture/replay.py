@@ -45,7 +45,7 @@ class _Core:
 
 
 class _Log:
-    """A log whose entries are taken for committed at once: no message waits for them. It counts what it is given."""
+    """A log whose entries are taken for committed at once: no message waits for them."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -72,8 +72,8 @@ class Replay:
     """One run of captured messages through a desk into a log.
 
     `own` are the guard's own addresses (listening and advertised): where it is in the capture itself, the INVITEs that
-    it sent on are no attempts. `counters` count as the daemon's do, `observer.counters` what was seen; `strangers` are the
-    addresses that no source names, with the INVITEs that came from there.
+    it sent on are no attempts. `counters` count as the daemon's do, `observer.counters` what was seen; `strangers` are
+    the addresses that no source names, with the INVITEs that came from there.
     """
 
     def __init__(

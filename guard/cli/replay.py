@@ -1,0 +1,182 @@
+"""guard replay: what the guard would have decided on captured traffic, on the capture's own clock."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from guard.cli.common import CommandError, config_option, json_lines, load_config
+
+if TYPE_CHECKING:
+    from guard.capture.messages import Messages
+    from guard.capture.replay import Replay
+    from guard.config import Config
+    from guard.policy.load import Policy
+    from guard.store.sqlite import SqliteWriter
+
+STDIN: Final = "-"
+INTERRUPTED: Final = 130  # exit status after Ctrl-C, as shells have it
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `guard replay`."""
+    parser.add_argument(
+        "capture",
+        nargs="+",
+        metavar="CAPTURE",
+        help="pcap or pcapng, gzipped or not; - for standard input. Several are merged by time",
+    )
+    config_option(parser)
+    parser.add_argument("--json", action="store_true", help="one record a call, as `guard log --json` has them")
+    parser.add_argument("--store", metavar="DB", help="keep the records in this log (it goes on where it ended)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the records or a summary. 1 when a capture cannot be read to its end: what came before counts."""
+    from guard.store.errors import StoreError
+
+    config = load_config(args.config)
+    policy = load_policy_of(config)
+    sources = sources_of(args.capture)
+    try:
+        with log_for(args.store, config, policy) as (writer, start):
+            with bar(args.capture) as tick:
+                replay, messages = prepared(config, policy, writer, sources, tick)
+                problem = play(replay, messages)
+            writer.close()
+            if messages.tally.frames or problem is None:
+                tell(args, config, writer.path, start, messages, replay)
+    except StoreError as error:
+        raise CommandError(str(error)) from error
+    if problem is not None:
+        raise problem
+    return 0
+
+
+def play(replay: Replay, messages: Messages) -> CommandError | None:
+    """Read all that can be read, and let the calls come to their end. What hindered it, if anything."""
+    from guard.capture.files import CaptureError
+
+    problem = None
+    try:
+        for data, flow, instant in messages:
+            replay.feed(data, flow, instant)
+    except CaptureError as error:
+        problem = CommandError(str(error))
+    except KeyboardInterrupt:  # the way in which a live capture ends
+        problem = CommandError("interrupted: what was read until then counts", status=INTERRUPTED)
+    replay.finish()
+    return problem
+
+
+def load_policy_of(config: Config) -> Policy:
+    """The policies of a configuration; CommandError with a line for each mistake in them."""
+    from guard.config import ConfigError
+    from guard.policy.load import load_policy
+
+    try:
+        return load_policy(config)
+    except ConfigError as error:
+        raise CommandError(*(str(p) for p in error.problems)) from error
+
+
+def sources_of(names: list[str]) -> list[Path | BinaryIO]:
+    """Paths, and standard input. CommandError (status 2) where that cannot be."""
+    if names.count(STDIN) > 1:
+        raise CommandError("standard input (-) can be read only once", status=2)
+    if STDIN in names and sys.stdin.isatty():
+        raise CommandError("standard input (-) is a terminal: pipe a capture into it (tcpdump -w - ...)", status=2)
+    return [sys.stdin.buffer if name == STDIN else Path(name) for name in names]
+
+
+@contextmanager
+def log_for(path: str | None, config: Config, policy: Policy) -> Iterator[tuple[SqliteWriter, int]]:
+    """The log that the records go to, and its last entry so far: the one asked for, or one that goes away again."""
+    from guard.store.reader import SqliteReader
+    from guard.store.sqlite import SqliteWriter
+
+    with ExitStack() as stack:
+        if path is None:
+            folder = stack.enter_context(TemporaryDirectory(prefix="guard-replay-"))
+            writer = SqliteWriter(
+                Path(folder) / "replay.db", site=config.site, money=policy.figures, overflow="wait", salts=bytes
+            )
+        else:
+            writer = SqliteWriter(path, site=config.site, money=policy.figures, overflow="wait")
+        stack.callback(writer.close)
+        with SqliteReader(writer.path) as reader:
+            start = reader.last_seq()
+        yield writer, start
+
+
+def prepared(
+    config: Config,
+    policy: Policy,
+    writer: SqliteWriter,
+    sources: list[Path | BinaryIO],
+    tick: Callable[[Messages], None],
+) -> tuple[Replay, Messages]:
+    """A replay by this configuration, and the messages to feed it."""
+    from guard.capture.messages import Messages
+    from guard.capture.replay import Replay
+    from guard.desk import Desk
+    from guard.engine import Engine
+    from guard.net.verdicts import FaultPolicy
+    from guard.sources import Sources
+    from guard.state.memory import MemoryState
+
+    faults = config.file.faults
+    own = {*config.udp, *config.tcp}
+    if config.file.listen.advertise:
+        own |= {(config.file.listen.advertise, port) for _, port in own}
+    replay = Replay(
+        Sources(config.sources),
+        Desk(Engine(policy), MemoryState(), faults.state),
+        writer,
+        own=own,
+        faults=FaultPolicy(engine=faults.engine, store=faults.store),
+    )
+    messages = Messages(sources, lambda: tick(messages))
+    return replay, messages
+
+
+@contextmanager
+def bar(names: list[str]) -> Iterator[Callable[[Messages], None]]:
+    """A progress bar on a terminal's standard error; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _messages: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    label = names[0] if len(names) == 1 else f"{len(names)} captures"
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as shown:
+        task = shown.add_task(label if label != STDIN else "standard input", total=None)
+
+        def tick(messages: Messages) -> None:
+            done, size = messages.progress.done, messages.progress.size
+            shown.update(task, completed=done or messages.tally.bytes, total=size or None)
+
+        yield tick
+
+
+def tell(args: argparse.Namespace, config: Config, path: str, start: int, messages: Messages, replay: Replay) -> None:
+    """The records on standard output with --json, else the summary; warnings beside them."""
+    from guard.cli.summary import summary, warnings
+    from guard.store.contract import Query
+    from guard.store.reader import SqliteReader
+
+    with SqliteReader(path, timezone=config.timezone) as reader:
+        query = Query(all=True, after=start)
+        if args.json:
+            json_lines(reader.records(query))
+        else:
+            summary(reader.details(query), messages.tally, replay, reader.zone)
+    for line in warnings(messages.tally, replay):
+        print(f"guard: {line}", file=sys.stderr)
