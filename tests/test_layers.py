@@ -29,7 +29,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.configschema": WORDS,
     "guard.confignumbers": (*WORDS, "guard.configschema", "guard.rules.numbers", "guard.tomlread"),
     "guard.config": (
-        *WORDS, "guard.config", "guard.confignumbers", "guard.configschema", "guard.rules.numbers", "guard.sip.uri", "guard.tomlread",
+        *WORDS, "guard.config", "guard.confignumbers", "guard.configschema", "guard.rules.numbers", "guard.sip.uri",
+        "guard.tomlread",
     ),
     "guard.policy": (
         *WORDS, "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract", "guard.ledger.record",

@@ -1,0 +1,127 @@
+"""`guard policy`: the rules and contracts in force at a date, with their sources."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from guard.cli.common import CommandError, config_option, instant, json_lines, load_config
+
+if TYPE_CHECKING:
+    from guard.config import Config
+    from guard.policy.load import Policy, Rule
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments."""
+    sub = parser.add_subparsers(dest="what", metavar="list|show", required=True)
+    for name, text in (("list", "every rule in force"), ("show", "one rule or contract in full")):
+        one = sub.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        config_option(one)
+        one.add_argument("--at", metavar="ISO", help="date or instant at which they are in force (now)")
+        one.add_argument("--json", action="store_true", help="JSON Lines, one object a line")
+        if name == "show":
+            one.add_argument("name", metavar="NAME", help="a rule's id (cli.premium) or a contract's")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show them."""
+    from guard.config import ConfigError
+    from guard.policy.load import load_policy
+
+    config = load_config(args.config)
+    try:
+        policy = load_policy(config)
+    except ConfigError as error:
+        raise CommandError(*(str(p) for p in error.problems)) from error
+    at = instant(args.at, config.zone) if args.at else time.time_ns() // 1000
+    if args.what == "show":
+        return _show(policy, args.name, as_json=args.json)
+    found = list(_in_force(policy, at))
+    if args.json:
+        json_lines(found)
+    else:
+        _table(found, config, policy)
+    return 0
+
+
+def _compiled(policy: Policy) -> dict[str, Rule]:
+    rules = [policy.emergency.rule, *(j.rule for j in policy.judges), *(c.rule for c in policy.counts)]
+    return {r.id: r for r in rules}
+
+
+def _in_force(policy: Policy, at: int) -> Iterator[dict[str, object]]:
+    """One object a rule: what it asks for here, and what it rests on."""
+    for name, rule in _compiled(policy).items():
+        if not rule.since <= at < rule.until:
+            continue
+        written = policy.written[name]
+        contracts = [a for cited in policy.cited.values() for a in cited.get(name, ())]
+        yield {
+            "id": name,
+            "title": written.title,
+            "actions": sorted({s.action for s in rule.says.values()}),
+            "mode": rule.mode,
+            "response": rule.status or None,
+            "confidence": written.confidence,
+            "from": written.from_,
+            "until": written.until,
+            "articles": [*dict.fromkeys(contracts), *written.articles],
+            "source": written.source,
+        }
+
+
+def _table(found: list[dict[str, object]], config: Config, policy: Policy) -> None:
+    from rich.table import Table
+
+    from guard.cli.show import console
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("rule", "asks to", "mode", "since", "rests on"):
+        table.add_column(heading, overflow="fold")
+    for one in found:
+        articles, actions = one["articles"], one["actions"]
+        assert isinstance(articles, list)
+        assert isinstance(actions, list)
+        since = str(one["from"]) if one["from"] else "always"
+        table.add_row(str(one["id"]), ", ".join(actions), str(one["mode"]), since, "; ".join(articles) or "guard.toml")
+    out = console()
+    out.print(table)
+    out.print(f"policies {config.policies}, {policy.digest}", highlight=False, soft_wrap=True)
+
+
+def _show(policy: Policy, name: str, *, as_json: bool) -> int:
+    """One rule or contract as its file has it."""
+    import msgspec
+
+    from guard.tomlread import nearest
+
+    known = {**policy.written, **policy.contracts}
+    if name not in known:
+        raise CommandError(f'no rule or contract "{name}"{nearest(name, known)}')
+    written = msgspec.to_builtins(known[name])
+    if as_json:
+        json_lines([written])
+    else:
+        for line in _lines(written, ""):
+            print(line)
+    return 0
+
+
+def _lines(value: object, indent: str) -> Iterator[str]:
+    """A nested object as people read it; empty parts are left out."""
+    pairs = (
+        value.items() if isinstance(value, dict) else enumerate(value, 1) if isinstance(value, (list, tuple)) else ()
+    )
+    for key, inner in pairs:
+        if inner is None or inner is False or inner in ("", [], (), {}):
+            continue
+        if isinstance(inner, (list, tuple)) and all(isinstance(i, str) for i in inner):
+            yield f"{indent}{key}: {', '.join(inner)}"
+        elif isinstance(inner, (dict, list, tuple)):
+            yield f"{indent}{key}:"
+            yield from _lines(inner, indent + "  ")
+        else:
+            yield f"{indent}{key}: {inner}"
