@@ -81,7 +81,8 @@ def instant(text: str, zone: tzinfo, now: datetime | None = None) -> int:
     now = now or datetime.now(UTC)
     ago = _AGO.match(text.strip())
     if ago is not None:
-        return micros(now - timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))}))
+        age = timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))})
+        return micros(now) - age // timedelta(microseconds=1)  # may be before the first day that a date can name
     if text == "today":
         return micros(now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0))
     try:
