@@ -1,0 +1,215 @@
+"""`make bench`: what the core costs, in microseconds of one processor, each beside a yardstick of the same run.
+
+The machine is shared and noisy: each figure is the best of several rounds, and the ratio to the yardstick (an index of
+the same INVITE by `sip.message.parse`) is what to compare between machines and commits.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from guard.asked import Question, attempt_of
+from guard.config import load
+from guard.desk import Desk
+from guard.engine import Engine
+from guard.model import CallAttempt, CallEnded, Decision
+from guard.numbering.number import Dial, normalise
+from guard.policy.load import Policy, load_policy
+from guard.proxy.core import CoreSettings, ProxyCore
+from guard.proxy.effects import Decide, Ended, Flow, Send
+from guard.proxy.routing import Hop, Trunk, Trunks
+from guard.sip.message import parse
+from guard.sources import Sources
+from guard.state.memory import MemoryState
+from guard.store.sqlite import SqliteWriter
+from sim.site import ALICE, CUSTOMER, GUARD, IPBX, OPERATOR, Site
+
+ROUNDS = 7
+BODY = (
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\n"
+    "m=audio 30000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n"
+)
+
+
+def best(work: Callable[[], int]) -> float:
+    """Microseconds of processor time for each thing that `work` did (it returns how many): the best round."""
+    gc.disable()
+    try:
+        times = []
+        for _ in range(ROUNDS):
+            begun = time.process_time()
+            done = work()
+            times.append((time.process_time() - begun) / done * 1e6)
+            gc.collect()
+        return min(times)
+    finally:
+        gc.enable()
+
+
+def request(method: str, number: int, cseq: int, *, to_tag: str = "", more: str = "", body: str = "") -> bytes:
+    """A request of the simulated IPBX."""
+    tag = f";tag={to_tag}" if to_tag else ""
+    return (
+        f"{method} sip:{CUSTOMER}@{GUARD}:5060;user=phone SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {IPBX}:5060;rport;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n"
+        f'From: "Alice" <sip:{ALICE}@{IPBX}>;tag=a{number}\r\nTo: <sip:{CUSTOMER}@{GUARD}>{tag}\r\n'
+        f"Call-ID: {number}-bench@{IPBX}\r\nCSeq: {cseq} {method}\r\nContact: <sip:{ALICE}@{IPBX}:5060>\r\n"
+        f"P-Asserted-Identity: <sip:{ALICE}@{IPBX}>\r\nUser-Agent: bench\r\nAllow: INVITE, ACK, BYE, CANCEL\r\n"
+        f"{more}Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+def answer(sent: bytes, status: int) -> bytes:
+    """The operator's answer to what the core sent."""
+    m = parse(sent)
+    to = m.first(b"to") or b""
+    if b"tag=" not in to:
+        to += b";tag=z"
+    lines = [b"Via: " + v for v in m.all(b"via")] + [b"Record-Route: " + r for r in m.all(b"record-route")]
+    lines += [b"From: " + (m.first(b"from") or b""), b"To: " + to, b"Call-ID: " + (m.first(b"call-id") or b"")]
+    lines += [b"CSeq: " + (m.first(b"cseq") or b""), b"Contact: <sip:%s:5060>" % OPERATOR.encode()]
+    return b"\r\n".join([b"SIP/2.0 %d X" % status, *lines, b"Content-Length: 0", b"", b""])
+
+
+class Calls:
+    """Whole calls of seven messages through one core, with the rules deciding."""
+
+    def __init__(self, policy: Policy, sources: Sources, *, rules: bool) -> None:
+        trunks = Trunks((Trunk(name="operator", hops=(Hop("udp", OPERATOR, 5060),)),))
+        self.core = ProxyCore(CoreSettings(listens=(("udp", GUARD, 5060),), token="bench"), sources, trunks)
+        self.desk = Desk(Engine(policy), MemoryState()) if rules else None
+        self.up = Flow("udp", (GUARD, 5060), (IPBX, 5060))
+        self.down = Flow("udp", (GUARD, 5060), (OPERATOR, 5060))
+        self.now = 1_000_000_000
+        self.number = 0
+
+    def feed(self, data: bytes, flow: Flow) -> bytes:
+        """One message; the last one that leaves because of it."""
+        core = self.core
+        core.receive(data, flow, self.now)
+        sent = b""
+        while core.effects:
+            effects = core.effects[:]
+            core.effects.clear()
+            for effect in effects:
+                if isinstance(effect, Send):
+                    sent = effect.data
+                elif isinstance(effect, Decide):
+                    decision = Decision(verdict="allowed")
+                    if self.desk is not None:
+                        decision = self.desk.submit(effect.ticket, effect.call, self.now)[0][1]
+                        self.desk.departed(effect.ticket, self.now)
+                    core.decided(effect.ticket, decision, 1, self.now)
+                elif isinstance(effect, Ended) and self.desk is not None:
+                    self.desk.ended(effect.ticket, self.now)
+        return sent
+
+    def prepare(self, count: int) -> list[tuple[bytes, bytes, bytes]]:
+        """Requests of `count` calls, made before the clock runs."""
+        numbers = range(self.number, self.number + count)
+        self.number += count
+        sdp = "Content-Type: application/sdp\r\n"
+        return [
+            (
+                request("INVITE", n, 1, more=sdp, body=BODY),
+                request("ACK", n, 1, to_tag="z"),
+                request("BYE", n, 2, to_tag="z"),
+            )
+            for n in numbers
+        ]
+
+    def rounds(self) -> list[list[tuple[bytes, bytes, bytes]]]:
+        """Calls for every round of `best`."""
+        return [self.prepare(300) for _ in range(ROUNDS)]
+
+    def round(self, rounds: list[list[tuple[bytes, bytes, bytes]]]) -> int:
+        """The next round."""
+        return self.run(rounds.pop())
+
+    def run(self, made: list[tuple[bytes, bytes, bytes]]) -> int:
+        """INVITE, 100, 180, 200, ACK, BYE, 200 for each; the answers are built here too, see `overhead`."""
+        for invite, ack, bye in made:
+            self.now += 150_000  # below ten calls a second
+            out = self.feed(invite, self.up)
+            for status in (100, 180, 200):
+                self.feed(answer(out, status), self.down)
+            self.feed(ack, self.up)
+            self.feed(answer(self.feed(bye, self.up), 200), self.down)
+            self.core.wake(self.now)
+        return len(made)
+
+
+def overhead(calls: Calls) -> float:
+    """What building the operator's four answers costs, for each call."""
+    out = calls.feed(calls.prepare(1)[0][0], calls.up)
+    return best(lambda: len([[answer(out, s) for s in (100, 180, 200, 200)] for _ in range(300)]))
+
+
+def decisions(policy: Policy, attempt: CallAttempt) -> float:
+    """One decision with every rule loaded, taken, sent and ended."""
+
+    def work() -> int:
+        desk, now = Desk(Engine(policy), MemoryState()), 0
+        for ticket in range(1, 2001):
+            now += 150_000
+            desk.submit(ticket, attempt, now)
+            desk.departed(ticket, now)
+            desk.ended(ticket, now)
+        return 2000
+
+    return best(work)
+
+
+def records(policy: Policy, folder: Path, attempt: CallAttempt) -> float:
+    """A decision and an end in the log on disk (wall clock: the writer has a thread of its own)."""
+    decision = Desk(Engine(policy), MemoryState()).submit(1, attempt, 0)[0][1]
+    times = []
+    for n in range(3):
+        writer = SqliteWriter(folder / f"bench{n}.db", site="bench", money=policy.figures)
+        begun = time.perf_counter()
+        for _ in range(2000):
+            writer.ended(writer.decided(attempt, decision, None), CallEnded(at=attempt.at, outcome="answered"))
+        writer.flush()
+        times.append((time.perf_counter() - begun) / 2000 * 1e6)
+        writer.close()
+    return min(times)
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    with TemporaryDirectory() as folder:
+        site = Site(folder=Path(folder), port=5060, trunk_port=5060, pbx_port=5060)
+        config = load(site.write())
+        policy = load_policy(config)
+        attempt = attempt_of(
+            Question(source=config.sources[0], caller=ALICE, callee="0199001234", at=1_795_251_600_000_000)
+        )
+        invite = request("INVITE", 1, 1, more="Content-Type: application/sdp\r\n", body=BODY)
+        yard = best(lambda: len([parse(invite) for _ in range(3000)]))
+        bare, ruled = (Calls(policy, Sources(config.sources), rules=r) for r in (False, True))
+        building = overhead(bare)
+        plain, rules = (best(partial(calls.round, calls.rounds())) - building for calls in (bare, ruled))
+        numbers = [f"+331456{n:05d}" for n in range(20_000)]
+        dial = Dial()
+        rows = (
+            (f"index of an INVITE of {len(invite)} bytes (yardstick)", yard),
+            ("a call of 7 messages through the core, always allowed", plain),
+            ("the same with every rule, counters and ends", rules),
+            ("  of which for one message", rules / 7),
+            ("a decision alone: rules, counters, departure, end", decisions(policy, attempt)),
+            ("a number seen for the first time", best(lambda: len([normalise(n, dial) for n in numbers]))),
+            ("a decision and an end in the log, wall clock", records(policy, Path(folder), attempt)),
+        )
+        width = max(len(name) for name, _ in rows)
+        print(f"{'':{width}}        µs   × yardstick")
+        for name, cost in rows:
+            print(f"{name:{width}}  {cost:8.1f}   {cost / yard:8.1f}")
+
+
+if __name__ == "__main__":
+    main()
