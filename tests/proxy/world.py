@@ -151,12 +151,11 @@ def request(
 ) -> bytes:
     """A request as an IPBX (or, with `host`, an operator) sends it."""
     to_line = f"{to};tag={to_tag}" if to_tag else to
-    number_method = "INVITE" if method == "ACK-INVITE" else method
     return (
         f"{method} {uri} SIP/2.0\r\n"
         f"Via: SIP/2.0/{transport} {host}:{port};branch=z9hG4bK{branch}\r\n"
         f"Max-Forwards: 70\r\nFrom: {caller};tag={tag}\r\nTo: {to_line}\r\n"
-        f"Call-ID: {call_id}\r\nCSeq: {cseq} {number_method}\r\nContact: {contact or f'<sip:{host}:{port}>'}\r\n"
+        f"Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\nContact: {contact or f'<sip:{host}:{port}>'}\r\n"
         f"{more}Content-Length: {len(body.encode())}\r\n\r\n{body}"
     ).encode()
 
