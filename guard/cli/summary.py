@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from guard.store.reader import Detail
 
 VERDICTS: Final = ("allowed", "flagged", "masked", "blocked")
+DAY_MS: Final = 86_400_000
 SHOWN: Final = 20  # calls that are listed: a screen; --json has them all
 STRANGERS: Final = 5  # addresses that are named
 
@@ -32,6 +33,7 @@ DROPPED: Final = {
 UNUSED: Final = {
     "unreadable": "SIP messages that a guard would refuse as malformed",
     "full": "calls beyond the number that is followed at once",
+    "refused_again": "repetitions with credentials of calls that the guard would have refused before",
     "backlog_dropped": "messages of held calls beyond the number that is kept",
 }
 
@@ -97,7 +99,7 @@ def summary(details: Iterable[Detail], tally: Tally, replay: Replay, zone: tzinf
 def _read(tally: Tally, replay: Replay, zone: tzinfo) -> Iterator[tuple[str, str]]:
     when = ""
     if tally.first is not None and tally.last is not None:
-        lasted = seconds((tally.last - tally.first) // 1000)
+        lasted = _lasted((tally.last - tally.first) // 1000)
         when = f", {_clock(tally.first, zone)} to {_clock(tally.last, zone)} ({lasted})"
     yield "packets", f"{tally.frames:,}{when}"
     seen = replay.observer.counters
@@ -149,6 +151,11 @@ def warnings(tally: Tally, replay: Replay) -> Iterator[str]:
     for name, what in (("faults_engine", "decisions"), ("unrecorded", "records")):
         if replay.counters[name]:
             yield f"{replay.counters[name]:,} {what} failed: a fault of the guard itself"
+
+
+def _lasted(milliseconds: int) -> str:
+    days = milliseconds // DAY_MS
+    return f"{days:,} days" if days >= 2 else seconds(milliseconds)
 
 
 def _clock(at: int, zone: tzinfo) -> str:

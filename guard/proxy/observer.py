@@ -11,7 +11,7 @@ from typing import Final
 
 from guard.model import Decision
 from guard.proxy import facts
-from guard.proxy.calls import MAX_TARGETS, Call, Calls, key_of
+from guard.proxy.calls import MAX_TARGETS, REPEAT_WAIT, REPEATABLE, Call, Calls, Key, key_of
 from guard.proxy.effects import Decide, Effect, Flow
 from guard.proxy.keys import tag_of
 from guard.proxy.tables import C
@@ -23,6 +23,7 @@ from guard.sip.message import BadMessage, Message, parse
 from guard.sources import Source, Sources
 
 MAX_SEEN: Final = 100_000  # INVITE and BYE transactions remembered; the oldest is forgotten first
+MAX_REPEATS: Final = 10_000  # refused calls of which a repetition is awaited; each for a few seconds
 MAX_BACKLOG: Final = 32  # messages of one call kept while its decision waits: a set-up has fewer
 INVITE: Final = b"INVITE"
 
@@ -57,7 +58,17 @@ class Observer:
     def __init__(self, sources: Sources) -> None:
         self.effects: list[Effect] = []
         self.counters = dict.fromkeys(
-            ("requests", "responses", "unreadable", "retransmissions", "full", "foreign", "backlog_dropped"), 0
+            (
+                "requests",
+                "responses",
+                "unreadable",
+                "retransmissions",
+                "full",
+                "foreign",
+                "backlog_dropped",
+                "refused_again",
+            ),
+            0,
         )
         self.wall_offset = 0
         self._sources = sources
@@ -66,6 +77,7 @@ class Observer:
         self._seen: OrderedDict[SeenKey, Seen] = OrderedDict()
         self._again: dict[int, tuple[Seen, bytes]] = {}  # other targets of a call, waiting to be judged
         self._backlog: dict[int, list[tuple[Message, Flow, int]]] = {}
+        self._repeats: OrderedDict[Key, tuple[Call, int]] = OrderedDict()  # and until when
 
     @property
     def calls(self) -> int:
@@ -167,6 +179,10 @@ class Observer:
                 return
         call_key = key_of(source.name, key[0], tag_of(m, to=False), urgent=urgent)
         call = self._calls.join(call_key)
+        if call is None and (over := self._repeated(call_key, now)) is not None:
+            self.counters["refused_again"] += 1
+            self._remember(key, Seen(over, from_caller=True, again=False), now)
+            return
         if call is None:
             if self._calls.full(emergency=urgent):
                 self.counters["full"] += 1
@@ -181,6 +197,12 @@ class Observer:
             self._later(call, m, flow, now)
         elif not urgent:
             self._joined(seen, m, flow, now)
+
+    def _repeated(self, call_key: Key, now: int) -> Call | None:
+        """The call over already that this INVITE repeats with credentials. A live guard would have refused it before
+        anybody asked for them, so its repetition is no attempt of its own."""
+        call, until = self._repeats.pop(call_key, (None, 0))
+        return call if now <= until else None
 
     def _joined(self, seen: Seen, m: Message, flow: Flow, now: int) -> None:
         """Another INVITE of a decided attempt: asked about where its target is a new one (Requests._joined)."""
@@ -276,5 +298,9 @@ class Observer:
             seen.done = True
         elif not seen.done:
             seen.done = True
+            if call.state is C.ENDED and status in REPEATABLE:
+                self._repeats[call.key] = call, now + REPEAT_WAIT
+                if len(self._repeats) > MAX_REPEATS:
+                    self._repeats.popitem(last=False)
             targets = m.count(b"contact") if status < 400 else 0
             self._calls.failed(call, status, now, targets=targets, cancelled=seen.cancelled)
