@@ -16,7 +16,7 @@ from sim.daemon import Daemon
 from sim.ipbx import Ipbx
 from sim.link import free_port
 from sim.site import GUARD, STRANGER, Site
-from sim.traffic import HABITS, Players, Scene
+from sim.traffic import EMERGENCY, HABITS, Players, Scene
 from sim.trunk import Trunk, busiest
 
 LINE_CALLS = 2  # at once: the script has a line that wants three
@@ -104,7 +104,8 @@ class Show(Struct, kw_only=True):
 
 
 class Outcome(Struct, kw_only=True):
-    """What the peers saw, for the summary. `busiest` is the most new calls that the operator saw in any second."""
+    """What the peers saw, for the summary. `arrived` are the operator's new calls, and `busiest` the most of them in
+    any second, emergency calls left out."""
 
     placed: int
     arrived: int
@@ -146,7 +147,7 @@ async def perform(
         await asyncio.gather(playing, return_exceptions=True)
         feed.close()
     news = players.trunk.news
-    return Outcome(placed=len(played), arrived=len(news), busiest=busiest(s.at for s in news))
+    return Outcome(placed=len(played), arrived=len(news), busiest=busiest(s.at for s in news if s.called != EMERGENCY))
 
 
 def _tell(show: Show, feed: Feed) -> None:

@@ -21,6 +21,7 @@ BUSY_ONE: Final = "+33199000486"
 ABSENT: Final = "+33199000480"
 STRICT: Final = "+33199000407"  # calls there are asked for credentials
 MOVED: Final = "+33199000302"
+EMERGENCY: Final = "112"
 TALKER: Final = "+33199007000"  # ends the call itself
 
 HABITS: Final[dict[str, Habit]] = {
@@ -29,7 +30,7 @@ HABITS: Final[dict[str, Habit]] = {
     STRICT: Habit(challenge=True),
     MOVED: Habit(moved_to=f"sip:{site.CUSTOMER}@operator.invalid"),
     TALKER: Habit(hang_up=0.4),
-    "112": Habit(ring=0.01, answer=0.03),
+    EMERGENCY: Habit(ring=0.01, answer=0.03),
 }
 
 
@@ -126,9 +127,9 @@ SCRIPT: Final[tuple[Scene, ...]] = (
     Scene(
         at=15.5,
         name="flood",
-        en="forty calls at once, and one to 112 in the middle of them: it waits for nobody",
-        fr="quarante appels d’un coup, et un appel au 112 au milieu : il n’attend personne",
-        calls=(*burst(40), Call(callee="112", after=0.3, how=How(line="350"))),
+        en="twenty-six calls at once, and one to 112 in the middle of them: it waits for nobody",
+        fr="vingt-six appels d’un coup, et un appel au 112 au milieu : il n’attend personne",
+        calls=(*burst(26), Call(callee=EMERGENCY, after=0.3, how=How(line="350"))),
     ),
     Scene(
         at=20.0,

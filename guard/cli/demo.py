@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 from collections import Counter, deque
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(".guard-demo")
 ROWS: Final = 200  # records kept for the table: more than any terminal shows
 CHROME: Final = 6  # lines of the screen that are not records
-WIDTHS: Final = (12, 7, 24, 28, 14, 8, 16)  # of a plain line's columns, up to the last
+WIDTHS: Final = (12, 7, 29, 28, 14, 8)  # of a plain line's columns, up to the last
 WORDS: Final[dict[str, dict[str, str]]] = {
     "en": {
         "columns": "time|verdict|rule|caller -> presented|callee|held|outcome|why",
         "starting": "starting the guard on loopback; Ctrl-C ends the demonstration",
-        "summary": "{placed} calls placed by the IPBX: {verdicts}",
-        "operator": "the operator saw {arrived} of them as new calls, never more than {busiest} in any one second",
+        "summary": "{placed} calls placed: {verdicts}",
+        "operator": "the operator got {arrived} of them, never more than {busiest} in any second (emergency calls apart)",
         "money": "penalties of the contract: {avoided} avoided, {accrued} accrued",
         "kept": "the configuration and the log stay in {folder}; try next:",
         "none": "none",
@@ -43,8 +44,8 @@ WORDS: Final[dict[str, dict[str, str]]] = {
     "fr": {
         "columns": "heure|verdict|règle|appelant -> présenté|appelé|attente|issue|motif",
         "starting": "démarrage du garde sur l’interface locale ; Ctrl-C met fin à la démonstration",
-        "summary": "{placed} appels passés par l’IPBX : {verdicts}",
-        "operator": "l’opérateur en a vu {arrived} comme nouveaux appels, jamais plus de {busiest} en une seconde",
+        "summary": "{placed} appels passés : {verdicts}",
+        "operator": "l’opérateur en a reçu {arrived}, jamais plus de {busiest} en une seconde (hors appels d’urgence)",
         "money": "pénalités du contrat : {avoided} évités, {accrued} encourus",
         "kept": "la configuration et le journal restent dans {folder} ; à essayer ensuite :",
         "none": "aucun",
@@ -141,7 +142,7 @@ class Tally:
         self.verdicts: Counter[str] = Counter()
         self.avoided = 0
         self.accrued = 0
-        self.examples: dict[str, Detail] = {}  # the last of each verdict
+        self.examples: dict[str, Detail] = {}  # the first of each verdict
         self._known: set[int] = set()
 
     def take(self, details: list[Detail]) -> None:
@@ -154,7 +155,7 @@ class Tally:
             self.verdicts[record.verdict] += 1
             self.avoided += detail.body.money.avoided
             self.accrued += detail.body.money.accrued
-            self.examples[record.verdict] = detail
+            self.examples.setdefault(record.verdict, detail)
 
 
 def why(detail: Detail, lang: str) -> str:
@@ -228,7 +229,7 @@ class LineView(View):
     def __init__(self, lang: str) -> None:
         self._lang = lang
         self._known: set[int] = set()
-        self._line(tuple(WORDS[lang]["columns"].split("|")))
+        self._line(WORDS[lang]["columns"].split("|"))
 
     def scene(self, scene: Scene) -> None:
         """The scene's sentence."""
@@ -242,8 +243,8 @@ class LineView(View):
                 self._line(cells(detail, self._lang))
 
     @staticmethod
-    def _line(texts: tuple[str, ...]) -> None:
-        *fixed, last = texts
+    def _line(texts: Sequence[str]) -> None:
+        *fixed, _, last = texts  # the outcome is not known yet
         print("  ".join([*(f"{t:<{w}}" for t, w in zip(fixed, WIDTHS, strict=True)), last]).rstrip(), flush=True)
 
 
