@@ -104,7 +104,7 @@ def _parts(reader: Reader, raw: dict[str, object]) -> schema.File:
             reader.problem([key], f"unknown key{nearest(key, list(fields))}")
         elif key in TABLES and isinstance(value, list):
             kind = TABLES[key]
-            items = [reader.struct(v, kind, [key, f"[{i}]"]) for i, v in enumerate(value, 1)]
+            items = [reader.struct(v, kind, [key, f"[{i}]"], partial=True) for i, v in enumerate(value, 1)]
             values[key] = tuple(i for i in items if i is not None)
         elif key == "rules" and isinstance(value, dict):
             values[key] = {n: r for n, t in value.items() if (r := _rule(reader, n, t)) is not None}

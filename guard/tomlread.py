@@ -128,8 +128,11 @@ class Reader:
                 break
         self.problems.append(Problem(self.file, line, key_path(parts), what))
 
-    def struct(self, raw: object, kind: type[T], parts: list[str]) -> T | None:
-        """A struct from a table; None when anything in it is wrong (each wrong thing being noted)."""
+    def struct(self, raw: object, kind: type[T], parts: list[str], *, partial: bool = False) -> T | None:
+        """A struct from a table; None when anything in it is wrong (each wrong thing being noted).
+
+        With `partial`, what is wrong gets its default, so that the rest can still be checked; None when it has none.
+        """
         if not isinstance(raw, dict):
             self.problem(parts, f"must be a table, is {_shown(raw)}")
             return None
@@ -150,6 +153,8 @@ class Reader:
             elif f.required:
                 self.problem([*parts, name], "missing")
                 good = False
+        if partial:
+            good = all(f.name in values for f in fields.values() if f.required)
         return kind(**values) if good else None
 
     def value(self, raw: object, kind: object, parts: list[str]) -> object:
@@ -203,7 +208,7 @@ def _words(kind: object) -> list[str]:
     """The words that a type allows, when it allows only words."""
     if get_origin(kind) is Literal:
         return [str(a) for a in get_args(kind)]
-    return [w for a in get_args(kind) for w in _words(a)]
+    return list(dict.fromkeys(w for a in get_args(kind) for w in _words(a)))
 
 
 def _wrong(raw: object, kind: object, error: str) -> str:
