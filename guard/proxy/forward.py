@@ -12,7 +12,7 @@ from guard.proxy.rewrite import Mask, hide, show
 from guard.proxy.routing import Here, target_of
 from guard.sip.edit import Edit, response
 from guard.sip.headers import BadHeader, NameAddr
-from guard.sip.message import MAX_LINES, Message, parse
+from guard.sip.message import MAX_LINES, BadMessage, Message, parse
 from guard.sip.uri import BadUri, parse_uri
 
 MAX_FORWARDS: Final = 70  # RFC 3261 8.1.1.6
@@ -51,7 +51,7 @@ class Forwarder:
             edit.set_max_forwards(self._hops(m))
         else:
             top += b"Max-Forwards: %d\r\n" % MAX_FORWARDS
-        top += self._length(m, to)
+        top += self._length(edit, m, to)
         with suppress(BadHeader):  # only an emergency call comes this far with a Via that cannot be read
             edit.mark_received(arrived.peer[0], arrived.peer[1])
         self._routes(edit, m, to, within=within)
@@ -74,10 +74,14 @@ class Forwarder:
             return MAX_FORWARDS
 
     @staticmethod
-    def _length(m: Message, to: Flow) -> bytes:
-        """A Content-Length where a datagram had none: a stream cannot do without (RFC 3261 18.3)."""
-        if to.transport == "udp" or b"content-length" in m.index:
+    def _length(edit: Edit, m: Message, to: Flow) -> bytes:
+        """A Content-Length where a datagram had none: a stream cannot do without (RFC 3261 18.3). That of an emergency
+        call is put right, so that nobody waits for bytes that never come."""
+        if m.whole and (to.transport == "udp" or b"content-length" in m.index):
             return b""
+        for i, line in enumerate(m.lines):
+            if line[0] == b"content-length":
+                edit.remove_line(i)
         return b"Content-Length: %d\r\n" % len(m.body())
 
     @staticmethod
@@ -216,7 +220,7 @@ class Forwarder:
         """A response as it goes back: without our Via (RFC 3261 16.7 step 3). `to_caller`: the caller had asked."""
         edit = Edit(m)
         edit.remove_top_via()
-        edit.insert_top(self._length(m, to))
+        edit.insert_top(self._length(edit, m, to))
         if mask is not None:
             if to_caller:
                 show(edit, m, mask, in_to=False)
@@ -246,7 +250,13 @@ class Forwarder:
 
     @staticmethod
     def _sent(data: bytes) -> Message:
-        return parse(data, most=MAX_LINES + OWN_LINES)
+        """What we sent; an emergency call went as it came, and may be no message for anybody else."""
+        try:
+            return parse(data, most=MAX_LINES + OWN_LINES)
+        except BadMessage as error:
+            if error.message is None:
+                raise
+            return error.message
 
     @staticmethod
     def _derived(invite: Message, method: bytes, to: bytes | None, more: Sequence[bytes]) -> bytes:

@@ -24,6 +24,7 @@ COMPACT: Final = {
 }  # fmt: skip
 _NUMBER: Final = re.compile(rb"\d{1,10}")
 _CSEQ: Final = re.compile(rb"(\d+)[ \t\r\n]+([^ \t\r\n]+)")
+_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _names: dict[bytes, bytes] = {}
 
 Line = tuple[bytes, int, int, int]
@@ -56,12 +57,13 @@ class Message:
     """One message. `lines` holds (canonical name, start, start of value, end past the line's CRLF) of each header, and
     `index` where in `lines` each name stands first.
 
-    Requests have `method`, `uri` and `version`; responses `status` and `reason`, and an empty `method`.
+    Requests have `method`, `uri` and `version`; responses `status` and `reason`, and an empty `method`. `whole` tells
+    that all of it is in order; what `BadMessage.message` holds is not, and its body need not be as long as it says.
     """
 
     __slots__ = (
         "_cseq", "_from", "_to", "_via", "body_at", "data", "index", "is_request", "lines", "method", "reason",
-        "start_end", "status", "uri", "version",
+        "start_end", "status", "uri", "version", "whole",
     )  # fmt: skip
 
     def __init__(self, data: bytes, lines: list[Line], index: dict[bytes, int], start_end: int, body_at: int) -> None:
@@ -71,6 +73,7 @@ class Message:
         self.start_end = start_end
         self.body_at = body_at
         self.is_request = True
+        self.whole = False
         self.method = self.uri = self.reason = b""
         self.version = b"SIP/2.0"
         self.status = 0
@@ -221,17 +224,21 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     if head_end < 0:
         data, head_end = _without_empty_line(data)
     start_end = data.find(b"\r\n") + 2
+    breaks = data.count(b"\r\n", 0, head_end)
+    bare = data.count(b"\n", 0, head_end) != breaks or data.count(b"\r", 0, head_end) != breaks
+    if bare:
+        data = _BARE.sub(b" ", data[: head_end + 4]) + data[head_end + 4 :]  # an answer must not echo them
     lines, index, bad = _index(data, start_end, head_end)
     m = Message(data, lines, index, start_end, head_end + 4)
     _start_line(m, data[: start_end - 2])
     if len(lines) > most:
         raise BadMessage(400, "too many header lines", fatal=not m.is_request, message=m)
-    breaks = data.count(b"\r\n", 0, head_end)
-    if data.count(b"\n", 0, head_end) != breaks or data.count(b"\r", 0, head_end) != breaks:
+    if bare:
         raise BadMessage(400, "a bare CR or LF in a header", fatal=not m.is_request, message=m)
     if bad:
         raise BadMessage(400, bad, fatal=not m.is_request, message=m)
     _fit_body(m, stream=stream)
+    m.whole = True
     return m
 
 
@@ -249,11 +256,11 @@ def _index(data: bytes, start: int, head_end: int) -> tuple[list[Line], dict[byt
     for raw in head.split(b"\r\n"):
         past = at + len(raw) + 2
         if folds and raw[:1] in {b" ", b"\t"}:
-            if lines:
+            if lines and lines[-1][3] == at:
                 name, first, value, _ = lines[-1]
                 lines[-1] = (name, first, value, past)
             else:
-                bad = "the first header line is folded"
+                bad = bad or "the first header line is folded"
         else:
             colon = raw.find(b":")
             canonical = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 
@@ -364,3 +364,34 @@ def test_a_datagram_without_a_length_gets_one_for_a_stream() -> None:
     assert flow.transport == "tcp"
     m = parse(data, stream=True)
     assert m.content_length() == len(m.body()) == 105
+
+
+# ---- emergency calls -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["clerr", "ncl", "quotbal", "multi01", "insuf", "badinv01", "inv2543", "badbranch"])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_an_emergency_call_goes_on_whatever_is_wrong_with_it(name: str, transport: Literal["udp", "tcp"]) -> None:
+    data = re.sub(rb"^\w+ \S+ SIP/2.0", b"INVITE sip:112@127.0.0.1 SIP/2.0", read(f"torture/{name}.dat"))
+    world = World(hop=Hop(transport, *OPERATOR))
+    sent = [d for f, d in deliver(world, data) if f.peer == OPERATOR]
+    assert len(sent) == 1
+    m = indexed(sent[0])
+    assert m.uri == b"sip:112@127.0.0.3"
+    before = indexed(data)
+    assert m.body() == before.body()
+    if transport == "tcp":
+        assert m.content_length() == len(m.body())  # or nobody would find its end
+    # Its refusal is acknowledged, however little of it can be read.
+    answer = b"".join(m.data[s:e] for n, s, _, e in m.lines if n in {b"via", b"from", b"to", b"call-id"})
+    refusal = b"SIP/2.0 486 Busy\r\n" + answer + b"CSeq: 8 INVITE\r\nContent-Length: 0\r\n\r\n"
+    world.core.receive(refusal, Flow("udp", GUARD, OPERATOR), world.now)
+    world.drain()
+    assert sum(d.startswith(b"ACK sip:112@") for _, d in world.sent) == 1
+
+
+def deliver(world: World, data: bytes) -> list[tuple[Flow, bytes]]:
+    """What leaves because of a datagram, as bytes: it may be no message."""
+    world.core.receive(data, UP, world.now)
+    world.drain()
+    return world.sent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -144,6 +146,17 @@ def test_a_header_line_without_a_name_is_refused(line: bytes) -> None:
     assert bad(wire(*BASE, line, start=b"SIP/2.0 200 OK")).fatal
 
 
+def test_a_fold_of_a_line_without_a_name_belongs_to_no_other() -> None:
+    error = bad(wire(*BASE, b"v=0", b" folded", b"X: 1", b" y"))
+    assert error.message is not None
+    assert error.message.all(b"max-forwards") == [b"70"]
+    assert error.message.data.count(b"folded") == 1
+    assert [error.message.data[s:e] for _, s, _, e in error.message.lines[-2:]] == [
+        BASE[-1] + b"\r\n",
+        b"X: 1\r\n y\r\n",
+    ]
+
+
 def test_the_first_header_cannot_be_a_fold() -> None:
     assert bad(wire(b" folded", *BASE)).reason == "the first header line is folded"
     assert names(parse(wire(b"X-1:", b" folded"))) == [b"x-1"]
@@ -151,7 +164,11 @@ def test_the_first_header_cannot_be_a_fold() -> None:
 
 @pytest.mark.parametrize("line", [b"X: a\rb", b"X: a\nb", b"X: a\n b", b"X: a\n\nb", b"X\r: a"])
 def test_bare_line_ends_are_refused_among_whole_ones(line: bytes) -> None:
-    assert bad(wire(*BASE, line)).status == 400
+    error = bad(wire(*BASE, line))
+    assert error.status == 400
+    assert error.message is not None  # which is what an answer is made from
+    assert not re.search(rb"\r(?!\n)|(?<!\r)\n", error.message.data)
+    assert len(error.message.data) == len(wire(*BASE, line))
 
 
 def test_a_message_may_end_its_lines_in_lf_alone() -> None:
