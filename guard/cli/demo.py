@@ -36,7 +36,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "columns": "time|verdict|rule|caller -> presented|callee|held|outcome|why",
         "starting": "starting the guard on loopback; Ctrl-C ends the demonstration",
         "summary": "{placed} calls placed: {verdicts}",
-        "operator": "the operator got {arrived} of them, never more than {busiest} in any second (emergency calls apart)",
+        "operator": "the operator got {arrived} of them, at most {busiest} in any second (emergency calls apart)",
         "money": "penalties of the contract: {avoided} avoided, {accrued} accrued",
         "kept": "the configuration and the log stay in {folder}; try next:",
         "none": "none",
