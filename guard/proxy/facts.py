@@ -42,10 +42,15 @@ def _dialled(raw: bytes) -> tuple[str, str]:
         kind = scheme.strip().lower()
         if colon and kind in {b"tel", b"urn"}:
             return kind.decode(), text(rest)
-        return "sip", text(rest.partition(b"@")[0] if colon else raw)
+        return "sip", text(_user_part(rest.partition(b"@")[0]) if colon else raw)
     if uri.scheme in {"tel", "urn"}:
         return uri.scheme, text(unescape(raw.partition(b":")[2]))
-    return uri.scheme, text(unescape(uri.user)) if uri.user else ""
+    return uri.scheme, text(unescape(_user_part(uri.user))) if uri.user else ""
+
+
+def _user_part(raw: bytes) -> bytes:
+    """A user part without its password (RFC 3261 25.1: the user itself holds no colon)."""
+    return raw.partition(b":")[0]
 
 
 def emergency(raw_uri: bytes, dial: Dial) -> str:

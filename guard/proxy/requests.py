@@ -117,20 +117,20 @@ class Requests:
         name = source.name if source is not None else ""
         key = key_of(name, m.first(b"call-id") or b"", tag_of(m, to=False), urgent=bool(urgent))
         out = c.trunks.get(source.trunk if source is not None else "")
-        call = c.calls.join(key)
-        if call is not None:
-            tx.call = call
-            if urgent:
-                self._send_out(tx, m, out, call, now)
-            elif call.state is C.DECIDING:
-                call.waiting.append(tx)
-            else:
-                self._joined(call, tx, m, now)
-            return
         if urgent:
             # On its way before anything else is looked at: whatever fails below, the call is out.
             c.count("emergency_calls")
             self._send_out(tx, m, out, None, now)
+        call = c.calls.join(key)
+        if call is not None:
+            tx.call = call
+            if urgent:
+                return
+            if call.state is C.DECIDING:
+                call.waiting.append(tx)
+            else:
+                self._joined(call, tx, m, now)
+            return
         if c.calls.full(emergency=bool(urgent)):
             c.count("full")
             if not urgent:

@@ -6,7 +6,7 @@ that the operator itself named in the dialog, or an address of a source (RFC 326
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from msgspec import Struct
@@ -15,6 +15,20 @@ from guard.proxy.effects import Address, Flow, Transport
 from guard.sip.uri import BadUri, Uri, parse_uri
 
 DEFAULT_PORT = 5060  # RFC 3261 19.1.2
+# Not Python's is_private, which also holds what is nobody's own: documentation, benchmarks, the future.
+PRIVATE = tuple(
+    ip_network(n)
+    for n in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "::1",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
 
 
 class Hop(Struct, frozen=True):
@@ -136,4 +150,6 @@ def host_of(uri: Uri) -> str | None:
 def is_private(host: str) -> bool:
     """Whether an address is of a private, loopback or link-local network (RFC 1918, 4193, 3927)."""
     ip = ip_address(host.partition("%")[0])
-    return ip.is_private or ip.is_loopback or ip.is_link_local
+    if ip.version == 6 and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in PRIVATE)

@@ -10,7 +10,7 @@ from guard.model import CallEnded, Decision, Finding, Text
 from guard.proxy.core import CoreSettings, ProxyCore
 from guard.proxy.effects import Close, Decide, Effect, Ended, Flow, Send, Stranger, Transport, Withdraw
 from guard.proxy.routing import Hop, Trunk, Trunks
-from guard.sip.message import Message, parse
+from guard.sip.message import BadMessage, Message, parse
 from guard.sources import Source, Sources
 
 GUARD = ("127.0.0.1", 5060)
@@ -71,7 +71,7 @@ class World:
         return self.shown(before)
 
     def shown(self, since: int) -> Out:
-        return [("up" if f.peer[0] in self.pbx else "down", parse(d)) for f, d in self.sent[since:]]
+        return [("up" if f.peer[0] in self.pbx else "down", read(d)) for f, d in self.sent[since:]]
 
     def drain(self) -> None:
         while self.core.effects:
@@ -129,6 +129,15 @@ class World:
 def arrows(out: Out) -> list[str]:
     """What left, as a call flow shows it: `up 180` towards the IPBX, `down INVITE` towards the operator."""
     return [f"{side} {m.method.decode() if m.is_request else m.status}" for side, m in out]
+
+
+def read(data: bytes) -> Message:
+    """What left; an emergency call may leave as it came, good or not."""
+    try:
+        return parse(data)
+    except BadMessage as error:
+        assert error.message is not None
+        return error.message
 
 
 def request(
