@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from guard.model import Decision
 from guard.numbering.number import Dial
-from guard.proxy import facts
+from guard.proxy.facts import PLAIN_DIAL, number_of
 from guard.sip.edit import Edit
-from guard.sip.headers import BadHeader
+from guard.sip.grammar import split_values
+from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message
 from guard.sources import Source
 
@@ -47,12 +48,12 @@ def _shown(uri: bytes, number: str) -> bytes:
 
 def mask_of(m: Message, decision: Decision, source: Source | None) -> Mask:
     """The mask of a call, from its first INVITE and the decision."""
-    dial = source.dial if source is not None else facts.PLAIN_DIAL
+    dial = source.dial if source is not None else PLAIN_DIAL
     numbers = frozenset(decision.masked_numbers)
     sender = m.from_()
     original = m.data[sender.start : sender.params_start].rstrip()
     shown = original
-    if facts.number_of(sender.uri, dial).value in numbers:
+    if number_of(sender.uri, dial).value in numbers:
         shown = b"<" + _shown(sender.uri, decision.presented) + b">" if decision.presented else ANONYMOUS
     return Mask(original=original, shown=shown, numbers=numbers, number=decision.presented, dial=dial)
 
@@ -61,23 +62,48 @@ def hide(edit: Edit, m: Message, mask: Mask, *, in_to: bool) -> None:
     """Towards the operator: the caller's own number leaves From (or To, in its answers), and the identity lines."""
     _swap(edit, m, mask.shown, in_to=in_to)
     withheld = False
-    for i, (name, _, value_start, end) in enumerate(m.lines):
-        if name not in IDENTITY_HEADERS:
-            continue
-        try:
-            uris = [v.uri for v in m.routes(name)]
-        except BadHeader:
-            uris = []
-        if not any(facts.number_of(u, mask.dial).value in mask.numbers for u in uris):
-            continue
-        if mask.number:
-            uri = next((_shown(u, mask.number) for u in uris), b"")
-            edit.replace(value_start, end, b"<" + uri + b">\r\n")
-        else:
-            edit.remove_line(i)
+    for i, (name, _, start, end) in enumerate(m.lines):
+        if name in IDENTITY_HEADERS and _hide_line(edit, m, i, start, end, mask):
             withheld = True
-    if (withheld or mask.shown == ANONYMOUS) and not m.count(b"privacy") and m.is_request:
-        edit.insert_top(b"Privacy: id\r\n")
+    if (withheld or mask.shown == ANONYMOUS) and m.is_request:
+        _ask_privacy(edit, m)
+
+
+def _hide_line(edit: Edit, m: Message, i: int, start: int, end: int, mask: Mask) -> bool:
+    """Mask the values of one identity line. True where some were taken out, and not only replaced."""
+    data = m.data
+    spans = split_values(data, start, end)
+    try:
+        values = [NameAddr(data, *span, "identity") for span in spans]
+    except BadHeader:
+        edit.remove_line(i)  # nobody can say that the number is not in it
+        return True
+    masked = [number_of(v.uri, mask.dial).value in mask.numbers for v in values]
+    if not any(masked):
+        return False
+    if mask.number:
+        for value, hidden in zip(values, masked, strict=True):
+            if hidden:
+                edit.replace(value.start, value.params_start, b"<" + _shown(value.uri, mask.number) + b">")
+        return False
+    kept = [data[first:past] for (first, past), hidden in zip(spans, masked, strict=True) if not hidden]
+    if kept:
+        edit.replace(start, end, b" " + b", ".join(kept) + b"\r\n")
+    else:
+        edit.remove_line(i)
+    return True
+
+
+def _ask_privacy(edit: Edit, m: Message) -> None:
+    """Ask the operator to withhold what is left to withhold (RFC 3325 9.3), whatever the caller had asked."""
+    asked = [t.strip() for value in m.all(b"privacy") for t in value.split(b";")]
+    if any(t.lower() == b"id" for t in asked):
+        return
+    for i, line in enumerate(m.lines):
+        if line[0] == b"privacy":
+            edit.remove_line(i)
+    asked = [t for t in asked if t and t.lower() != b"none"]
+    edit.insert_top(b"Privacy: " + b";".join([*asked, b"id"]) + b"\r\n")
 
 
 def show(edit: Edit, m: Message, mask: Mask, *, in_to: bool) -> None:

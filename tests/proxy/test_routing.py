@@ -232,3 +232,18 @@ def test_a_missing_max_forwards_is_set() -> None:
     w = World()
     w(request().replace(b"Max-Forwards: 70\r\n", b""), UP)
     assert b"Max-Forwards: 70\r\n" in w.sent[-1][1]
+
+
+def test_a_first_line_may_go_while_others_come() -> None:
+    """An answer without a length from UDP to TCP: our Via is its first line, and a Content-Length takes its place."""
+    w = World()
+    w(request(transport="TCP"), TCP_UP)
+    answer = reply(parse(w.sent[1][1]), 180).replace(b"Content-Length: 0\r\n", b"")
+    w(answer, DOWN)
+    sent = w.sent[-1][1]
+    assert sent.count(b"Via:") == 1
+    assert sent.startswith(b"SIP/2.0 180 X\r\nContent-Length: 0\r\n")
+    w = World()
+    data = request().replace(b"\r\nVia", b"\r\nRoute: <sip:127.0.0.1:5060;lr>\r\nVia", 1)
+    w(data, UP)
+    assert parse(w.sent[-1][1]).count(b"route") == 0
