@@ -25,7 +25,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.state": (*WORDS, "guard.state"),
     "guard.ledger": ("guard.ledger", "guard.model", "guard.numbering"),
     "guard.detectors": (*WORDS, "guard.detectors", "guard.state.contract"),
-    "guard.rules": (*WORDS, "guard.rules", "guard.detectors", "guard.state.contract"),
+    "guard.prospecting": (*WORDS, "guard.prospecting", "guard.tomlread"),
+    "guard.rules": (*WORDS, "guard.rules", "guard.detectors", "guard.prospecting", "guard.state.contract"),
     "guard.configschema": WORDS,
     "guard.confignumbers": (*WORDS, "guard.configschema", "guard.rules.numbers", "guard.tomlread"),
     "guard.config": (
@@ -33,8 +34,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         "guard.tomlread",
     ),
     "guard.policy": (
-        *WORDS, "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract", "guard.ledger.record",
-        "guard.ledger.penalties", "guard.config", "guard.confignumbers", "guard.configschema", "guard.tomlread",
+        *WORDS, "guard.policy", "guard.rules", "guard.detectors", "guard.prospecting", "guard.state.contract",
+        "guard.ledger.record", "guard.ledger.penalties", "guard.config", "guard.confignumbers", "guard.configschema", "guard.tomlread",
     ),
     "guard.engine": (*WORDS, "guard.engine", "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract"),
     "guard.desk": (*WORDS, "guard.engine", "guard.policy", "guard.state.contract"),
@@ -58,7 +59,7 @@ TOP: Final = ("guard.app", "guard.cli", "sim")
 PURE: Final = (
     "guard.sip", "guard.numbering", "guard.model", "guard.sources", "guard.state.contract", "guard.state.memory",
     "guard.ledger.record", "guard.ledger.chain", "guard.ledger.penalties", "guard.rules", "guard.detectors",
-    "guard.policy", "guard.engine", "guard.desk", "guard.proxy",
+    "guard.prospecting", "guard.policy", "guard.engine", "guard.desk", "guard.proxy",
 )  # fmt: skip
 IMPURE_MODULES: Final = frozenset(
     {"asyncio", "socket", "selectors", "ssl", "time", "random", "secrets", "uuid", "logging", "threading", "subprocess",
