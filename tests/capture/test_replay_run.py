@@ -1,0 +1,189 @@
+"""The replay itself: faults of ours, limits, and a clock that runs from one due thing to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_network
+
+import pytest
+
+from guard.capture import replay as module
+from guard.capture.replay import Replay
+from guard.model import CallAttempt, CallEnded, Decision
+from guard.net.verdicts import FaultPolicy
+from guard.proxy import observer
+from guard.proxy.effects import Flow
+from guard.sources import Source, Sources
+from tests.capture.making import GUARD, PBX, SECOND, T0
+from tests.capture.telephony import Dialog, Tape
+
+SOURCES = Sources((Source(name="pbx", networks=(ip_network(f"{PBX}/32"),), trunk="operator"),))
+
+
+class Book:
+    """A log that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[CallAttempt, Decision]] = []
+        self.ends: list[tuple[int, CallEnded]] = []
+
+    def decided(
+        self, call: CallAttempt, decision: Decision, done: Callable[[BaseException | None], None] | None
+    ) -> int:
+        assert done is None
+        self.told.append((call, decision))
+        return len(self.told)
+
+    def ended(self, seq: int, ended: CallEnded) -> None:
+        self.ends.append((seq, ended))
+
+    def close(self) -> None:
+        raise AssertionError("who opened it closes it")
+
+
+class Holding:
+    """A desk that holds every call for a second, and notes what it is told when."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, int] = {}
+        self.notes: list[tuple[str, int, int]] = []
+
+    def submit(self, ticket: int, call: CallAttempt, now: int) -> list[tuple[int, Decision]]:
+        if call.caller.value == "+33199009999":
+            raise ZeroDivisionError
+        self.waiting[ticket] = now + SECOND
+        self.notes.append(("submit", ticket, now))
+        return []
+
+    def judge(self, call: CallAttempt, now: int) -> Decision:
+        raise AssertionError((call, now))
+
+    def withdraw(self, ticket: int, now: int) -> Decision | None:
+        self.notes.append(("withdraw", ticket, now))
+        return Decision(verdict="flagged") if self.waiting.pop(ticket, None) else None
+
+    def wake(self, now: int) -> list[tuple[int, Decision]]:
+        due = [t for t, at in self.waiting.items() if at <= now]
+        self.notes += [("wake", t, now) for t in due]
+        return [(t, Decision(verdict="allowed", held_us=SECOND)) for t in due if self.waiting.pop(t)]
+
+    def next_wake(self) -> int | None:
+        return min(self.waiting.values(), default=None)
+
+    def departed(self, ticket: int, now: int) -> None:
+        self.notes.append(("departed", ticket, now))
+
+    def ended(self, ticket: int, now: int) -> None:
+        self.notes.append(("ended", ticket, now))
+
+
+def fed(tape: Tape, *, faults: FaultPolicy | None = None) -> tuple[Replay, Holding, Book]:
+    """A replay of what is on the tape."""
+    desk, book = Holding(), Book()
+    replay = Replay(SOURCES, desk, book, own=[(GUARD, 5060), ("2001:db8::10", 5070)], faults=faults)
+    flows = ((at, packet[28:], packet[12:16], packet[16:20]) for at, packet in sorted(tape.packets))
+    replay.run(
+        (data, Flow("udp", (".".join(map(str, dst)), 5060), (".".join(map(str, src)), 5060)), at)
+        for at, data, src, dst in flows
+    )
+    return replay, desk, book
+
+
+def test_the_clock_runs_from_one_due_thing_to_the_next() -> None:
+    tape = Tape()
+    Dialog(tape, "one").request(0)
+    Dialog(tape, "two").request(0.4)
+    Dialog(tape, "three").request(100)
+    _, desk, book = fed(tape)
+    second = [
+        ("submit", 1, T0),
+        ("submit", 2, T0 + 400_000),
+        ("wake", 1, T0 + SECOND),
+        ("departed", 1, T0 + SECOND),
+        ("wake", 2, T0 + SECOND + 400_000),
+        ("departed", 2, T0 + SECOND + 400_000),
+    ]
+    assert desk.notes[: len(second)] == second
+    assert desk.notes[-2:] == [("wake", 3, T0 + 101 * SECOND), ("departed", 3, T0 + 101 * SECOND)]
+    assert [d.held_us for _, d in book.told] == [SECOND] * 3
+
+
+@pytest.mark.parametrize(("verdict", "expected"), [("pass", "flagged"), ("block", "blocked")])
+def test_a_fault_of_ours_gives_the_verdict_that_the_file_names(verdict: str, expected: str) -> None:
+    tape = Tape()
+    Dialog(tape, "one", caller="+33199009999").request(0)
+    Dialog(tape, "two").request(1)
+    replay, _, book = fed(tape, faults=FaultPolicy(engine=verdict))  # type: ignore[arg-type]
+    assert [(c.call_id, d.verdict, d.rule) for c, d in book.told] == [
+        ("one", expected, "fault.engine"),
+        ("two", "allowed", ""),
+    ]
+    assert replay.counters["faults_engine"] == 1
+
+
+def test_addresses_of_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_STRANGERS", 3)
+    tape = Tape()
+    for n in range(10):
+        Dialog(tape, f"c{n}", src=f"203.0.113.{n % 5}").request(n)
+    replay, _, book = fed(tape)
+    assert replay.strangers == {f"203.0.113.{n}": 2 for n in range(3)}
+    assert book.told == []
+
+
+@pytest.mark.parametrize("via", [GUARD, f"{GUARD}:5060", "[2001:DB8::10]:5070"])
+def test_what_the_guard_sent_on_is_counted_apart(via: str) -> None:
+    tape = Tape()
+    Dialog(tape, "one").request(0, via=via)
+    replay, _, book = fed(tape)
+    assert replay.counters["own"] == 1
+    assert book.told == []
+
+
+@pytest.mark.parametrize("via", ["192.0.2.5:5060", f"{GUARD}:5061", "[2001:db8::10]", "evil;x=192.0.2.10"])
+def test_what_others_sent_is_not_taken_for_the_guards(via: str) -> None:
+    tape = Tape()
+    Dialog(tape, "one").request(0, via=via)
+    assert len(fed(tape)[2].told) == 1
+
+
+class Refusing(Holding):
+    """A desk that refuses every call at once."""
+
+    def submit(self, ticket: int, call: CallAttempt, now: int) -> list[tuple[int, Decision]]:
+        del call, now
+        return [(ticket, Decision(verdict="blocked", status=403))]
+
+
+def repeated(*pauses: float) -> int:
+    """How many calls one call makes that the replay refuses, and that was challenged and repeated after pauses."""
+    tape = Tape()
+    call = Dialog(tape, "one")
+    at = 0.0
+    for n, pause in enumerate((0.0, *pauses), 1):
+        at += pause
+        call.cseq = n
+        call.request(at)
+        call.answer(at, 401)
+    book = Book()
+    replay = Replay(SOURCES, Refusing(), book)
+    for instant, packet in tape.packets:
+        there, back = (PBX, 5060), (GUARD, 5060)
+        replay.feed(
+            packet[28:], Flow("udp", back, there) if b"INVITE" in packet[28:34] else Flow("udp", there, back), instant
+        )
+    replay.finish()
+    return len(book.told)
+
+
+def test_a_refused_call_is_not_counted_again_when_it_is_repeated_with_credentials() -> None:
+    assert repeated() == 1
+    assert repeated(0.1) == 1
+    assert repeated(0.1, 0.1) == 1  # a stale nonce: asked once more
+    assert repeated(5) == 1
+    assert repeated(5.000001) == 2  # nobody repeats so late: a call of its own under an old name
+
+
+def test_awaited_repetitions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observer, "MAX_REPEATS", 0)
+    assert repeated(0.1) == 2
