@@ -35,7 +35,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.policy": (
         *WORDS, "guard.policy", "guard.rules", "guard.detectors", "guard.prospecting", "guard.state.contract",
-        "guard.ledger.record", "guard.ledger.penalties", "guard.config", "guard.confignumbers", "guard.configschema", "guard.tomlread",
+        "guard.ledger.record", "guard.ledger.penalties", "guard.config", "guard.confignumbers", "guard.configschema",
+        "guard.tomlread",
     ),
     "guard.engine": (*WORDS, "guard.engine", "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract"),
     "guard.desk": (*WORDS, "guard.engine", "guard.policy", "guard.state.contract"),
