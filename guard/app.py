@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, cast
 
 from guard.config import Config, ConfigError
@@ -22,8 +22,8 @@ from guard.net.udp import UdpSocket
 from guard.net.verdicts import FaultPolicy, Verdicts
 from guard.policy.load import Policy
 from guard.proxy.core import CoreSettings, ProxyCore
-from guard.proxy.effects import Transport
-from guard.proxy.routing import Hop, Trunk, Trunks
+from guard.proxy.effects import Address, Transport
+from guard.proxy.routing import Hop, Trunk, Trunks, host_text
 from guard.sources import Sources
 from guard.state.memory import MemoryState
 from guard.store.sqlite import SqliteWriter
@@ -73,6 +73,7 @@ class App:
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
+        self._started = False
         sources = Sources(config.sources)
         listens: list[tuple[Transport, str, int]] = [("udp", h, p) for h, p in config.udp]
         listens += [("tcp", h, p) for h, p in config.tcp]
@@ -95,6 +96,7 @@ class App:
             FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000),
             self.driver.counters,
             self.driver.hurry,
+            self.driver.fault,
         )
         self._streams = Streams(
             self._loop, self.driver, self.driver.counters, lambda h: bool(sources.find(h)) or h in trunks.by_address
@@ -103,11 +105,22 @@ class App:
         self._timers: list[asyncio.TimerHandle] = []
 
     async def start(self) -> None:
-        """Bind, listen, and say so. Raises OSError with the address that cannot be had."""
-        sockets = [UdpSocket(_bound(udp.bound, a), self.driver.counters) for a in self.config.udp]
-        for address in self.config.tcp:
-            await self._streams.listen(_bound(stream.bound, address))
+        """Bind, listen, and say so. Raises OSError with the address that cannot be had; `stop` gives the rest back."""
+        self._loop.set_exception_handler(self._unexpected)
+        sockets: list[UdpSocket] = []
+        try:
+            for address in self.config.udp:
+                with _naming(address):
+                    sockets.append(UdpSocket(udp.bound(*address), self.driver.counters))
+            for address in self.config.tcp:
+                with _naming(address):
+                    await self._streams.listen(stream.bound(*address))
+        except OSError:
+            for opened in sockets:
+                opened.close()
+            raise
         self.driver.attach(sockets, self._streams, self._verdicts)
+        self._started = True
         self._every(TICK, self.driver.tick)
         pause = self._notify.watchdog()
         if pause is not None:
@@ -124,7 +137,8 @@ class App:
 
     async def stop(self) -> None:
         """Take nothing more in, close what is open, and commit the log. Calls in progress go on without the guard:
-        their media never passed here; their records stay without an end."""
+        their media never passed here; their records stay without an end. Raises StoreError for what the disk refused.
+        """
         self._notify.tell("STOPPING=1")
         for timer in self._timers:
             timer.cancel()
@@ -132,22 +146,39 @@ class App:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._streams.close(), DRAIN)
         self._notify.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._store.close)
+        try:
+            await self._loop.run_in_executor(None, self._store.close)
+        finally:
+            self._loop.set_exception_handler(None)
+            if self._started:
+                self._sum_up()
+
+    def _sum_up(self) -> None:
         counters = {k: v for k, v in {**self.core.counters, **self.driver.counters}.items() if v}
         LOG.info("stopped: %s", ", ".join(f"{k} {v}" for k, v in sorted(counters.items())) or "nothing came")
 
     def _every(self, pause: float, what: Callable[[], None]) -> None:
         def again() -> None:
-            what()
             self._timers[place] = self._loop.call_later(pause, again)
+            what()
 
         place = len(self._timers)
         self._timers.append(self._loop.call_later(pause, again))
 
+    def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """What the loop itself caught: told as harmlessly as everything else, and counted."""
+        del loop
+        error = context.get("exception")
+        text = str(context.get("message", ""))
+        self.driver.fault(error if isinstance(error, Exception) else RuntimeError(text))
 
-def _bound(bind: Callable[[str, int], socket.socket], address: tuple[str, int]) -> socket.socket:
+
+@contextlib.contextmanager
+def _naming(address: Address) -> Iterator[None]:
+    """An OSError in here is of this address."""
     try:
-        return bind(*address)
+        yield
     except OSError as error:
         host, port = address
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+        text = f"cannot listen on {host_text(host)}:{port}: {error.strerror or error}"
+        raise OSError(error.errno, text) from error

@@ -65,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
             config.store_path,
         )
         await app.wait()
-        await app.stop()
+        try:
+            await app.stop()
+        except StoreError as error:
+            raise CommandError(str(error)) from error
         return 0
 
     return uvloop.run(serve())

@@ -19,6 +19,7 @@ from guard.net.verdicts import Verdicts
 from guard.proxy.effects import Address, Close, Decide, Effect, Ended, Flow, Send, Stranger, Withdraw
 
 EARLIEST: Final = 1_000  # µs; the loop's timers count milliseconds, and waking early is waking twice
+BREATH: Final = 10_000  # µs between timers while they raise: what is broken for good must not keep the loop busy
 COUNTERS: Final = (
     *udp.COUNTERS, *stream.COUNTERS, *verdicts.COUNTERS, "exceptions", "sends", "sends_failed", "wall_clock_set",
 )  # fmt: skip
@@ -98,7 +99,7 @@ class Driver:
         try:
             core.receive(data, flow, now)
         except Exception as error:  # noqa: BLE001 - see the module: told and counted in _fault
-            self._fault(error, now, flow)
+            self._fault(error, now, f"message from {flow.peer[0]}")
         self._settle(now)
 
     def send_failed(self, key: str) -> None:
@@ -115,6 +116,11 @@ class Driver:
         """From the log's thread: commits have landed."""
         self._loop.call_soon_threadsafe(self._land)
 
+    def fault(self, error: Exception) -> None:
+        """Something raised outside of a turn: told and counted."""
+        self.counters["exceptions"] += 1
+        self._voice.warn("exception", "internal", error)
+
     def tick(self) -> None:
         """Once a second or so: whether the wall clock was set."""
         offset = anchored(self._clock, self.core.wall_offset)
@@ -130,28 +136,35 @@ class Driver:
     def _turn(self, what: Callable[[int], None]) -> None:
         """One thing that happens, at one instant."""
         now = self.now()
+        self._tried(what, now)
+        self._settle(now)
+
+    def _tried(self, what: Callable[[int], None], now: int) -> bool:
+        """Do it; whether it went well."""
         try:
             what(now)
         except Exception as error:  # noqa: BLE001 - see the module: told and counted in _fault
-            self._fault(error, now, None)
-        self._settle(now)
+            self._fault(error, now)
+            return False
+        return True
 
     # ---- what comes of it ------------------------------------------------------------------------------------------
 
-    def _settle(self, now: int) -> None:
-        """Perform every effect, and every effect of those, then set the timer."""
+    def _settle(self, now: int, pause: int = 0) -> None:
+        """Perform every effect, and every effect of those, then set the timer, for after `pause` (µs) at least."""
         if self._stopped:
             self.core.effects.clear()
             return
-        while True:
-            try:
-                self._perform(now)
-                break
-            except Exception as error:  # noqa: BLE001 - see the module; the effects that are left go on
-                self._fault(error, now, None)
+        while not self._tried(self._perform, now):
+            pass  # the effects that are left go on
         if self._verdicts is not None:
             self._verdicts.depart(self.now)
-        self._arm(now)
+        try:
+            at = self._next()
+        except Exception as error:  # noqa: BLE001 - see the module
+            self._fault(error, now)
+            at, pause = now, BREATH
+        self._arm(at, now, pause)
 
     def _perform(self, now: int) -> None:
         do = self._do
@@ -196,10 +209,9 @@ class Driver:
             sock = next((s for s in self._udp.values() if (":" in s.local[0]) == wanted), None)
         return sock is not None and sock.send(effect.data, flow.peer)
 
-    def _fault(self, error: Exception, now: int, flow: Flow | None) -> None:
+    def _fault(self, error: Exception, now: int, where: str = "internal") -> None:
         """An exception of ours. A call whose decision raised gets the configured verdict; everybody else goes on."""
         self.counters["exceptions"] += 1
-        where = f"message from {flow.peer[0]}" if flow is not None else "internal"
         self._voice.warn("exception", where, error)
         if self._verdicts is None:
             return
@@ -210,13 +222,19 @@ class Driver:
 
     # ---- the one timer ---------------------------------------------------------------------------------------------
 
-    def _arm(self, now: int) -> None:
-        """Wake when the core or a held call wants it; one timer of the loop serves all."""
+    def _next(self) -> int | None:
+        """When the core or a held call wants to be woken."""
         at = self.core.next_timer()
         if self._verdicts is not None:
             held = self._verdicts.next_wake()
             if held is not None and (at is None or held < at):
-                at = held
+                return held
+        return at
+
+    def _arm(self, at: int | None, now: int, pause: int) -> None:
+        """One timer of the loop serves all."""
+        if at is not None and pause:
+            at = max(at, now + pause)
         if at is None or (self._timer is not None and self._armed <= at):
             return
         if self._timer is not None:
@@ -226,9 +244,9 @@ class Driver:
 
     def _wake(self) -> None:
         self._timer = None
-        self._turn(self._due)
-
-    def _due(self, now: int) -> None:
-        self.core.wake(now)
+        now = self.now()
+        before = self.counters["exceptions"]
+        self._tried(self.core.wake, now)
         if self._verdicts is not None:
-            self._verdicts.wake(now)
+            self._tried(self._verdicts.wake, now)
+        self._settle(now, BREATH if self.counters["exceptions"] != before else 0)

@@ -50,6 +50,9 @@ class Driver(Protocol):
     def flow_closed(self, flow: Flow) -> None:
         """A connection closed."""
 
+    def fault(self, error: Exception) -> None:
+        """An exception of ours."""
+
     def now(self) -> int:
         """The timeline, µs."""
 
@@ -316,6 +319,8 @@ class Streams:
                 _, connection = await self._loop.create_connection(lambda: self._new(local, ours=True), sock=sock)
         except (OSError, OverflowError):  # TimeoutError is an OSError; OverflowError: a port that is none
             self.counters["tcp_unreachable"] += 1
+        except Exception as error:  # noqa: BLE001 - told by the driver; those who wait for the connection are told too
+            self.driver.fault(error)
         finally:
             del self._opening[peer]
         for data, key in opening.waiting:

@@ -3,6 +3,9 @@
 What refuses, masks or flags a call is committed before the core hears it, and so before any message can reveal it. An
 allowed call goes out at once, and an emergency call is out already: neither ever waits for a disk, unless the file says
 that calls rather stop than go unrecorded (`faults.store = "block"`).
+
+A fault of one call, whichever part it comes from, stays that call's own: it is told, what is configured stands in for
+what is missing, and the next call has its turn.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +25,9 @@ from guard.proxy.effects import Decide, Ended, Stranger, Withdraw
 from guard.store.contract import Writer
 
 STRANGERS_RECORDED: Final = 10  # records a second of calls from nowhere: evidence of a scan, not a way to fill the disk
+P = ParamSpec("P")
+R = TypeVar("R")
+LOST: Final = -1  # instead of a record's number: the log took nothing
 
 COUNTERS: Final = (
     "decided", "allowed", "flagged", "masked", "blocked", "held", "faults_engine", "faults_store", "store_late",
@@ -80,7 +86,10 @@ class Uncommitted(Struct):
 
 
 class Verdicts:
-    """Takes the core's `Decide`, `Withdraw`, `Ended` and `Stranger`. `hurry` wakes the loop from the log's thread."""
+    """Takes the core's `Decide`, `Withdraw`, `Ended` and `Stranger`. `hurry` wakes the loop from the log's thread.
+
+    `told` hears of exceptions that only one of several calls is to suffer from; without it they are raised.
+    """
 
     def __init__(
         self,
@@ -90,6 +99,7 @@ class Verdicts:
         faults: FaultPolicy,
         counters: dict[str, int],
         hurry: Callable[[], None],
+        told: Callable[[Exception], None] | None = None,
     ) -> None:
         self._core = core
         self._desk = desk
@@ -97,6 +107,7 @@ class Verdicts:
         self._faults = faults
         self._counters = counters
         self._hurry = hurry
+        self._told = told
         self._asked: dict[int, Decide] = {}  # held: no decision yet. All tables hold at most the core's open calls
         self._seqs: dict[int, int] = {}  # decided: the record's number, 0 where there is none
         self._uncommitted: dict[int, Uncommitted] = {}
@@ -111,6 +122,9 @@ class Verdicts:
 
     def decide(self, effect: Decide, now: int) -> None:
         """A call wants a decision."""
+        if effect.error:
+            self._engine_failed(effect, effect.error, now)
+            return
         self._deciding = effect
         if effect.again:
             decision = self._desk.judge(effect.call, now)
@@ -122,18 +136,20 @@ class Verdicts:
         self._asked[effect.ticket] = effect
         if not decided:
             self._counters["held"] += 1
-        for ticket, decision in decided:
-            self._take(ticket, decision, now)
+        self._take_all(decided, now)
 
     def failed(self, error: BaseException, now: int) -> bool:
         """Something raised. If it was the decision on a call, the configured verdict stands in for it."""
         effect, self._deciding = self._deciding, None
         if effect is None:
             return False
+        self._engine_failed(effect, type(error).__name__, now)
+        return True
+
+    def _engine_failed(self, effect: Decide, error: str, now: int) -> None:
         self._counters["faults_engine"] += 1
         passes = self._faults.engine == "pass" or effect.passed or bool(effect.call.emergency)
-        self._settle(effect, faulty("engine", type(error).__name__, passes=passes), now)
-        return True
+        self._settle(effect, faulty("engine", error, passes=passes), now)
 
     def withdraw(self, effect: Withdraw, now: int) -> None:
         """The caller gave up before it heard a decision."""
@@ -157,7 +173,8 @@ class Verdicts:
         # It got no answer, whatever the rule would have answered.
         decision = replace(self._desk.judge(effect.call, now), verdict="blocked", status=0, retry_after=0)
         seq = self._record(effect.call, decision, None)
-        self._log.ended(seq, CallEnded(at=effect.call.at, outcome="blocked", by="guard"))
+        if seq > 0:
+            self._log.ended(seq, CallEnded(at=effect.call.at, outcome="blocked", by="guard"))
 
     # ---- time ------------------------------------------------------------------------------------------------------
 
@@ -171,14 +188,26 @@ class Verdicts:
 
     def wake(self, now: int) -> None:
         """Held calls whose turn has come, and commits that take too long."""
-        for ticket, decision in self._desk.wake(now):
-            self._take(ticket, decision, now)
+        try:
+            ready = self._desk.wake(now)
+        except Exception as error:  # noqa: BLE001 - told; whoever waits gets what is configured instead of its turn
+            self._tell(error)
+            self._let_go(type(error).__name__, now)
+        else:
+            self._take_all(ready, now)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, ticket = self._deadlines.popleft()
             waiting = self._uncommitted.get(ticket)
             if waiting is not None:
                 self._counters["store_late"] += 1
                 self._unsaved(waiting, now)
+
+    def _let_go(self, error: str, now: int) -> None:
+        """The desk cannot say whose turn it is: nobody shall wait for it in vain."""
+        for ticket, effect in tuple(self._asked.items()):
+            del self._asked[ticket]
+            self._alone(self._desk.withdraw, ticket, now)
+            self._alone(self._engine_failed, effect, error, now)
 
     def land(self, now: int) -> None:
         """What the log's thread has told since the last time."""
@@ -200,14 +229,28 @@ class Verdicts:
             departing, self._departing = self._departing, []
             now = clock()
             for ticket in departing:
-                self._desk.departed(ticket, now)
+                self._alone(self._desk.departed, ticket, now)
 
     # ---- one decision ----------------------------------------------------------------------------------------------
 
-    def _take(self, ticket: int, decision: Decision, now: int) -> None:
-        effect = self._asked.pop(ticket, None)
-        if effect is not None:
-            self._settle(effect, decision, now)
+    def _take_all(self, taken: list[tuple[int, Decision]], now: int) -> None:
+        for ticket, decision in taken:
+            effect = self._asked.pop(ticket, None)
+            if effect is not None:
+                self._alone(self._settle, effect, decision, now)
+
+    def _alone(self, what: Callable[P, R], *args: P.args, **named: P.kwargs) -> R | None:
+        """Do what concerns one call: an exception is told, and stays here."""
+        try:
+            return what(*args, **named)
+        except Exception as error:  # noqa: BLE001 - see the module
+            self._tell(error)
+            return None
+
+    def _tell(self, error: Exception) -> None:
+        if self._told is None:
+            raise error
+        self._told(error)
 
     def _settle(self, effect: Decide, decision: Decision, now: int) -> None:
         """Record a decision, and reveal it as soon as it may be."""
@@ -226,9 +269,12 @@ class Verdicts:
             quick = self._faults.store == "pass"
         seq = self._record(call, decision, None if quick else partial(self._committed, ticket))
         if not effect.again:
-            self._seqs[ticket] = seq
+            self._seqs[ticket] = max(seq, 0)
         if quick:
-            self._reveal(ticket, decision, seq, now)
+            self._reveal(ticket, decision, max(seq, 0), now)
+            return
+        if seq == LOST:
+            self._unsaved(Uncommitted(ticket, decision, 0, now), now)
             return
         until = now + self._faults.wait
         self._uncommitted[ticket] = Uncommitted(ticket, decision, seq, until)
@@ -237,8 +283,14 @@ class Verdicts:
     def _record(
         self, call: CallAttempt, decision: Decision, done: Callable[[BaseException | None], None] | None
     ) -> int:
-        seq = self._log.decided(call, decision, done)
-        if not seq:
+        """The number of the record; 0 where the log is full (`done` hears of it), LOST where it raised."""
+        try:
+            seq = self._log.decided(call, decision, done)
+        except Exception as error:  # noqa: BLE001 - told; what the file says for a failing log stands in
+            self._counters["faults_store"] += 1
+            self._tell(error)
+            seq = LOST
+        if seq <= 0:
             self._counters["unrecorded"] += 1
         return seq
 
@@ -246,7 +298,7 @@ class Verdicts:
         self._uncommitted.pop(ticket, None)
         if decision.verdict != "blocked" and ticket in self._seqs:
             self._departing.append(ticket)
-        self._core.decided(ticket, decision, seq, now)
+        self._alone(self._core.decided, ticket, decision, seq, now)
 
     def _unsaved(self, waiting: Uncommitted, now: int) -> None:
         """Its record is not on disk, and may never be: what the file says for that."""
@@ -261,15 +313,16 @@ class Verdicts:
         seq = self._seqs.pop(ticket, None)
         if seq is None:
             effect = self._asked.pop(ticket, None)
-            decision = self._desk.withdraw(ticket, now)
-            if effect is None or decision is None:
+            if effect is None:
                 return
+            # A fault is what it was where the desk does not know of it any more.
+            decision = self._alone(self._desk.withdraw, ticket, now) or faulty("engine", "", passes=True)
             seq = self._record(effect.call, decision, None)
             self._counters["decided"] += 1
             self._counters[decision.verdict] += 1
         else:
-            self._desk.ended(ticket, now)
-        if seq:
+            self._alone(self._desk.ended, ticket, now)
+        if seq > 0:
             self._log.ended(seq, ended)
 
     def _committed(self, ticket: int, error: BaseException | None) -> None:

@@ -46,8 +46,9 @@ class Call:
     """One attempt and its dialogs. Instants are µs on the timeline, 0 while they have not come."""
 
     __slots__ = (
-        "answered_at", "armed", "attempt", "branches", "callee_flow", "caller_flow", "chances", "closing", "dialogs",
-        "hints", "key", "mask", "opened_at", "rung_at", "state", "status", "targets", "ticket", "waiting",
+        "answered_at", "armed", "attempt", "branches", "by", "callee_flow", "caller_flow", "chances", "closing",
+        "dialogs", "hints", "key", "mask", "opened_at", "rung_at", "state", "status", "targets", "ticket",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
@@ -64,6 +65,7 @@ class Call:
         self.targets: dict[bytes, tuple[Decision, int] | None] = {target: None}
         self.dialogs: dict[bytes, int] = {}  # callee's tag -> EARLY, CONFIRMED or CLOSED
         self.closing = 0  # when the BYE that ends it was seen
+        self.by: By = ""  # who sent it
         self.rung_at = 0
         self.answered_at = 0
         self.mask: Mask | None = None
@@ -96,14 +98,17 @@ class Calls:
         self._ticket += 1
         return self._ticket
 
-    def open(self, key: Key, attempt: CallAttempt, target: bytes, now: int, *, passed: bool = False) -> Call:
-        """A new attempt: it wants a decision. With `passed` it is an emergency call, already on its way."""
+    def open(
+        self, key: Key, attempt: CallAttempt, target: bytes, now: int, *, passed: bool = False, error: str = ""
+    ) -> Call:
+        """A new attempt: it wants a decision. With `passed` it is an emergency call, already on its way; `error` as in
+        `Decide`."""
         call = Call(self.next_ticket(), key, attempt, target, now)
         self._attempts[key] = call
         self._open[call.ticket] = call
         if passed:
             call.state = C.SETUP
-        self._effects.append(Decide(call.ticket, attempt, passed))
+        self._effects.append(Decide(call.ticket, attempt, passed, error=error))
         return call
 
     def get(self, ticket: int) -> Call | None:
@@ -184,6 +189,7 @@ class Calls:
             self._timers.arm(call, SILENCE, now + SILENCE_WAIT)
         if to_tag and call.state is C.ANSWERED:
             self._dialog(call, to_tag, CONFIRMED)
+        self._settle(call, now)
 
     def failed(
         self, call: Call, status: int, now: int, *, by: By = "callee", targets: int = 1, cancelled: bool = False
@@ -200,6 +206,7 @@ class Calls:
             call.chances += min(max(targets, 1), MAX_TARGETS)
         if call.branches > 0:
             return
+        self._settle(call, now)
         call.status = status
         if call.chances and not cancelled:
             if self._step(call, K.FAILED_REPEATABLE) is not None:
@@ -214,11 +221,17 @@ class Calls:
         call.closing = now
 
     def closed(self, call: Call, callee_tag: bytes, by: By, now: int) -> None:
-        """The BYE of one dialog was answered (or nobody was there to answer): the last one ends the call."""
+        """The BYE of one dialog was answered (or nobody was there to answer): the last one ends the call, once none of
+        its INVITEs may bring another dialog."""
         if callee_tag in call.dialogs:
             call.dialogs[callee_tag] = CLOSED  # and stays so, whatever is repeated of its set-up
-        if CONFIRMED not in call.dialogs.values():
-            self._end(call, K.CLOSED, call.closing or now, "answered", 200, by)
+        call.by = by
+        self._settle(call, now)
+
+    def _settle(self, call: Call, now: int) -> None:
+        states = call.dialogs.values()
+        if call.state is C.ANSWERED and call.branches <= 0 and CLOSED in states and CONFIRMED not in states:
+            self._end(call, K.CLOSED, call.closing or now, "answered", 200, call.by)
 
     def expired(self, call: Call, kind: int, now: int) -> None:
         """One of its timers fired."""

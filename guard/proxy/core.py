@@ -12,6 +12,7 @@ from guard.proxy.context import Context
 from guard.proxy.effects import Close, Effect, Flow
 from guard.proxy.refuse import reason
 from guard.proxy.requests import Requests
+from guard.proxy.rescue import Rescue
 from guard.proxy.responses import Responses
 from guard.proxy.routing import CoreSettings, Trunks
 from guard.proxy.tables import I
@@ -34,6 +35,7 @@ class ProxyCore:
         self._c = Context(settings, sources, trunks, self)
         self._requests = Requests(self._c)
         self._responses = Responses(self._c, self._requests)
+        self._rescue = Rescue(self._c, self._requests)
         self.effects: list[Effect] = self._c.effects
         self.counters = self._c.counters
 
@@ -57,13 +59,18 @@ class ProxyCore:
         return len(self._c.layer.servers) + len(self._c.layer.clients)
 
     def receive(self, data: bytes, flow: Flow, now: int) -> None:
-        """One UDP datagram, or one framed message of a stream."""
+        """One UDP datagram, or one framed message of a stream.
+
+        An exception that leaves here is a fault of ours, for the driver to count and to tell. Whoever may call has been
+        given its due by then (`rescue`).
+        """
         try:
             m = parse(data, stream=flow.transport != "udp")
-        except BadMessage as error:
-            if error.message is None or not self._requests.rescued(error.message, flow, now):
-                self._unreadable(error, flow)
-            return
+        except BadMessage as bad:
+            if bad.message is None or not self._requests.urgent(bad.message, flow):
+                self._unreadable(bad, flow)
+                return
+            m = bad.message
         try:
             if m.is_request:
                 self._requests.handle(m, flow, now)
@@ -74,6 +81,10 @@ class ProxyCore:
             self._c.count("unroutable")
             if flow.transport != "udp":
                 self.effects.append(Close(flow))
+        except Exception as error:
+            if m.is_request:
+                self._rescue.request(m, flow, error, now)
+            raise
 
     def _unreadable(self, error: BadMessage, flow: Flow) -> None:
         """Not a message; what still can be answered is, if it came from somebody we serve."""

@@ -43,12 +43,15 @@ class Decide(Struct, frozen=True):
     `passed` tells that the call is already on its way (an emergency call): it is only to be counted and recorded.
     `again` tells that another target of an attempt that was counted before (a fork, or after a 3xx) wants judging: the
     rules speak, nothing is counted, and only what is not simply allowed becomes a record.
+    `error` names the fault of ours for which nothing could be read of the call: what is configured for faults of the
+    engine decides, and `call` holds next to nothing.
     """
 
     ticket: int
     call: CallAttempt
     passed: bool = False
     again: bool = False
+    error: str = ""
 
 
 class Withdraw(Struct, frozen=True):

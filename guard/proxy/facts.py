@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.model import CallAttempt, Direction, Header, Identity, Usage
-from guard.numbering.number import NONE, Dial, Number, emergency_of, normalise
+from guard.numbering.number import MAX_RAW, NONE, Dial, Number, emergency_of, normalise
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message
 from guard.sip.uri import BadUri, parse_uri, unescape
@@ -143,6 +143,32 @@ def line_of(m: Message, source: Source, from_user: str) -> str:
     if where == "auth":
         return _auth_user(m)
     return text(m.first(where.partition(":")[2].lower().encode()))
+
+
+def plain(
+    m: Message,
+    source: Source | None,
+    address: str,
+    at: int,
+    *,
+    trunk: str = "",
+    direction: Direction = "outbound",
+    emergency: str = "",
+) -> CallAttempt:
+    """A call of which `attempt` could not be made, for a fault of ours: only what cannot fail, for the record. Its
+    numbers are none, and not malformed: no rule is to speak of them."""
+    return CallAttempt(
+        call_id=text(m.first(b"call-id")),
+        from_tag="",
+        at=at,
+        source=source.name if source is not None else "",
+        source_address=address,
+        trunk=source.trunk if source is not None else trunk,
+        line="",
+        callee=Number("", "none", text(m.uri)[:MAX_RAW]),
+        direction=direction,
+        emergency=emergency,
+    )
 
 
 def attempt(

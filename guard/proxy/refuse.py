@@ -35,6 +35,7 @@ PHRASES: Final[dict[int, bytes]] = {
 }
 BUSY_RETRY_AFTER: Final = b"Retry-After: 5\r\n"  # seconds until a full guard is asked again
 FULL: Final = "guard is full"
+FAULT: Final = "a fault of the guard"
 MAX_REASON: Final = 127  # bytes of a Reason value: some PBXs swallow one of 128 (FreeSWITCH issue 1481)
 MAX_WARNING: Final = 200  # bytes of the Warning's text: a screen line or two
 
@@ -68,3 +69,6 @@ def refusal(decision: Decision, seq: int, site: str) -> list[bytes]:
     if decision.retry_after:
         lines.append(b"Retry-After: %d\r\n" % decision.retry_after)
     return lines
+
+
+FAILED: Final = (BUSY_RETRY_AFTER, reason(480, FAULT))  # what a caller gets that a bug of ours stopped

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from guard.model import Decision
+from guard.numbering.number import EMERGENCY
 from guard.proxy import facts
 from guard.proxy.calls import MAX_TARGETS, Call, key_of
 from guard.proxy.context import Context
@@ -14,7 +15,7 @@ from guard.proxy.door import Door
 from guard.proxy.effects import Decide, Flow, Send
 from guard.proxy.keys import NO_VIA, reply_flow, server_key, tag_of
 from guard.proxy.nexthop import NextHop, named
-from guard.proxy.refuse import BUSY_RETRY_AFTER, FULL, reason, refusal
+from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, reason, refusal
 from guard.proxy.rewrite import mask_of
 from guard.proxy.routing import Trunk
 from guard.proxy.tables import C, I, S
@@ -37,7 +38,7 @@ class Requests:
 
     def __init__(self, context: Context) -> None:
         self._c = context
-        self._door = Door(context)
+        self.door = Door(context)
         self._hop = NextHop(context)
         self._again: dict[int, tuple[Call, ServerTx]] = {}  # other targets of a call, waiting to be judged
 
@@ -48,7 +49,7 @@ class Requests:
         method = m.method
         source = c.sources.find(arrived.peer[0])
         trunk = c.trunks.by_address.get(arrived.peer[0]) if source is None else None
-        urgent = self._door.urgent(m, source, arrived) if method == INVITE and trunk is None else ""
+        urgent = self.door.urgent(m, source, arrived) if method == INVITE and trunk is None else ""
         try:
             via = m.via()
         except BadHeader:
@@ -69,12 +70,12 @@ class Requests:
             c.counters["retransmissions"] += 1
             c.layer.step_server(known, I.REQUEST, now)
             return
-        found = self._in_dialog_of(m)
+        found = self.in_dialog_of(m)
         if source is None and trunk is None and not urgent and found is None:
-            self._door.stranger(m, arrived, now)
+            self.door.stranger(m, arrived, now)
             return
         lenient = bool(urgent) or (found is not None and found[0].attempt.emergency != "")
-        if not self._door.acceptable(m, flow, urgent=lenient):
+        if not self.door.acceptable(m, flow, urgent=lenient):
             return
         tx = ServerTx(key, m, flow, invite=method == INVITE)
         tx.lenient = lenient
@@ -84,40 +85,47 @@ class Requests:
         elif tag_of(m, to=True) and not urgent:
             self._lost(tx, m, source, trunk, now)
         elif method == INVITE:
-            self._first(tx, m, arrived, source, trunk, urgent, now)
+            self.first(tx, m, arrived, source, trunk, urgent, now)
         else:
             self._other(tx, m, source, trunk, now)
 
-    def rescued(self, m: Message, arrived: Flow, now: int) -> bool:
-        """Whether what is no good message is an emergency call all the same: then it was carried as it is."""
+    def urgent(self, m: Message, arrived: Flow) -> bool:
+        """Whether what is no good message is an emergency call all the same: then it is carried as it is."""
         source = self._c.sources.find(arrived.peer[0])
-        if (
-            m.method != INVITE
-            or arrived.peer[0] in self._c.trunks.by_address
-            or not self._door.urgent(m, source, arrived)
-        ):
-            return False
-        self.handle(m, arrived, now)
-        return True
+        return (
+            m.method == INVITE
+            and arrived.peer[0] not in self._c.trunks.by_address
+            and bool(self.door.urgent(m, source, arrived))
+        )
 
-    def _in_dialog_of(self, m: Message) -> tuple[Call, bool] | None:
+    def in_dialog_of(self, m: Message) -> tuple[Call, bool] | None:
         to_tag = tag_of(m, to=True)
         return self._c.calls.dialog(m.first(b"call-id") or b"", tag_of(m, to=False), to_tag) if to_tag else None
 
     # ---- first INVITEs ---------------------------------------------------------------------------------------------
 
-    def _first(
-        self, tx: ServerTx, m: Message, arrived: Flow, source: Source | None, trunk: Trunk | None, urgent: str, now: int
+    def first(
+        self,
+        tx: ServerTx,
+        m: Message,
+        arrived: Flow,
+        source: Source | None,
+        trunk: Trunk | None,
+        urgent: str,
+        now: int,
+        error: str = "",
     ) -> None:
+        """A first INVITE. With `error` (see `Decide`) it is the second try, after a fault of ours."""
         c = self._c
-        c.answer(tx, 100, now)
+        if not tx.sent:
+            c.answer(tx, 100, now)
         if trunk is not None:
-            self._inbound(tx, m, arrived, trunk, now)
+            self._inbound(tx, m, arrived, trunk, now, error)
             return
         name = source.name if source is not None else ""
         key = key_of(name, m.first(b"call-id") or b"", tag_of(m, to=False), urgent=bool(urgent))
         out = c.trunks.get(source.trunk if source is not None else "")
-        if urgent:
+        if urgent and tx.client is None:
             # On its way before anything else is looked at: whatever fails below, the call is out.
             c.count("emergency_calls")
             self._send_out(tx, m, out, None, now)
@@ -129,15 +137,20 @@ class Requests:
             if call.state is C.DECIDING:
                 call.waiting.append(tx)
             else:
-                self._joined(call, tx, m, now)
+                self.joined(call, tx, m, now)
             return
         if c.calls.full(emergency=bool(urgent)):
             c.count("full")
             if not urgent:
                 c.answer(tx, 480, now, (BUSY_RETRY_AFTER, reason(480, FULL)))
             return
-        attempt = facts.attempt(m, source, arrived.peer[0], now + c.wall_offset, trunk=out.name)
-        call = c.calls.open(key, attempt, facts.fingerprint(m), now, passed=bool(urgent))
+        at = now + c.wall_offset
+        if error:
+            sos = urgent if urgent in EMERGENCY else ""
+            attempt = facts.plain(m, source, arrived.peer[0], at, trunk=out.name, emergency=sos)
+        else:
+            attempt = facts.attempt(m, source, arrived.peer[0], at, trunk=out.name)
+        call = c.calls.open(key, attempt, facts.fingerprint(m), now, passed=bool(urgent), error=error)
         call.caller_flow = arrived
         tx.call = call
         if urgent:
@@ -146,9 +159,9 @@ class Requests:
             call.waiting.append(tx)
             c.timers.arm(call, DECISION, now + DECISION_WAIT)
 
-    def _joined(self, call: Call, tx: ServerTx, m: Message, now: int) -> None:
+    def joined(self, call: Call, tx: ServerTx, m: Message, now: int, error: str = "") -> None:
         """Another INVITE of a decided attempt: with credentials, as a fork, or after a 3xx. Each target is asked about
-        once, and goes by what was said of it."""
+        once, and goes by what was said of it. `error` as in `first`."""
         c = self._c
         target = facts.fingerprint(m)
         said = call.targets.get(target)
@@ -158,14 +171,14 @@ class Requests:
             c.answer(tx, 480, now, (reason(480, "too many targets for one call"),))
             c.calls.failed(call, 480, now, by="guard")
         else:
+            source = c.sources.by_name.get(call.attempt.source)
+            read = facts.plain if error else facts.attempt
+            attempt = read(m, source, tx.flow.peer[0], now + c.wall_offset, trunk=call.attempt.trunk)
             call.targets[target] = None
             tx.ticket = c.calls.next_ticket()
             self._again[tx.ticket] = (call, tx)
             c.timers.arm(tx, DECISION, now + DECISION_WAIT)
-            source = c.sources.by_name.get(call.attempt.source)
-            at = now + c.wall_offset
-            attempt = facts.attempt(m, source, tx.flow.peer[0], at, trunk=call.attempt.trunk)
-            c.effects.append(Decide(tx.ticket, attempt, again=True))
+            c.effects.append(Decide(tx.ticket, attempt, again=True, error=error))
 
     def decided(self, ticket: int, decision: Decision, seq: int, now: int) -> None:
         """The decision on a call, or on another target of one."""
@@ -174,21 +187,41 @@ class Requests:
             call, tx = again
             tx.armed[DECISION] = 0
             if tx.request is not None:
-                call.targets[facts.fingerprint(tx.request)] = decision, seq
-                self._apply(call, tx, tx.request, decision, seq, now)
+                try:
+                    call.targets[facts.fingerprint(tx.request)] = decision, seq
+                    self._apply(call, tx, tx.request, decision, seq, now)
+                except Exception:
+                    self._stuck(call, [tx], now)
+                    raise
             return
         found = self._c.calls.get(ticket)
         if found is None or not self._c.calls.decided(found, decision, seq, now):
             return
         found.armed[DECISION] = 0
         waiting, found.waiting = found.waiting, []
+        try:
+            for tx in waiting:
+                if tx.request is None:
+                    continue
+                if found.state is C.ENDED:  # refused: whatever else of it waits is refused with it
+                    self._apply(found, tx, tx.request, decision, seq, now)
+                else:
+                    self.joined(found, tx, tx.request, now)
+        except Exception:
+            self._stuck(found, waiting, now)
+            raise
+
+    def pending(self, tx: ServerTx) -> bool:
+        """Whether a decision will come that this transaction waits for."""
+        return tx.ticket in self._again or (tx.call is not None and tx in tx.call.waiting)
+
+    def _stuck(self, call: Call, waiting: list[ServerTx], now: int) -> None:
+        """A fault of ours while a decision was applied (it is on its way to the driver): whoever has no answer and is
+        not on its way gets one, so that its IPBX can go on."""
         for tx in waiting:
-            if tx.request is None:
-                continue
-            if found.state is C.ENDED:  # refused: whatever else of it waits is refused with it
-                self._apply(found, tx, tx.request, decision, seq, now)
-            else:
-                self._joined(found, tx, tx.request, now)
+            if tx.request is not None and tx.client is None and not self.pending(tx):
+                self._c.answer(tx, 480, now, FAILED)
+                self._c.calls.failed(call, 480, now, by="guard")
 
     def late_target(self, tx: ServerTx, now: int) -> None:
         """No decision came on another target of a call."""
@@ -228,7 +261,7 @@ class Requests:
             call.callee_flow = flow
         self._forward(tx, m, flow, call, now)
 
-    def _inbound(self, tx: ServerTx, m: Message, arrived: Flow, trunk: Trunk, now: int) -> None:
+    def _inbound(self, tx: ServerTx, m: Message, arrived: Flow, trunk: Trunk, now: int, error: str) -> None:
         """A call from the operator: carried to the IPBX, recorded, never refused."""
         c = self._c
         found = self._hop.to_source(m, trunk)
@@ -243,8 +276,9 @@ class Requests:
                 c.count("full")
                 c.answer(tx, 480, now, (BUSY_RETRY_AFTER, reason(480, FULL)))
                 return
-            attempt = facts.attempt(m, source, arrived.peer[0], now + c.wall_offset, direction="inbound")
-            call = c.calls.open(key, attempt, m.uri, now, passed=True)
+            read = facts.plain if error else facts.attempt
+            attempt = read(m, source, arrived.peer[0], now + c.wall_offset, direction="inbound")
+            call = c.calls.open(key, attempt, m.uri, now, passed=True, error=error)
         tx.call = call
         call.caller_flow, call.callee_flow, call.hints = arrived, flow, named(m)
         self._forward(tx, m, flow, call, now)
@@ -294,7 +328,7 @@ class Requests:
             return
         if c.forwarder.own_tag(tag_of(m, to=True)):
             return  # of an answer of ours that left no transaction behind
-        found = self._in_dialog_of(m)
+        found = self.in_dialog_of(m)
         if found is not None:
             call, from_caller = found
             flow: Flow | None = self._hop.within(call, m, from_caller=from_caller)
@@ -319,7 +353,7 @@ class Requests:
             if c.sources.find(peer) is not None or peer in c.trunks.by_address:
                 c.answer_stateless(m, flow, 481)
             else:
-                self._door.stranger(m, flow, now)
+                self.door.stranger(m, flow, now)
             return
         tx = ServerTx(key, m, flow, invite=False)
         c.layer.servers[key] = tx
@@ -362,5 +396,5 @@ class Requests:
         arrived = tx.flow
         data, branch = c.forwarder.request(m, arrived, flow, mask=mask, from_caller=tx.from_caller, within=tx.again)
         client = ClientTx(branch, m.method, data, flow, tx)
-        tx.client = client
         c.layer.start_client(client, now)
+        tx.client = client
