@@ -1,0 +1,86 @@
+"""Rows of what a rule says of a call, and how a row is asked. Each test_<rule>.py has its own; test_every_rule.py sees
+that together they reach everything that any rule may say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from guard.model import CallAttempt, Finding
+from guard.rules.base import Case, Count, Hit, Judge, Terms
+from guard.state.contract import Reading
+from tests.deciding import engine_of, policy_of
+
+ANY: Final = -1
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One call and what one rule says of it: nothing (`says` empty), or these. `more` is added to the guard.toml."""
+
+    name: str
+    rule: str
+    call: CallAttempt
+    says: tuple[str, ...] = ()
+    more: str = ""
+    value: int = 0  # what the rule's counter reads
+
+
+class Odd(AssertionError):
+    """A row that cannot be asked."""
+
+
+def hits(row: Row) -> tuple[Hit, ...]:
+    """What the rule's code says, with the settings of the policies."""
+    policy = policy_of(row.more)
+    terms = policy.terms.get(row.call.trunk) or Terms(trunk=row.call.trunk)
+    for judge in (policy.emergency, *policy.judges):
+        if judge.rule.id == row.rule:
+            code: Judge = judge.code  # type: ignore[type-arg]  # whatever its settings
+            return code.judge(Case(row.call, terms, policy.held, policy.plan.lookup), judge.rule.settings)
+    for count in policy.counts:
+        if count.rule.id == row.rule:
+            counter: Count = count.code  # type: ignore[type-arg]
+            if counter.touch(row.call, terms, "1", count.rule.settings) is None:
+                return ()
+            reading = Reading(key="", value=row.value, taken=True)
+            hit = counter.judge(row.call, terms, reading, count.rule.settings)
+            return () if hit is None else (hit,)
+    raise Odd(f"{row.rule} is not in force")
+
+
+def findings(row: Row) -> list[Finding]:
+    """What the engine makes of it: the findings of this rule, texts filled in."""
+    engine = engine_of(row.more)
+    prepared = engine.prepare(row.call)
+    readings = tuple(
+        Reading(key=t.key, value=row.value if c.rule.id == row.rule else 0, taken=True)
+        for t, c in zip(prepared.touches, prepared.counts, strict=True)
+    )
+    decision = engine.decide(prepared, readings, 0)
+    return [f for f in decision.findings if f.rule == row.rule]
+
+
+def check(row: Row) -> None:
+    """The rule says what the row tells, in sentences that are whole in both languages, with the facts they promise."""
+    said = hits(row)
+    assert tuple(h.say for h in said) == row.says, row.name
+    policy = policy_of(row.more)
+    written = policy.written[row.rule]
+    found = findings(row)
+    if row.call.emergency and row.rule != "dst.emergency":
+        assert found == [], "an emergency call was judged by another rule"
+        return
+    assert len(found) == len(said)
+    cited = policy.cited.get(row.call.trunk, {}).get(row.rule, ())
+    for hit, finding in zip(said, found, strict=True):
+        for text in (finding.text.en, finding.text.fr):
+            assert text
+            assert "{" not in text and "}" not in text  # noqa: PT018 - one thing: everything was filled in
+        assert finding.text.en != finding.text.fr
+        assert finding.article == cited + written.articles
+        for name in hit.facts:
+            assert isinstance(hit.facts[name], str | int | bool)
+        if "number" in finding.facts:
+            assert str(finding.facts["number"]) in finding.text.en
+            assert str(finding.facts["number"]) in finding.text.fr

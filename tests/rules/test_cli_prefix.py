@@ -1,0 +1,70 @@
+"""The rules that speak of a number only for what it is: emergency, social, fiction, premium band, and 2026's ranges."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from guard.model import CallAttempt
+from guard.numbering.number import EMERGENCY
+from tests.deciding import MAIN, call
+from tests.rules.table import Row, check
+
+
+def hit(rule: str, number: str, made: CallAttempt | None = None) -> Row:
+    return Row(name=f"{rule}: {number}", rule=rule, call=made or call(number), says=("presented",))
+
+
+def miss(rule: str, number: str, made: CallAttempt | None = None) -> Row:
+    return Row(name=f"{rule}: not {number}", rule=rule, call=made or call(number))
+
+
+def robot(number: str) -> CallAttempt:
+    return call(number, usage=("automated",))
+
+
+ROWS: Final = (
+    *(hit("cli.emergency-number", n) for n in EMERGENCY),
+    *(miss("cli.emergency-number", n) for n in ("16", "113", "116001", "1120", "3112", "0145678112", "+331120000")),
+    hit("cli.emergency-number", "112 asserted", call(MAIN, pai=("112",))),
+    *(hit("cli.social-number", n) for n in ("116001", "116006", "116111", "116999")),
+    *(miss("cli.social-number", n) for n in ("115999", "117000", "+33116000111")),
+    *(
+        hit("cli.fiction", n)
+        for n in ("0199001234", "0261911234", "0353011234", "0465711234", "0536491234", "0639981234")
+    ),
+    *(miss("cli.fiction", n) for n in ("0199011234", "0198991234", "0261921234", "0639971234", "0639991234")),
+    *(hit("cli.premium-band", n) for n in ("0810123456", "0819999999", "0820000000", "0825123456", "0829999999")),
+    *(miss("cli.premium-band", n) for n in ("0809999999", "0830000000", "0892123456", "0800123456")),
+    *(
+        hit("cli.general-interest", n)
+        for n in ("0151012345", "0281012345", "0341012345", "0441012345", "0541012345", "0941012345")
+    ),
+    *(miss("cli.general-interest", n) for n in ("0151112345", "0150912345", "0281112345", "0940912345")),
+    *(
+        hit("cli.unverified", n, robot(n))
+        for n in ("0598712345", "0598812345", "0598912345", "0268812345", "0268912345")
+    ),
+    *(miss("cli.unverified", f"{n} by a person", call(n)) for n in ("0598712345", "0268912345")),
+    *(miss("cli.unverified", n, robot(n)) for n in ("0598612345", "0268712345", "0948123456")),
+    *(hit("cli.machine-number", n) for n in ("07000123456789", "07004123456789", "0700512345678", "0700912345678")),
+    *(hit("cli.machine-number", n) for n in ("09010123456789", "0901512345678")),
+    *(miss("cli.machine-number", n) for n in ("0701234567", "0709012345", "0900123456", "0902123456")),
+)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+def test_row(row: Row) -> None:
+    check(row)
+
+
+def test_the_same_number_in_two_headers_is_told_once() -> None:
+    check(Row(name="twice", rule="cli.fiction", call=call("0199001234", pai=("+33199001234",)), says=("presented",)))
+
+
+def test_two_numbers_are_told_both() -> None:
+    row = Row(
+        name="", rule="cli.fiction", call=call("0199001234", pai=("0199005678",)), says=("presented", "presented")
+    )
+    check(row)
