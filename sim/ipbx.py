@@ -134,7 +134,7 @@ class Ipbx(Agent):
                 result.bye_to = hung.result().get("to")
                 return
             try:
-                result.bye_status = (await dialog.send("BYE").done()).status
+                result.bye_status = (await dialog.send("BYE").done(how.patience)).status
             except Silence:
                 result.bye_status = 0
         finally:
