@@ -82,7 +82,9 @@ class MemoryState:
         taking = room and bool(touches)
         if taking:
             if self.places + len(touches) > MAX_PLACES:
-                raise StateFullError(f"{self.places} places are held")
+                self._sweep(now)
+                if self.places + len(touches) > MAX_PLACES:
+                    raise StateFullError(f"{self.places} places are held")
             for t in touches:
                 if t.take:
                     self._take(t, now)
@@ -109,6 +111,13 @@ class MemoryState:
             self._expire(gauge, now)
         value = len(gauge)
         return value, 0, t.limit is None or value < t.limit or t.force or not t.take or t.ident in gauge
+
+    def _sweep(self, now: int) -> None:
+        """Give back whatever is over or too old, in every counter: also those without a limit, which nobody prunes."""
+        for window in self._windows.values():
+            self.places -= window.prune(now)
+        for gauge in list(self._gauges.values()):
+            self._expire(gauge, now)
 
     def _expire(self, gauge: dict[str, int], now: int) -> None:
         while gauge:
