@@ -264,7 +264,10 @@ class Observer:
         seen.done = True
         if seen.again:
             self._calls.closed(seen.call, seen.callee_tag, "caller" if seen.from_caller else "callee", now)
-        elif seen.call.state is not C.DECIDING:
+        elif seen.call.state is C.DECIDING:
+            self._backlog.pop(seen.call.ticket, None)
+            self._calls.withdraw(seen.call, now, 480)
+        else:
             status = 487 if seen.cancelled else 408
             self._calls.failed(seen.call, status, now, by="guard", cancelled=seen.cancelled)
 
