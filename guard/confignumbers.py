@@ -18,6 +18,11 @@ def micros(day: date, zone: ZoneInfo) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 1_000_000
 
 
+def after(day: date, zone: ZoneInfo) -> int:
+    """Midnight at the end of `day` in `zone`, µs of Unix time. The last day that there is never ends."""
+    return micros(day + timedelta(days=1), zone) if day < date.max else NEVER
+
+
 def numbers(
     entries: tuple[NumberEntry, ...], zone: ZoneInfo, problem: Note, must_exist: Callable[[str, list[str]], None]
 ) -> tuple[Held, ...]:
@@ -44,7 +49,7 @@ def numbers(
             own=own,
             holder=entry.holder,
             since=micros(entry.from_, zone) if entry.from_ else ALWAYS,
-            until=micros(entry.until + timedelta(days=1), zone) if entry.until else NEVER,
+            until=after(entry.until, zone) if entry.until else NEVER,
         )
         for j, other in out:
             if held.meets(other) and held.since < other.until and other.since < held.until:

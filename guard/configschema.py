@@ -18,6 +18,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
 RuleAction = Literal["flag", "mask", "hold", "block"]  # what a rule may be told to ask for
+Usages = Usage | Annotated[tuple[Usage, ...], Meta(min_length=1)]
 FaultVerdict = Literal["pass", "block"]
 
 
@@ -69,7 +70,7 @@ class Source(_Strict, frozen=True, kw_only=True):
     name: Name
     address: Annotated[tuple[str, ...], Meta(min_length=1)]
     trunk: str
-    usage: Usage | tuple[Usage, ...] = "human"
+    usage: Usages = "human"
     country: Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")] = "FR"
     line_from: Annotated[str, Meta(pattern=r"\A(from|pai|ppi|contact|auth|header:[!#-'*+.0-9A-Z^-z|~-]+)\Z")] = "from"
     forwarded: Literal["trust-diversion", "require-inbound"] = "trust-diversion"
@@ -88,7 +89,7 @@ class UsageEntry(_Strict, frozen=True, kw_only=True):
     """[[usage]]: narrower than the source's; the first that matches wins."""
 
     source: str
-    usage: Usage | tuple[Usage, ...]
+    usage: Usages
     line: str | tuple[str, ...] = ()
     caller: str | tuple[str, ...] = ()
     header: HeaderMatch | None = None

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from guard.engine import Engine, Prepared, faulty
+from guard.engine import Engine, Prepared
 from guard.model import CallAttempt, Decision
 from guard.state.contract import Reading, State, StateError, Touch
 
@@ -55,7 +55,7 @@ class Desk:
         try:
             readings = self._touch(prepared, now, take=not waits_behind)
         except StateError as error:
-            return [(ticket, self._fault(error, call))]
+            return [(ticket, self._fault(error, prepared))]
         if waits_behind:
             readings = _behind(prepared.touches, readings, now)
         decision = self._engine.decide(prepared, readings, now, ahead=ahead)
@@ -79,18 +79,23 @@ class Desk:
             touches = tuple(replace(t, take=False) for t in touches)
         return self._state.touch(touches, now)
 
-    def _fault(self, error: StateError, call: CallAttempt) -> Decision:
+    def _fault(self, error: StateError, prepared: Prepared, waited: int = 0) -> Decision:
         self.state_faults += 1
+        call = prepared.call
         passes = self._passes or bool(call.emergency) or call.direction == "inbound"
-        return faulty("state", type(error).__name__, passes=passes, policy=self._engine.policy.digest)
+        return self._engine.uncounted(prepared, type(error).__name__, passes=passes, waited=waited)
 
     def withdraw(self, ticket: int, now: int) -> Decision | None:
         """A held call gave up: its decision so far, for the record. None: it was not held."""
         trunk = self._queue_of.pop(ticket, None)
         if trunk is None:
             return None
-        waiting = self._queues[trunk].pop(ticket)
+        queue = self._queues[trunk]
+        waiting = queue.pop(ticket)
         self._tidy(trunk)
+        if queue:  # whoever is first now may have been told of room that came meanwhile
+            first = next(iter(queue.values()))
+            first.free_at = min(first.free_at, waiting.free_at)
         return replace(waiting.seen, held_us=now - waiting.since)
 
     def wake(self, now: int) -> list[Taken]:
@@ -108,6 +113,8 @@ class Desk:
                 del queue[waiting.ticket]
                 del self._queue_of[waiting.ticket]
                 out.append((waiting.ticket, decision))
+                if queue:
+                    next(iter(queue.values())).free_at = now  # what it saw when it came is old: it tries as well
             self._tidy(trunk)
         return out
 
@@ -117,7 +124,7 @@ class Desk:
         try:
             readings = self._touch(prepared, now)
         except StateError as error:
-            return self._fault(error, prepared.call)
+            return self._fault(error, prepared, now - waiting.since)
         # Whoever is refused now comes back behind those who wait: they are before it in its next try.
         decision = self._engine.decide(
             prepared, readings, now, waiting.since, ahead=min(behind, self._engine.max_held - 1)

@@ -16,6 +16,7 @@ from guard.rules import rate_cps
 from guard.rules.base import Case, Hit, Terms
 from guard.state.contract import Reading, Touch
 
+FAULT: Final = "fault"
 FAULT_STATUS: Final = 480  # what a call gets that is stopped for a fault of ours: no rule refused it
 FAULT_RETRY: Final = 5  # seconds
 MS: Final = 1000  # microseconds
@@ -52,6 +53,7 @@ class Engine:
         self._lookup = policy.plan.lookup
         self._statuses = {r.rule.id: r.rule.status for r in (policy.emergency, *policy.judges)}
         self._statuses |= {r.rule.id: r.rule.status for r in policy.counts}
+        self._statuses[f"{FAULT}.state"] = FAULT_STATUS
         cps = next((c.rule.settings for c in policy.counts if c.rule.id == rate_cps.ID), None)
         self._cps = cps if isinstance(cps, rate_cps.Settings) else rate_cps.Settings()
         self.hold_us = self._cps.hold_ms * MS
@@ -72,7 +74,7 @@ class Engine:
         if call.direction == "inbound":
             return Prepared(call, terms, (), (), *self._touches(call, terms, force=True))
         found, mask = self._judged(call, terms)
-        if any(f.action == "block" and f.mode == "enforce" for f in found):
+        if any(f.action == "block" and _acts(f) for f in found):
             return Prepared(call, terms, found, mask, (), ())
         return Prepared(call, terms, found, mask, *self._touches(call, terms, force=False))
 
@@ -86,16 +88,19 @@ class Engine:
             if not rule.since <= at < rule.until:
                 continue
             for hit in judge.code.judge(case, rule.settings):
-                finding = self._finding(rule, hit, terms)
-                if finding.action == "mask" and finding.mode == "enforce":
-                    mask += hit.mask or _number_in(hit)
+                numbers = _maskable(hit, case)
+                finding = self._finding(rule, hit, terms, maskable=bool(numbers))
+                if finding.action == "mask" and _acts(finding):
+                    mask += numbers
                 found.append(finding)
         return tuple(found), tuple(dict.fromkeys(mask))
 
-    def _finding(self, rule: Rule, hit: Hit, terms: Terms, action: Action | None = None) -> Finding:
+    def _finding(
+        self, rule: Rule, hit: Hit, terms: Terms, action: Action | None = None, *, maskable: bool = False
+    ) -> Finding:
         said = rule.says[hit.say]
         asked = action or said.action
-        if asked == "mask" and not (hit.mask or _number_in(hit)):
+        if asked == "mask" and not maskable:
             asked = "block"  # what cannot be masked, since it is no number, may not be shown either
         facts = hit.facts
         shown = facts
@@ -119,7 +124,7 @@ class Engine:
             touch = count.code.touch(call, terms, "", rule.settings)
             if touch is None:
                 continue
-            acts = rule.mode == "enforce" and STRENGTH[_asked(rule)] > STRENGTH["flag"]
+            acts = _acts(rule) and STRENGTH[_asked(rule)] > STRENGTH["flag"]
             touches.append(
                 Touch(
                     kind=touch.kind,
@@ -170,9 +175,9 @@ class Engine:
                 retry = max(retry, _retry_after(reading, now, ahead, limit)) if full and not held else retry
                 say = "waits" if held else "refused" if full else "waited"
                 findings.append(self._waiting(rule, say, terms, limit, waited))
-        refused = any(f.action == "block" and f.mode == "enforce" for f in findings)
+        refused = any(f.action == "block" and _acts(f) for f in findings)
         if waits and not refused:
-            return self._verdict(prepared, tuple(findings), until=(waited_since or now) + self.hold_us, waited=waited)
+            return self._verdict(prepared, tuple(findings), until=now - waited + self.hold_us, waited=waited)
         return self._verdict(prepared, tuple(findings), retry=retry, waited=waited)
 
     def _waiting(self, rule: Rule, say: str, terms: Terms, limit: int, waited: int) -> Finding:
@@ -181,12 +186,18 @@ class Engine:
         action: Action = "block" if say == "refused" else "hold"
         return self._finding(rule, Hit(say, facts), terms, action)
 
+    def uncounted(self, prepared: Prepared, error: str, *, passes: bool, waited: int = 0) -> Decision:
+        """The decision on a call whose counters failed. What its rules said without them still holds, masks above all:
+        a number that may not be shown is not shown because a counter is broken."""
+        fault = faulty("state", error, passes=passes)
+        return self._verdict(prepared, (*prepared.findings, *fault.findings), retry=fault.retry_after, waited=waited)
+
     def judge(self, call: CallAttempt) -> Decision:
         """What the rules say that need no counter: for another target of a counted call, and for strangers."""
         prepared = self.prepare(call)
         return self._verdict(prepared, prepared.findings)
 
-    # ---- the one place where modes and actions become a verdict ----------------------------------------------------
+    # ---- where actions become a verdict ----------------------------------------------------------------------------
 
     def _verdict(
         self,
@@ -197,13 +208,13 @@ class Engine:
         retry: int = 0,
         waited: int = 0,
     ) -> Decision:
-        """What is done. A finding of a monitored rule is written down, and flags at most: here, and nowhere else."""
+        """What is done. A finding of a monitored rule is written down, and flags at most."""
         call = prepared.call
         strongest: Finding | None = None
         strength = 0
         for finding in findings:
             own = STRENGTH[finding.action]
-            if finding.mode == "monitor":
+            if not _acts(finding):
                 own = min(own, STRENGTH["flag"])
             elif finding.action == "hold" and not until:
                 own = STRENGTH["allow"]  # it has waited: nothing is done to it any more
@@ -234,9 +245,16 @@ class Engine:
 _VERDICTS: Final[tuple[Verdict, ...]] = ("allowed", "flagged", "masked", "flagged", "blocked")  # by strength
 
 
-def _number_in(hit: Hit) -> tuple[str, ...]:
+def _acts(one: Finding | Rule) -> bool:
+    """Whether what a rule asks for is done: the one place where a mode is applied. A monitored rule only speaks."""
+    return one.mode == "enforce"
+
+
+def _maskable(hit: Hit, case: Case) -> tuple[str, ...]:
+    """What is to be masked where a hit's action is mask: numbers that some identity of the message really has. Digits
+    that are no number (cli.malformed) are found in no identity again, so masking would leave them standing."""
     number = hit.facts.get("number")
-    return (number,) if isinstance(number, str) and number.lstrip("+").isdigit() else ()
+    return hit.mask or tuple({i.number.value for i in case.presented if i.number.value and i.number.value == number})
 
 
 def _asked(rule: Rule) -> Action:
@@ -257,7 +275,7 @@ def faulty(part: str, error: str, *, passes: bool, policy: str = "") -> Decision
         f"défaillance du garde ({part}) : appel {'laissé passer' if passes else 'arrêté'}",
     )
     facts: dict[str, str | int | bool] = {"error": error} if error else {}
-    rule = f"fault.{part}"
+    rule = f"{FAULT}.{part}"
     finding = Finding(rule=rule, action="flag" if passes else "block", article=(), text=text, facts=facts)
     if passes:
         return Decision(verdict="flagged", findings=(finding,), rule=rule, policy=policy)

@@ -22,7 +22,7 @@ class Settings(base.Settings, frozen=True):
     operator's clock."""
 
     limit: int = 0
-    hold_ms: int = 2000
+    hold_ms: int = 2500
     margin_ms: int = 20
     max_held: int = 1000
 
