@@ -93,7 +93,10 @@ class UdpSocket:
         except BlockingIOError:
             return
         except OSError:
-            self._counters["udp_errors"] += 1  # an ICMP error that the kernel tells here: of a datagram sent before
+            self._counters["udp_errors"] += 1  # of a datagram sent before, or of the socket (`ss --kill`)
+            if self._loop is not None:  # libuv watches a socket no longer that had an error
+                self._loop.remove_reader(self._sock.fileno())
+                self._loop.add_reader(self._sock.fileno(), self._readable)
 
     def _flow(self, peer: tuple[str | int, ...]) -> Flow:
         if len(self._flows) >= MAX_FLOWS:
