@@ -23,11 +23,14 @@ Event = tuple["Detail", bool]  # True: the call's end is what is new
 def follow(reader: SqliteReader, query: Query) -> Iterator[Event]:
     """The newest that fit, up to the query's limit, then what comes; without end.
 
-    A call whose end is already known when its decision comes out comes out once, complete. Standard output is flushed
-    before each wait.
+    New is what comes after this call, not after the first event is taken. A call whose end is already known when its
+    decision comes out comes out once, complete. Standard output is flushed before each wait.
     """
     version = reader.version()
-    seen = reader.last_seq()
+    return _events(reader, query, version, reader.last_seq())
+
+
+def _events(reader: SqliteReader, query: Query, version: int, seen: int) -> Iterator[Event]:
     complete: set[int] = set()  # calls that came out with an end that is beyond what was looked at
     for detail in reader.details(replace(query, upto=seen)):
         if detail.end_seq > seen:

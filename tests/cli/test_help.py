@@ -1,0 +1,60 @@
+"""Operators' scripts are written against this table of commands and options: every --help names them all."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+
+import pytest
+
+from guard.cli.main import COMMANDS
+from tests.cli.conftest import Guard
+
+# The published interface, in its own words; of commands that are still to come, the lines come with them.
+TABLE = r"""
+| `guard demo` | `--calls N` |
+| `guard run -c FILE` | the daemon |
+| `guard check -c FILE` | validates configuration and policies |
+| `guard decide -c FILE --caller N --callee N [--source S] [--line L] [--usage U] [--diversion N] [--at ISO] [--json]` |
+| `guard log [-c FILE] [--since T] [--until T] [--verdict V] [--rule R] [--caller N] [--callee N] [--trunk T] [--line L] [--call-id ID] [--all] [--follow] [--limit N] [--json] [--csv]` |
+| `guard explain CALL_ID` |
+| `guard penalties [--month YYYY-MM] [--by rule\|number\|trunk\|line\|day] [--json] [--csv]` |
+| `guard replay CAPTURE... -c FILE [--json] [--store DB]` |
+| `guard policy list\|show\|diff` |
+"""  # noqa: E501
+ROWS = {m.group(1): m.group(0) for m in re.finditer(r"^\| `guard ([a-z]+).*$", TABLE, re.MULTILINE)}
+EXTRA = {
+    "log": ["--store", "--verify"],
+    "explain": ["-c", "--store", "--lang", "--json"],
+    "penalties": ["-c", "--store"],
+}
+THERE = sorted(name for name in COMMANDS if find_spec(f"guard.cli.{name}"))
+
+
+@pytest.mark.parametrize("command", THERE)
+def test_help_names_every_option(guard: Guard, command: str) -> None:
+    ran = guard(command, "--help")
+    assert (ran.status, ran.err) == (0, "")
+    wanted = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", ROWS[command]) + EXTRA.get(command, [])
+    missing = [o for o in wanted if not re.search(rf"(?<![\w-]){o}(?![\w-])", ran.out)]
+    assert missing == []
+
+
+def test_groups_of_penalties_and_names_of_verdicts_are_in_the_help(guard: Guard) -> None:
+    text = guard("penalties", "--help").out
+    assert all(word in text for word in ("rule", "number", "trunk", "line", "day"))
+    text = guard("log", "--help").out
+    assert all(word in text for word in ("blocked", "flagged", "masked", "allowed"))
+
+
+def test_guard_help_names_every_command_of_the_table(guard: Guard) -> None:
+    ran = guard("--help")
+    assert ROWS.keys() == COMMANDS.keys()
+    assert all(re.search(rf"^    {name}( |$)", ran.out, re.MULTILINE) for name in COMMANDS)
+
+
+def test_wrong_usage_is_status_2(guard: Guard) -> None:
+    for words in ([], ["lgo"], ["explain"], ["log", "stray"]):
+        ran = guard(*words)
+        assert (ran.status, ran.out) == (2, "")
+        assert "guard" in ran.err
