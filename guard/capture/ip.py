@@ -146,8 +146,6 @@ class Network:
             self._make_room(now)
             under_way = waiting[key] = _Reassembly(now)
         end = offset + len(data)
-        if not cut and more and len(data) % 8:
-            end = MAX_DATAGRAM + 1  # only the last fragment may have such a length
         if under_way.pieces.get(offset) == data:
             return None  # the same one again
         if end > MAX_DATAGRAM or len(under_way.pieces) >= MAX_PIECES or not under_way.fits(offset, data):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STDIN: Final = "-"
 INTERRUPTED: Final = 130  # exit status after Ctrl-C, as shells have it
+QUEUE: Final = 10_000  # entries that wait for the disk: some 20 MB; the reading waits for it then
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -104,10 +105,15 @@ def log_for(path: str | None, config: Config, policy: Policy) -> Iterator[tuple[
         if path is None:
             folder = stack.enter_context(TemporaryDirectory(prefix="guard-replay-"))
             writer = SqliteWriter(
-                Path(folder) / "replay.db", site=config.site, money=policy.figures, overflow="wait", salts=bytes
+                Path(folder) / "replay.db",
+                site=config.site,
+                money=policy.figures,
+                overflow="wait",
+                queue_limit=QUEUE,
+                salts=bytes,
             )
         else:
-            writer = SqliteWriter(path, site=config.site, money=policy.figures, overflow="wait")
+            writer = SqliteWriter(path, site=config.site, money=policy.figures, overflow="wait", queue_limit=QUEUE)
         stack.callback(writer.close)
         with SqliteReader(writer.path) as reader:
             start = reader.last_seq()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 from itertools import permutations
 
 import pytest
@@ -19,7 +20,7 @@ from guard.capture.ip import (
     REASSEMBLY_US,
 )
 from guard.capture.link import LINKS, MAX_TAGS
-from guard.capture.messages import MAX_ADDRESSES
+from guard.capture.messages import MAX_ADDRESSES, Messages
 from tests.capture.making import (
     COOKED,
     ETHERNET,
@@ -142,8 +143,10 @@ def test_addresses_and_ports() -> None:
 
 def test_the_memory_of_addresses_is_bounded() -> None:
     packets = [(T0, ipv4(udp(SIP), src=f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}")) for n in range(MAX_ADDRESSES + 2)]
-    found, _ = read(pcap(packets))
-    assert [found[n][1].peer[0] for n in (0, 1, -1)] == ["10.0.0.0", "10.0.0.1", "10.1.0.1"]
+    reading = Messages([BytesIO(pcap(packets))])
+    found = [flow.peer[0] for _, flow, _ in reading]
+    assert [found[n] for n in (0, 1, -1)] == ["10.0.0.0", "10.0.0.1", "10.1.0.1"]
+    assert len(reading._addresses) < MAX_ADDRESSES
 
 
 def test_options_and_extension_headers_are_passed_over() -> None:
@@ -282,10 +285,19 @@ def test_overlapping_fragments_are_thrown_away(ipv: int) -> None:
     assert tally.fragments_lost == 2
 
 
+def test_an_overlap_cannot_fill_a_hole() -> None:
+    """As many bytes as the datagram has, but not the right ones."""
+    cuts = [(0, 608), (600, 1208), (1216, len(WHOLE))]
+    found, tally = of_packets(*(ipv4(WHOLE[a:b], offset=a, more=b < len(WHOLE)) for a, b in cuts))
+    assert found == []
+    assert tally.fragments_lost == 3
+
+
 def test_ipv6_fragments_and_the_atomic_one() -> None:
     parts = [ipv6(fragment6(WHOLE[a : a + 1200], a, more=a + 1200 < len(WHOLE)), following=44) for a in (0, 1200)]
     assert of_packets(*reversed(parts), link=RAW)[0] == [LONG]
-    assert of_packets(ipv6(fragment6(WHOLE, 0, more=False), following=44))[0] == [LONG]
+    atomic = ipv6(fragment6(WHOLE, 0, more=False), following=44)
+    assert of_packets(parts[0], atomic, parts[1])[0] == [LONG, LONG]  # it has nothing to do with the others (RFC 6946)
 
 
 def test_extension_headers_behind_the_fragment_header() -> None:
@@ -341,8 +353,7 @@ def test_only_the_last_fragment_may_have_an_odd_length() -> None:
 
 
 def test_a_piece_beyond_the_last_one_makes_no_datagram() -> None:
-    found, tally = of_packets(
-        ipv4(WHOLE[:8], more=True), ipv4(WHOLE[16:24], offset=16, more=True), ipv4(WHOLE[8:16], offset=8)
-    )
+    nothing = ipv4(b"", offset=16)  # says that the datagram ends at 16
+    found, tally = of_packets(ipv4(WHOLE[:8], more=True), nothing, ipv4(WHOLE[16:24], offset=16, more=True))
     assert found == []
-    assert tally.fragments_lost == 3
+    assert (tally.fragments_lost, tally.not_sip) == (2, 0)

@@ -42,16 +42,17 @@ class Book:
 
 
 class Holding:
-    """A desk that holds every call for a second, and notes what it is told when."""
+    """A desk that holds every call for so long, and notes what it is told when."""
 
-    def __init__(self) -> None:
+    def __init__(self, hold: int = SECOND) -> None:
+        self.hold = hold
         self.waiting: dict[int, int] = {}
         self.notes: list[tuple[str, int, int]] = []
 
     def submit(self, ticket: int, call: CallAttempt, now: int) -> list[tuple[int, Decision]]:
         if call.caller.value == "+33199009999":
             raise ZeroDivisionError
-        self.waiting[ticket] = now + SECOND
+        self.waiting[ticket] = now + self.hold
         self.notes.append(("submit", ticket, now))
         return []
 
@@ -77,9 +78,9 @@ class Holding:
         self.notes.append(("ended", ticket, now))
 
 
-def fed(tape: Tape, *, faults: FaultPolicy | None = None) -> tuple[Replay, Holding, Book]:
+def fed(tape: Tape, *, faults: FaultPolicy | None = None, hold: int = SECOND) -> tuple[Replay, Holding, Book]:
     """A replay of what is on the tape."""
-    desk, book = Holding(), Book()
+    desk, book = Holding(hold), Book()
     replay = Replay(SOURCES, desk, book, own=[(GUARD, 5060), ("2001:db8::10", 5070)], faults=faults)
     flows = ((at, packet[28:], packet[12:16], packet[16:20]) for at, packet in sorted(tape.packets))
     replay.run(
@@ -106,6 +107,23 @@ def test_the_clock_runs_from_one_due_thing_to_the_next() -> None:
     assert desk.notes[: len(second)] == second
     assert desk.notes[-2:] == [("wake", 3, T0 + 101 * SECOND), ("departed", 3, T0 + 101 * SECOND)]
     assert [d.held_us for _, d in book.told] == [SECOND] * 3
+
+
+def test_a_call_that_is_held_when_the_capture_ends_is_waited_out() -> None:
+    tape = Tape()
+    Dialog(tape, "one").request(0)
+    replay, desk, book = fed(tape, hold=20 * SECOND)
+    assert desk.notes[1:] == [("wake", 1, T0 + 20 * SECOND), ("departed", 1, T0 + 20 * SECOND)]
+    assert len(book.told) == 1
+    assert replay.now == T0 + 20 * SECOND
+
+
+def test_a_refused_call_ends_at_once() -> None:
+    tape, book = Tape(), Book()
+    Dialog(tape, "one").request(0)
+    replay = Replay(SOURCES, Refusing(), book)
+    replay.feed(tape.packets[0][1][28:], Flow("udp", (GUARD, 5060), (PBX, 5060)), T0)
+    assert [(seq, e.at, e.outcome) for seq, e in book.ends] == [(1, T0, "blocked")]
 
 
 @pytest.mark.parametrize(("verdict", "expected"), [("pass", "flagged"), ("block", "blocked")])

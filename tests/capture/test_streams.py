@@ -103,6 +103,18 @@ def test_a_hole_costs_the_messages_in_it() -> None:
     assert one.tally.stream_skipped == len(MANY[2]) - 5 + len(MANY[6]) - 25
 
 
+def test_of_two_segments_at_one_place_the_longer_counts() -> None:
+    half = len(STREAM) // 2
+    behind = [(half, STREAM[half : half + 50]), (half, STREAM[half:]), (half, STREAM[half : half + 9])]
+    assert played([*behind, (0, STREAM[:half])]).out == MANY
+
+
+def test_what_waits_behind_a_hole_comes_out_at_the_end_of_the_capture() -> None:
+    found, tally = of_packets(ipv4(tcp(MANY[0], 1), protocol=6), ipv4(tcp(MANY[2], 5000), PBX, GUARD, protocol=6))
+    assert found == [MANY[0], MANY[2]]
+    assert tally.sip == 2
+
+
 def test_two_holes() -> None:
     offsets = [len(b"".join(MANY[:n])) for n in range(len(MANY) + 1)]
     parts = [(offsets[n], MANY[n]) for n in range(len(MANY)) if n not in {2, 7}]
