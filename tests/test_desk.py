@@ -2,82 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import pytest
 from msgspec.structs import replace
 
-from guard.desk import Desk
-from guard.engine import Engine
-from guard.model import SECOND, CallAttempt, Decision
-from guard.state.contract import Reading, StateError, Touch
-from guard.state.memory import MemoryState
-from tests.deciding import LENT, MAIN, PREMIUM, STRANGERS, call, engine_of
-
-MS: Final = 1000
-HOLD: Final = 2500 * MS
-SPAN: Final = SECOND + 20 * MS  # with the margin of the policies
-T0: Final = 7 * SECOND  # any instant; not 0, which a mistake could take for none
+from guard.model import SECOND
+from tests.deciding import STRANGERS, call
+from tests.waiting import HOLD, MS, SPAN, T0, Scene
 
 
 def slow(trunk: str = "operator", **rule: object) -> str:
     """More TOML: rate.cps with these parameters."""
     values = "".join(f"{k} = {v!r}\n".replace("'", '"') for k, v in rule.items())
     return f'\n[rules."rate.cps"]\n{values}' if trunk else ""
-
-
-class Scene:
-    """A desk with its own clock, where an allowed call leaves at once unless it is told to stay."""
-
-    def __init__(self, more: str = "", *, cps: int | None = None, channels: int | None = 500, lines: int = 0) -> None:
-        engine = engine_of(more)
-        policy = engine.policy
-        terms = {
-            name: replace(t, cps=cps if cps is not None else t.cps, channels=channels)
-            for name, t in policy.terms.items()
-        }
-        counts = tuple(
-            replace(c, rule=replace(c.rule, settings=replace(c.rule.settings, calls=lines)))
-            if c.rule.id == "limit.line-calls"
-            else c
-            for c in policy.counts
-        )
-        self.engine = Engine(replace(policy, terms=terms, counts=counts))
-        self.state = MemoryState()
-        self.desk = Desk(self.engine, self.state)
-        self.now = T0
-        self.decided: dict[int, Decision] = {}
-        self.left: list[tuple[int, int]] = []  # (instant, ticket) of set-ups that left
-
-    def _take(self, taken: list[tuple[int, Decision]], *, leave: bool = True) -> list[int]:
-        for ticket, decision in taken:
-            assert ticket not in self.decided, "decided twice"
-            assert not decision.held_until
-            self.decided[ticket] = decision
-            if leave and decision.verdict != "blocked":
-                self.desk.departed(ticket, self.now)
-                self.left.append((self.now, ticket))
-        return [t for t, _ in taken]
-
-    def place(self, ticket: int, made: CallAttempt | None = None, *, leave: bool = True) -> bool:
-        """Submit a call; whether it was decided at once."""
-        return bool(self._take(self.desk.submit(ticket, made or call(), self.now), leave=leave))
-
-    def wait(self, until: int) -> list[int]:
-        """Wake whenever the desk wants it, up to an instant; who was decided. Waking always makes progress."""
-        out: list[int] = []
-        while (due := self.desk.next_wake()) is not None and due <= until:
-            assert due >= self.now, "the desk wants to be woken in the past"
-            self.now = due
-            taken = self._take(self.desk.wake(due))
-            out += taken
-            after = self.desk.next_wake()
-            assert taken or after is None or after > due, "woken, and nothing moved"
-        self.now = until
-        return out
-
-    def verdict(self, ticket: int) -> str:
-        return self.decided[ticket].verdict
 
 
 # ---- waiting ---------------------------------------------------------------------------------------------------------
@@ -379,77 +315,3 @@ def test_two_trunks_do_not_wait_for_each_other() -> None:
     assert scene.place(3, call(source="branch"))
     assert not scene.place(4, call(source="branch"))
     assert scene.wait(T0 + SPAN) == [2, 4]
-
-
-# ---- a state that fails ----------------------------------------------------------------------------------------------
-
-
-class Broken(MemoryState):
-    """Counters that cannot be read while `broken`."""
-
-    broken = True
-
-    def touch(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
-        if self.broken:
-            raise StateError("gone")
-        return super().touch(touches, now)
-
-
-def test_a_state_that_fails_lets_calls_through() -> None:
-    desk = Desk(engine_of(), Broken(), "pass")
-    ((_, decision),) = desk.submit(1, call(), T0)
-    assert (decision.verdict, decision.rule, decision.status) == ("flagged", "fault.state", 0)
-    assert decision.findings[-1].facts == {"error": "StateError"}
-    assert decision.presented == MAIN
-    assert desk.state_faults == 1
-
-
-def test_a_state_that_fails_stops_calls_where_it_is_told_to() -> None:
-    desk = Desk(engine_of(), Broken(), "block")
-    ((_, decision),) = desk.submit(1, call(), T0)
-    assert (decision.verdict, decision.rule) == ("blocked", "fault.state")
-    assert (decision.status, decision.retry_after) == (480, 5)
-
-
-@pytest.mark.parametrize("on_fault", ["pass", "block"])
-def test_a_state_that_fails_stops_no_emergency_and_nothing_inbound(on_fault: str) -> None:
-    desk = Desk(engine_of(), Broken(), on_fault)  # type: ignore[arg-type]
-    for ticket, made in enumerate((call(callee="112"), replace(call(), direction="inbound"))):
-        ((_, decision),) = desk.submit(ticket, made, T0)
-        assert decision.verdict != "blocked"
-
-
-@pytest.mark.parametrize("on_fault", ["pass", "block"])
-def test_rules_without_counters_hold_whatever_the_state_does(on_fault: str) -> None:
-    desk = Desk(engine_of(), Broken(), on_fault)  # type: ignore[arg-type]
-    ((_, refused),) = desk.submit(1, call(STRANGERS), T0)
-    assert (refused.verdict, refused.rule, refused.status) == ("blocked", "cli.not-authorised", 403)
-
-
-def test_a_premium_number_stays_masked_when_the_state_fails() -> None:
-    desk = Desk(engine_of(), Broken(), "pass")
-    ((_, decision),) = desk.submit(1, call(PREMIUM), T0)
-    assert (decision.verdict, decision.masked_numbers) == ("masked", (PREMIUM,))
-    assert [f.rule for f in decision.findings] == ["cli.premium", "fault.state"]
-
-
-def test_a_state_that_fails_while_calls_wait() -> None:
-    scene = Scene(cps=1)
-    state = Broken()
-    state.broken = False
-    scene.desk = Desk(scene.engine, state, "pass")
-    for i in (1, 2, 3):
-        scene.place(i)
-    state.broken = True
-    assert scene.wait(T0 + SPAN) == [2, 3]
-    assert {scene.decided[i].rule for i in (2, 3)} == {"fault.state"}
-    assert scene.decided[2].held_us == SPAN
-    assert len(scene.desk) == 0
-
-
-def test_a_consent_that_ends_while_a_call_waits_is_judged_by_the_instant_it_was_placed() -> None:
-    scene = Scene(cps=1)
-    scene.place(1)
-    scene.place(2, call(LENT))
-    scene.wait(T0 + SPAN)
-    assert scene.verdict(2) == "allowed"

@@ -177,6 +177,15 @@ def test_forced_takes_a_place_that_others_then_lack() -> None:
     assert one(state, window("c", 2), SPAN).taken
 
 
+def test_beyond_the_limit_as_many_must_leave_as_are_too_many() -> None:
+    state = MemoryState()
+    for at, ident in ((0, "a"), (100_000, "sos"), (200_000, "sos2")):
+        assert one(state, window(ident, 1, force=True), at).taken
+        state.departed(ident, at)
+    assert one(state, window("b", 1), 300_000).free_at == 200_000 + SPAN
+    assert one(state, window("b", 2), 300_000).free_at == 100_000 + SPAN
+
+
 def test_reading_takes_nothing() -> None:
     state = MemoryState()
     assert one(state, window("a", 1, take=False), 0) == Reading(key="cps:t", value=0, taken=False)
