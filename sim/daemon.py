@@ -56,10 +56,10 @@ class Daemon:
                 if self._ready.is_set():
                     break
                 self._close()
-                raise NotReady(f"guard run ended with status {self.process.returncode}:\n" + "\n".join(self.lines))
+                raise NotReady(self._said(f"guard run ended with status {self.process.returncode}"))
             if time.monotonic() > until:
                 self.kill()
-                raise NotReady(f"guard run was not ready after {patience:g} s:\n" + "\n".join(self.lines))
+                raise NotReady(self._said(f"guard run was not ready after {patience:g} s"))
 
     def stop(self, patience: float = STOP_PATIENCE) -> int:
         """SIGTERM, and its exit status; after `patience` seconds SIGKILL (a negative status)."""
@@ -82,6 +82,9 @@ class Daemon:
         if self.process.stderr is not None:
             self.process.stderr.close()
         return status
+
+    def _said(self, what: str) -> str:
+        return "\n".join([what, *(line.removeprefix("guard: ") for line in self.lines)])
 
     def _listen(self) -> None:
         assert self.process.stderr is not None

@@ -20,7 +20,6 @@ from guard.cli.show import STYLES, caller, console, euros, harmless, outcome, ru
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
 
     from guard.store.reader import Detail
     from sim.demo import Outcome, Show
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(".guard-demo")
 ROWS: Final = 200  # records kept for the table: more than any terminal shows
 CHROME: Final = 6  # lines of the screen that are not records
+# Which columns fit a terminal of so many characters: numbers where every call has them, then why, then all.
+FITTING: Final = ((150, tuple(range(8))), (120, (0, 1, 2, 3, 4, 7)), (0, (1, 2, 3, 4)))
 WIDTHS: Final = (12, 7, 29, 28, 14, 8)  # of a plain line's columns, up to the last
 WORDS: Final[dict[str, dict[str, str]]] = {
     "en": {
@@ -210,17 +211,16 @@ class TableView(View):
         from rich.text import Text
 
         table = Table(title=Text(self._title), title_justify="left", expand=True, box=None, padding=(0, 2, 0, 0))
-        self._columns(table)
+        names = WORDS[self._lang]["columns"].split("|")
+        shown = next(columns for least, columns in FITTING if self._out.width >= least)
+        for n in shown:
+            why = n == len(names) - 1
+            table.add_column(names[n], no_wrap=True, overflow="ellipsis", ratio=1 if why else None)
         newest = deque(sorted(self._rows.items()), maxlen=max(3, self._out.height - CHROME))
         for _, detail in newest:
-            table.add_row(*(Text(c, style=STYLES.get(c, "")) for c in cells(detail, self._lang)))
+            texts = cells(detail, self._lang)
+            table.add_row(*(Text(texts[n], style=STYLES.get(texts[n], "")) for n in shown))
         return table
-
-    def _columns(self, table: Table) -> None:
-        *names, last = WORDS[self._lang]["columns"].split("|")
-        for name in names:
-            table.add_column(name, no_wrap=True)
-        table.add_column(last, no_wrap=True, overflow="ellipsis", ratio=1)
 
 
 class LineView(View):
