@@ -91,11 +91,11 @@ class Desk:
         if trunk is None:
             return None
         queue = self._queues[trunk]
+        first = next(iter(queue)) == ticket
         waiting = queue.pop(ticket)
+        if first and queue:  # only the first keeps looking: what the next one saw when it came is old
+            next(iter(queue.values())).free_at = waiting.free_at
         self._tidy(trunk)
-        if queue:  # whoever is first now may have been told of room that came meanwhile
-            first = next(iter(queue.values()))
-            first.free_at = min(first.free_at, waiting.free_at)
         return replace(waiting.seen, held_us=now - waiting.since)
 
     def wake(self, now: int) -> list[Taken]:
