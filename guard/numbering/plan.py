@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from guard.numbering.allotted import NOTHING, Allotted, read_allotted
 from guard.numbering.planschema import TERRITORIES, BadRoot, NumberingFile, RangeEntry, Words, roots
 from guard.tomlread import Problem, Reader, nearest
 
@@ -100,11 +101,19 @@ class _Entry(Struct, frozen=True):
 
 
 class Plan:
-    """A whole plan. `ranges` are in the order of the files, `categories` and `sources` by their ids."""
+    """A whole plan. `ranges` are in the order of the files, `categories` and `sources` by their ids; `blocks` are those
+    that ARCEP has allotted, with the date of its file."""
 
-    __slots__ = ("_e164", "_lengths", "_short", "categories", "ranges", "sources")
+    __slots__ = ("_e164", "_lengths", "_short", "blocks", "categories", "ranges", "sources")
 
-    def __init__(self, ranges: tuple[Range, ...], categories: dict[str, Words], sources: dict[str, str]) -> None:
+    def __init__(
+        self,
+        ranges: tuple[Range, ...],
+        categories: dict[str, Words],
+        sources: dict[str, str],
+        blocks: Allotted = NOTHING,
+    ) -> None:
+        self.blocks = blocks
         self.ranges = ranges
         self.categories = categories
         self.sources = sources
@@ -122,6 +131,10 @@ class Plan:
 
     def _table(self, one: Range) -> dict[str, tuple[_Entry, ...]]:
         return self._e164 if one.prefix[0] == "+" else self._short[one.length]
+
+    def allotted(self, value: str) -> bool | None:
+        """Whether a number is of a block that ARCEP has allotted; None: no French number, or no file. Never raises."""
+        return self.blocks.has(value)
 
     def lookup(self, value: str, at: int) -> Category:
         """What a number (`+33162…` or `3949`) is at an instant (µs of Unix time). Never raises."""
@@ -168,7 +181,8 @@ def _enter(table: dict[str, tuple[_Entry, ...]], prefix: str, one: Range, name: 
 
 
 def load_plan(folder: Path) -> Plan:
-    """The plan that the *.toml files of a folder hold. Raises PlanError with everything that is wrong in them."""
+    """The plan that the *.toml and allotted*.csv files of a folder hold. Raises PlanError with everything that is wrong
+    in them."""
     reading = _Reading()
     files = sorted(folder.glob("*.toml"))
     if not files:
@@ -181,9 +195,11 @@ def load_plan(folder: Path) -> Plan:
         for i, entry in enumerate(file.range, 1):
             reading.range(reader, ["range", f"[{i}]"], entry, words=whole)
     reading.clashes()
+    blocks, on = read_allotted(folder, reading.problems)
     if reading.problems:
         raise PlanError(tuple(sorted(set(reading.problems))))
-    return Plan(tuple(one for one, _, _ in reading.ranges), reading.categories, reading.sources)
+    allotted = NOTHING if on is None else Allotted(blocks, on, _midnight(on))
+    return Plan(tuple(one for one, _, _ in reading.ranges), reading.categories, reading.sources, allotted)
 
 
 class _Reading:
