@@ -13,6 +13,7 @@ from msgspec import Struct
 from guard import configschema as schema
 from guard.confignumbers import numbers
 from guard.numbering.number import EMERGENCY, Dial, emergency_of, normalise
+from guard.prospecting.lists import SHAPES
 from guard.rules.numbers import HeldNumbers
 from guard.sip.uri import BadUri, parse_uri
 from guard.sources import Source, UsageRule
@@ -69,6 +70,12 @@ class Config(Struct, frozen=True, kw_only=True):
     def timezone(self) -> str:
         """The zone that records show times in."""
         return self.file.timezone
+
+    @property
+    def lists(self) -> dict[str, Path]:
+        """The files of `[prospecting]`, by the name of their key."""
+        written = {name: getattr(self.file.prospecting, name, "") for name in SHAPES}
+        return {name: self.path.parent / path for name, path in written.items() if path}
 
     @property
     def store_path(self) -> Path:
@@ -183,12 +190,11 @@ class _Compiler:
             self.problem(["listen", "tls"] if file.listen.tls else ["tls"], later)
         if not file.state.url.startswith("memory://"):
             self.problem(["state", "url"], f'"{file.state.url}": {later}; write "memory://"')
-        for key, there in (("mqtt", file.mqtt), ("web", file.web), ("prospecting", file.prospecting)):
+        for key, there in (("mqtt", file.mqtt), ("web", file.web)):
             if there is not None:
                 self.warnings.append(f"{self.path}: {key}: {later}, and has no effect")
-        if file.prospecting is not None:
-            for name in ("consents", "refusals"):
-                self._file(getattr(file.prospecting, name), ["prospecting", name])
+        for name in SHAPES:
+            self._file(getattr(file.prospecting, name, ""), ["prospecting", name])
         for i, source in enumerate(file.source, 1):
             if source.forwarded == "require-inbound":
                 where = f"{self.path}: source[{i}].forwarded"

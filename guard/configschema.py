@@ -106,10 +106,21 @@ class NumberEntry(_Strict, frozen=True, kw_only=True):
 
 
 class Prospecting(_Strict, frozen=True, kw_only=True):
-    """[prospecting]: CSV files of consents and refusals."""
+    """[prospecting]: CSV files of numbers, each with its columns (docs/configuration.md), and the sector canvassed for.
+
+    `consents` and running `contracts` (number, from, until, proof), `appointments` and own `requests` (number, at,
+    proof), `refusals` (number, at), the `opposition` list of before 11 August 2026 (number, from, until), and
+    `professionals` (number).
+    """
 
     consents: str = ""
+    contracts: str = ""
+    appointments: str = ""
+    requests: str = ""
     refusals: str = ""
+    opposition: str = ""
+    professionals: str = ""
+    sector: Literal["", "energy-works", "housing-adaptation"] = ""
 
 
 class State(_Strict, frozen=True, kw_only=True):

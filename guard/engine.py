@@ -79,7 +79,8 @@ class Engine:
         return Prepared(call, terms, found, mask, *self._touches(call, terms, force=False))
 
     def _judged(self, call: CallAttempt, terms: Terms) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-        case = Case(call, terms, self.policy.held, self._lookup)
+        policy = self.policy
+        case = Case(call, terms, policy.held, self._lookup, policy.lists, policy.sector)
         at = call.at
         found: list[Finding] = []
         mask: list[str] = []

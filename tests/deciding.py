@@ -102,12 +102,41 @@ from = 2027-01-01
 calls = 2
 """
 
+# Files beside the guard.toml, for whoever names them in a `[prospecting]` of his own.
+LISTS: Final = {
+    "acme.txt": "Acme agrees.\n",
+    "consents.csv": """number,from,until,proof
+0199000001,2026-09-01,,form 1
+0199000002,2024-01-01,2025-01-01,form 2
+0199000003,2026-09-01,2026-11-10,form 3
+0199000006,2026-10-20,,form 6
+0199000011,2026-01-01,,form 11
+""",
+    "contracts.csv": "number;from;proof\n0199000004;2020-01-01;policy 4\n",
+    "appointments.csv": "number,at,proof\n0199000001,2026-11-21T10:00,mail 1\n",
+    "requests.csv": "number,at,proof\n0199000007,2026-11-17T09:00,call 7\n0199000008,2026-11-09T09:00,call 8\n",
+    "refusals.csv": "number,at\n0199000005,2026-10-01T10:00\n0199000006,2026-10-01\n0199000011,2026-05-01\n",
+    "opposition.csv": "number,from\n0199000009,2024-01-01\n0199000004,2024-01-01\n",
+    "professionals.csv": "number\n0199000010\n",
+}
+SELLS: Final = """
+[prospecting]
+consents = "consents.csv"
+contracts = "contracts.csv"
+appointments = "appointments.csv"
+requests = "requests.csv"
+refusals = "refusals.csv"
+opposition = "opposition.csv"
+professionals = "professionals.csv"
+"""
+
 
 @cache
 def config_of(more: str = "", site: str = SITE) -> Config:
     """The site's configuration, with TOML that is added at the end."""
     folder = Path(tempfile.mkdtemp(prefix="guard-test-"))
-    (folder / "acme.txt").write_text("Acme agrees.\n", encoding="utf-8")
+    for name, text in LISTS.items():
+        (folder / name).write_text(text, encoding="utf-8")
     (folder / "guard.toml").write_text(site + more, encoding="utf-8")
     return load(folder / "guard.toml")
 

@@ -26,6 +26,7 @@ CONFIG = "\n".join(
         '[[source]]\nname = "contract"\naddress = ["192.0.2.2"]\ntrunk = "contract"',
         *(f'[[number]]\nrange = "+{digit}*"' for digit in range(1, 10)),
         *(f'[[number]]\nrange = "1{"0" * n}-9{"9" * n}"' for n in range(1, 6)),
+        '[prospecting]\nconsents = "consents.csv"',
     ]
 )
 STRENGTH = ("allow", "flag", "mask", "hold", "block")
@@ -37,6 +38,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration that holds every number, and two sources: one that a contract binds and one that none does."""
     path = tmp_path_factory.mktemp("edges") / "guard.toml"
     path.write_text(CONFIG, "utf-8")
+    # Whoever is called consented, so that the rules on canvassing keep silent.
+    (path.parent / "consents.csv").write_text("number,from,proof\n0145678900,2026-09-01,form 1\n", "utf-8")
     return path
 
 

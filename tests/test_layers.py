@@ -31,6 +31,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.confignumbers": (*WORDS, "guard.configschema", "guard.rules.numbers", "guard.tomlread"),
     "guard.config": (
         *WORDS, "guard.config", "guard.confignumbers", "guard.configschema", "guard.rules.numbers", "guard.sip.uri",
+        "guard.prospecting.lists",
         "guard.tomlread",
     ),
     "guard.policy": (

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from hashlib import sha256
-from pathlib import Path
-from string import Formatter
+from datetime import date
+from hashlib import file_digest, sha256
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -14,12 +12,14 @@ from msgspec import Struct
 
 from guard import configschema
 from guard.config import Config, ConfigError
-from guard.confignumbers import micros
+from guard.confignumbers import after, micros
 from guard.ledger.penalties import Figures
 from guard.model import STRENGTH, Action, Mode
 from guard.numbering.number import EMERGENCY
 from guard.numbering.plan import Plan, PlanError, load_plan
 from guard.policy import schema
+from guard.policy.read import Versions, note, read_contracts, read_rules
+from guard.prospecting.lists import Lists, load_lists
 from guard.rules import BY_ID, COUNTS, JUDGES
 from guard.rules import EMERGENCY as EMERGENCY_RULE
 from guard.rules.base import AnyCount, AnyJudge, Settings, Terms
@@ -79,20 +79,28 @@ class Policy(Struct, frozen=True, kw_only=True):
     emergency: JudgeRule
     judges: tuple[JudgeRule, ...]
     counts: tuple[CountRule, ...]
-    written: dict[str, schema.Rule]
+    lists: Lists
+    sector: str
+    versions: dict[str, Versions]
     contracts: dict[str, schema.Contract]
 
+    @property
+    def written(self) -> dict[str, schema.Rule]:
+        """The newest version of each rule, as it is written down."""
+        return {name: max(found, key=lambda r: r.from_ or date.min) for name, found in self.versions.items()}
 
-def load_policy(config: Config) -> Policy:
-    """The policies of a configuration. Raises ConfigError with every mistake in them."""
+
+def load_policy(config: Config, key: bytes = b"") -> Policy:
+    """The policies of a configuration. `key` hides the numbers of its lists in memory. Raises ConfigError with every
+    mistake in them."""
     problems: list[Problem] = []
-    policy = check_policy(config, problems)
+    policy = check_policy(config, problems, key)
     if policy is None or problems:
         raise ConfigError(problems)
     return policy
 
 
-def check_policy(config: Config, problems: list[Problem]) -> Policy | None:
+def check_policy(config: Config, problems: list[Problem], key: bytes = b"") -> Policy | None:
     """The same, with mistakes added to `problems`; None where there are any."""
     before = len(problems)
     plan = None
@@ -100,15 +108,16 @@ def check_policy(config: Config, problems: list[Problem]) -> Policy | None:
         plan = load_plan(config.policies / "numbering")
     except PlanError as error:
         problems += error.problems
-    rules = _rules(config.policies / "rules", problems)
-    contracts = _contracts(config.policies / "contracts", problems)
+    rules = read_rules(config.policies / "rules", problems)
+    contracts = read_contracts(config.policies / "contracts", problems)
+    lists = load_lists(config.lists, config.zone, key, problems)
     loading = _Loading(config, rules, contracts, problems)
     compiled = loading.rules_in_force()
     terms = loading.terms()
     if plan is not None:
         lost = [n for n in EMERGENCY if plan.lookup(n, 0).id != "emergency"]
         if lost:
-            _note(problems, config.policies / "numbering", f"takes away emergency numbers: {', '.join(lost)}")
+            note(problems, config.policies / "numbering", f"takes away emergency numbers: {', '.join(lost)}")
     if plan is None or len(problems) > before:
         return None
     return Policy(
@@ -118,89 +127,14 @@ def check_policy(config: Config, problems: list[Problem]) -> Policy | None:
         terms=terms,
         cited={name: loading.cited(t) for name, t in terms.items()},
         figures=loading.figures(),
-        emergency=JudgeRule(compiled[EMERGENCY_RULE.id], EMERGENCY_RULE),
-        judges=tuple(JudgeRule(compiled[c.id], c) for c in JUDGES if c.id in compiled),
-        counts=tuple(CountRule(compiled[c.id], c) for c in COUNTS if c.id in compiled),
-        written=rules,
+        emergency=JudgeRule(compiled[EMERGENCY_RULE.id][-1], EMERGENCY_RULE),
+        judges=tuple(JudgeRule(r, c) for c in JUDGES for r in compiled.get(c.id, ())),
+        counts=tuple(CountRule(r, c) for c in COUNTS for r in compiled.get(c.id, ())),
+        lists=lists,
+        sector=config.file.prospecting.sector if config.file.prospecting is not None else "",
+        versions=rules,
         contracts=contracts,
     )
-
-
-def _note(problems: list[Problem], where: Path, what: str) -> None:
-    problems.append(Problem(str(where), 0, "", what))
-
-
-def _rules(folder: Path, problems: list[Problem]) -> dict[str, schema.Rule]:
-    """Every rule that the files of a folder write down, by its id."""
-    found: dict[str, schema.Rule] = {}
-    files = sorted(folder.glob("*.toml"))
-    if not files:
-        _note(problems, folder, "no rule files (*.toml) here")
-    whole = True
-    for path in files:
-        reader = Reader(str(path), problems)
-        raw = reader.parse(path)
-        file = None if raw is None else reader.struct(raw, schema.RuleFile, [])
-        if file is None:
-            whole = False
-            continue
-        for i, rule in enumerate(file.rule, 1):
-            key = ["rule", f"[{i}]"]
-            if rule.id not in BY_ID:
-                reader.problem([*key, "id"], f'no rule is called "{rule.id}"{nearest(rule.id, BY_ID)}')
-            elif rule.id in found:
-                reader.problem([*key, "id"], f'"{rule.id}" is written down twice')
-            else:
-                found[rule.id] = rule
-                _check_rule(reader, key, rule)
-    for name in BY_ID:
-        if whole and name not in found:
-            _note(problems, folder, f"no file writes down the rule {name}")
-    return found
-
-
-def _check_rule(reader: Reader, key: list[str], rule: schema.Rule) -> None:
-    """What a rule says, against what its code can say; and nothing unverified that acts."""
-    says = BY_ID[rule.id].says
-    for name in [n for n in says if n not in rule.say]:
-        reader.problem([*key, "say", name], "missing: the rule may say it")
-    for name, say in rule.say.items():
-        if name not in says:
-            reader.problem([*key, "say", name], f"the rule never says it{nearest(name, says)}")
-            continue
-        for text in (say.en, say.fr):
-            for fact in _facts(text) - says[name]:
-                reader.problem([*key, "say", name], f"{{{fact}}} is no fact of it{nearest(fact, says[name])}")
-        if rule.confidence != "sure" and STRENGTH[say.action or rule.action] > STRENGTH["flag"]:
-            reader.problem([*key, "say", name], f"rests on a fact that is only {rule.confidence}: it may flag, no more")
-    if rule.from_ is not None and rule.until is not None and rule.from_ > rule.until:
-        reader.problem([*key, "until"], f"{rule.until} is before from = {rule.from_}")
-
-
-def _facts(text: str) -> set[str]:
-    try:
-        return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
-    except ValueError:
-        return {text}
-
-
-def _contracts(folder: Path, problems: list[Problem]) -> dict[str, schema.Contract]:
-    """Every contract, by its id, which is also the name of its file."""
-    found: dict[str, schema.Contract] = {}
-    for path in sorted(folder.glob("*.toml")):
-        reader = Reader(str(path), problems)
-        raw = reader.parse(path)
-        contract = None if raw is None else reader.struct(raw, schema.Contract, [])
-        if contract is None:
-            continue
-        if contract.id != path.stem:
-            reader.problem(["id"], f'"{contract.id}" must be the name of its file, "{path.stem}"')
-        for i, clause in enumerate(contract.clause, 1):
-            for rule in clause.rules:
-                if rule.startswith(tuple(r.split(".")[0] + "." for r in BY_ID)) and rule not in BY_ID:
-                    reader.problem(["clause", f"[{i}]", "rules"], f'no rule is called "{rule}"{nearest(rule, BY_ID)}')
-        found[contract.id] = contract
-    return found
 
 
 class _Loading:
@@ -209,7 +143,7 @@ class _Loading:
     def __init__(
         self,
         config: Config,
-        rules: dict[str, schema.Rule],
+        rules: dict[str, Versions],
         contracts: dict[str, schema.Contract],
         problems: list[Problem],
     ) -> None:
@@ -221,18 +155,18 @@ class _Loading:
         if config.path.is_file():
             self.reader.parse(config.path)
 
-    def rules_in_force(self) -> dict[str, Rule]:
-        """Each enabled rule, compiled."""
+    def rules_in_force(self) -> dict[str, tuple[Rule, ...]]:
+        """Each enabled rule, compiled: every version of it."""
         for name in self.config.file.rules:
             if name not in BY_ID:
                 self.reader.problem(["rules", name], f"no such rule{nearest(name, BY_ID)}")
             elif name == EMERGENCY_RULE.id:
                 self.reader.problem(["rules", name], "cannot be set: emergency calls always pass")
-        out: dict[str, Rule] = {}
-        for name, written in self.rules.items():
-            rule = self._rule(written, self.config.file.rules.get(name, configschema.RuleSetting()))
-            if rule is not None:
-                out[name] = rule
+        out: dict[str, tuple[Rule, ...]] = {}
+        for name, versions in self.rules.items():
+            setting = self.config.file.rules.get(name, configschema.RuleSetting())
+            made = [self._rule(written, setting) for written in versions]
+            out[name] = tuple(rule for rule in made if rule is not None)
         return out
 
     def _rule(self, written: schema.Rule, setting: configschema.RuleSetting) -> Rule | None:
@@ -256,7 +190,7 @@ class _Loading:
             says={n: Said(_action(written, s, setting), s.en, s.fr) for n, s in written.say.items()},
             articles=written.articles,
             since=micros(written.from_, zone) if written.from_ else ALWAYS,
-            until=micros(written.until + timedelta(days=1), zone) if written.until else NEVER,
+            until=after(written.until, zone) if written.until else NEVER,
         )
 
     def _settings(self, written: schema.Rule, setting: configschema.RuleSetting) -> Settings | None:
@@ -354,10 +288,23 @@ def _digest(config: Config) -> str:
         body = path.read_bytes()
         found.update(b"%s\0%d\0" % (str(path.relative_to(config.policies)).encode(), len(body)))
         found.update(body)
+    for name, listed in sorted(config.lists.items()):
+        with listed.open("rb") as stream:
+            found.update(b"%s\0" % name.encode() + file_digest(stream, "sha256").digest())
     file = config.file
     found.update(
         msgspec.json.encode(
-            (file.mode, file.timezone, file.trunk, file.source, file.usage, file.number, file.rules, file.faults),
+            (
+                file.mode,
+                file.timezone,
+                file.trunk,
+                file.source,
+                file.usage,
+                file.number,
+                file.rules,
+                file.faults,
+                file.prospecting,
+            ),
             order="sorted",
         )
     )

@@ -14,6 +14,10 @@ from guard.rules import (
     cli_platform,
     cli_prefix,
     cli_premium,
+    dst_hours,
+    dst_no_consent,
+    dst_refused,
+    dst_sector,
     emergency,
     limit_channels,
     limit_line_calls,
@@ -42,6 +46,12 @@ JUDGES: Final[tuple[AnyJudge, ...]] = (
     cli_prefix.rule("cli.unverified"),
     cli_prefix.rule("cli.machine-number"),
     cli_mismatch.RULE,
+    dst_no_consent.RULE,
+    dst_refused.REFUSED,
+    dst_refused.OPPOSED,
+    dst_hours.RULE,
+    dst_sector.BANNED,
+    dst_sector.EXPIRED,
 )
 COUNTS: Final[tuple[AnyCount, ...]] = (rate_cps.RULE, limit_channels.RULE, limit_line_calls.RULE)
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from guard.model import CallAttempt, Identity
 from guard.numbering.number import Number
 from guard.numbering.plan import Category
+from guard.prospecting.lists import NO_LISTS, Lists
 from guard.rules.numbers import HeldNumbers
 from guard.state.contract import Reading, Touch
 
@@ -51,16 +52,27 @@ Lookup = Callable[[str, int], Category]
 class Case:
     """One call attempt with what rules keep asking of it.
 
-    `presented` is From's number and the asserted ones, in that order, without those that present nothing.
+    `presented` is From's number and the asserted ones, in that order, without those that present nothing; `lists` and
+    `sector` are those of `[prospecting]`.
     """
 
-    __slots__ = ("_categories", "_forwarded", "call", "held", "lookup", "presented", "terms")
+    __slots__ = ("_categories", "_forwarded", "call", "held", "lists", "lookup", "presented", "sector", "terms")
 
-    def __init__(self, call: CallAttempt, terms: Terms, held: HeldNumbers, lookup: Lookup) -> None:
+    def __init__(
+        self,
+        call: CallAttempt,
+        terms: Terms,
+        held: HeldNumbers,
+        lookup: Lookup,
+        lists: Lists = NO_LISTS,
+        sector: str = "",
+    ) -> None:
         self.call = call
         self.terms = terms
         self.held = held
         self.lookup = lookup
+        self.lists = lists
+        self.sector = sector
         self.presented: tuple[Identity, ...] = (
             call.identities if call.caller.kind == "none" else (Identity("from", call.caller), *call.identities)
         )

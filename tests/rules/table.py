@@ -4,15 +4,20 @@ that together they reach everything that any rule may say."""
 from __future__ import annotations
 
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from guard.confignumbers import after, micros
 from guard.model import CallAttempt, Finding
+from guard.policy.load import Policy
+from guard.policy.schema import Rule
 from guard.rules.base import Case, Count, Hit, Judge, Terms
+from guard.rules.numbers import ALWAYS, NEVER
 from guard.state.contract import Reading
 from tests.deciding import engine_of, policy_of
 
-ANY: Final = -1
+PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -35,9 +40,10 @@ def hits(row: Row) -> tuple[Hit, ...]:
     policy = policy_of(row.more)
     terms = policy.terms.get(row.call.trunk) or Terms(trunk=row.call.trunk)
     for judge in (policy.emergency, *policy.judges):
-        if judge.rule.id == row.rule:
+        if judge.rule.id == row.rule and judge.rule.since <= row.call.at < judge.rule.until:
             code: Judge = judge.code  # type: ignore[type-arg]  # whatever its settings
-            return code.judge(Case(row.call, terms, policy.held, policy.plan.lookup), judge.rule.settings)
+            case = Case(row.call, terms, policy.held, policy.plan.lookup, policy.lists, policy.sector)
+            return code.judge(case, judge.rule.settings)
     for count in policy.counts:
         if count.rule.id == row.rule:
             counter: Count = count.code  # type: ignore[type-arg]
@@ -46,6 +52,8 @@ def hits(row: Row) -> tuple[Hit, ...]:
             reading = Reading(key="", value=row.value, taken=True)
             hit = counter.judge(row.call, terms, reading, count.rule.settings)
             return () if hit is None else (hit,)
+    if row.rule in policy.versions:
+        return ()  # its law is of another time
     raise Odd(f"{row.rule} is not in force")
 
 
@@ -61,12 +69,21 @@ def findings(row: Row) -> list[Finding]:
     return [f for f in decision.findings if f.rule == row.rule]
 
 
+def version(policy: Policy, row: Row) -> Rule:
+    """The rule as the law of the call's day has it; the newest where that day has none."""
+    for found in policy.versions[row.rule]:
+        since = ALWAYS if found.from_ is None else micros(found.from_, PARIS)
+        if since <= row.call.at < (NEVER if found.until is None else after(found.until, PARIS)):
+            return found
+    return policy.written[row.rule]
+
+
 def check(row: Row) -> None:
     """The rule says what the row tells, in sentences that are whole in both languages, with the facts they promise."""
     said = hits(row)
     assert tuple(h.say for h in said) == row.says, row.name
     policy = policy_of(row.more)
-    written = policy.written[row.rule]
+    written = version(policy, row)
     found = findings(row)
     if row.call.emergency and row.rule != "dst.emergency":
         assert found == [], "an emergency call was judged by another rule"
