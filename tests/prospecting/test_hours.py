@@ -1,0 +1,46 @@
+"""French public holidays, and whose clock counts."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from guard.prospecting.hours import easter, holidays, zone_of
+
+# Easter Sundays as the almanacs have them, with the earliest and the latest that there can be.
+EASTERS = [
+    *("2008-03-23", "1818-03-22", "1943-04-25", "2019-04-21", "2023-04-09", "2024-03-31", "2025-04-20", "2026-04-05"),
+    *("2027-03-28", "2028-04-16", "2038-04-25"),
+]
+
+
+@pytest.mark.parametrize("day", EASTERS)
+def test_easter(day: str) -> None:
+    assert easter(int(day[:4])).isoformat() == day
+
+
+def test_holidays_of_2026() -> None:
+    days = ["01-01", "04-06", "05-01", "05-08", "05-14", "05-25", "07-14", "08-15", "11-01", "11-11", "12-25"]
+    assert sorted(holidays(2026)) == [date.fromisoformat(f"2026-{d}") for d in days]
+
+
+@pytest.mark.parametrize(
+    ("number", "zone"),
+    [
+        ("+33145678900", "Europe/Paris"),
+        ("+33612345678", "Europe/Paris"),
+        ("+262262123456", "Indian/Reunion"),
+        ("+262692123456", "Indian/Reunion"),
+        ("+262269123456", "Indian/Mayotte"),
+        ("+262639123456", "Indian/Mayotte"),
+        ("+262947812345", "Indian/Mayotte"),
+        ("+262947912345", "Indian/Reunion"),
+        ("+590590123456", "America/Guadeloupe"),
+        ("+596596123456", "America/Martinique"),
+        ("+594594123456", "America/Cayenne"),
+        ("+508412345", "America/Miquelon"),
+    ],
+)
+def test_zone(number: str, zone: str) -> None:
+    assert zone_of(number).key == zone
