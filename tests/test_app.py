@@ -1,0 +1,292 @@
+"""A whole guard in this process: calls through real sockets, its start, its stop and the clocks that it follows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+from guard.app import App, open_store, resolved
+from guard.config import ConfigError, load
+from guard.net.clock import SystemClock
+from guard.policy.load import load_policy
+from guard.store.errors import StoreError
+from sim.link import free_port
+from sim.site import GUARD, MAIN, Site
+from tests.apprig import FOREIGN, MASKED, PATIENCE, Peer, guard, rules, run
+
+
+def test_a_call_from_the_first_invite_to_the_record_of_its_end(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            await g.connected()
+            await g.hung_up()
+            await g.stop()
+            (call,) = g.log()
+            assert (call.record.verdict, call.record.call_id) == ("allowed", "call1")
+            assert call.end is not None
+            assert (call.end.outcome, call.end.by) == ("answered", "caller")
+
+    run(scene)
+
+
+def test_a_masked_call_and_a_refused_one_are_on_disk_when_they_show(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            committed: list[int] = []
+            tell = g.store._tell
+
+            def telling(entry: object, error: BaseException | None) -> None:
+                committed.append(1)
+                tell(entry, error)  # type: ignore[arg-type]
+
+            g.store._tell = telling  # type: ignore[method-assign]
+            invite = await g.carried(1, caller=MASKED)
+            assert len(committed) >= 1
+            assert MAIN.encode() in invite.from_().uri
+            g.pbx.invite(2, caller=FOREIGN)
+            refusal = await g.pbx.next("403")
+            assert len(committed) >= 2
+            assert b"cli.not-authorised #" in (refusal.first(b"reason") or b"")
+            await g.stop()
+            assert [c.record.verdict for c in g.log()] == ["masked", "blocked"]
+
+    run(scene)
+
+
+def test_stopping_commits_what_nobody_waited_for(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            for number in range(20):
+                await g.carried(number)
+            await g.stop()
+            assert len(g.log()) == 20
+            with pytest.raises(StoreError, match="closed"):
+                g.store.flush()
+            again = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with again:
+                again.bind((GUARD, g.site.port))
+
+    run(scene)
+
+
+def test_what_arrives_while_stopping_is_left_alone(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            await g.carried()
+            stopping = asyncio.ensure_future(g.stop())
+            g.pbx.invite(2)
+            await stopping
+            assert {c.record.call_id for c in g.log()} <= {"call1", "call2"}
+
+    run(scene)
+
+
+def test_tcp_is_served_on_the_same_port(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            reader, writer = await asyncio.open_connection(GUARD, g.site.port, local_addr=(g.pbx.host, 0))
+            writer.write(
+                f"OPTIONS sip:{GUARD}:{g.site.port} SIP/2.0\r\nVia: SIP/2.0/TCP {g.pbx.host};branch=z9hG4bKx\r\n"
+                f"Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\n"
+                f"Content-Length: 0\r\n\r\n".encode()
+            )
+            async with asyncio.timeout(PATIENCE):
+                assert (await reader.readline()) == b"SIP/2.0 200 OK\r\n"
+            writer.close()
+            await writer.wait_closed()
+
+    run(scene)
+
+
+class SetClock:
+    """The machine's clocks, of which the wall clock was set."""
+
+    moved = 0
+
+    @staticmethod
+    def now() -> int:
+        return SystemClock.now()
+
+    @classmethod
+    def wall(cls) -> int:
+        return SystemClock.wall() + cls.moved
+
+
+def test_records_follow_a_wall_clock_that_was_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("guard.app.SystemClock", SetClock)
+    monkeypatch.setattr("guard.app.TICK", 0.001)
+    year = 365 * 86_400 * 1_000_000
+
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            await g.carried(1)
+            SetClock.moved = year
+            async with asyncio.timeout(PATIENCE):
+                while not g.counters["wall_clock_set"]:
+                    await asyncio.sleep(0.001)
+            await g.connected(2)
+            await g.hung_up(2)
+            await g.stop()
+            first, second = g.log()
+            assert year <= second.body.at - first.body.at < year + 60_000_000
+            assert second.end is not None
+            assert 0 <= second.end.at - second.body.at < 60_000_000
+
+    with caplog.at_level(logging.INFO, "guard"):
+        run(scene)
+    assert caplog.text.count("wall clock: was set") == 1
+
+
+def test_systemd_hears_of_start_life_and_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as supervisor:
+            supervisor.bind(str(tmp_path / "notify"))
+            loop = asyncio.get_running_loop()
+            async with guard(tmp_path):
+                heard = [await loop.sock_recv(supervisor, 100) for _ in range(3)]
+            assert heard[0] == b"READY=1"
+            assert heard[1:] == [b"WATCHDOG=1"] * 2
+            last = b""
+            while last != b"STOPPING=1":
+                last = supervisor.recv(100)
+
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "4000")
+    run(scene)
+
+
+def test_a_recurring_look_that_raises_comes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guard.app.TICK", 0.001)
+
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            looks: list[int] = []
+
+            def broken() -> None:
+                looks.append(1)
+                raise RuntimeError("a fault of ours")
+
+            g.app._every(0.001, broken)
+            async with asyncio.timeout(PATIENCE):
+                while len(looks) < 3 or g.counters["exceptions"] < 3:
+                    await asyncio.sleep(0.001)
+
+    run(scene)
+
+
+def site(folder: Path, **changes: object) -> Site:
+    found = Site(folder=folder, port=free_port(GUARD), trunk_port=5060, pbx_port=5060, **changes)  # type: ignore[arg-type]
+    found.write()
+    return found
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_port_in_use_is_named_and_nothing_is_left_open(tmp_path: Path, transport: str) -> None:
+    async def scene() -> None:
+        s = site(tmp_path)
+        kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+        with socket.socket(socket.AF_INET, kind) as taken:
+            taken.bind((GUARD, s.port))
+            if transport == "tcp":
+                taken.listen()
+            config = load(s.config)
+            policy = load_policy(config)
+            app = App(config, policy, open_store(config, policy), resolved(config))
+            with pytest.raises(OSError, match=f"cannot listen on {GUARD}:{s.port}: "):
+                await app.start()
+            await app.stop()
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            with socket.socket(socket.AF_INET, kind) as free:
+                free.bind((GUARD, s.port))
+
+    run(scene)
+
+
+def test_every_next_hop_without_an_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    s = site(tmp_path)
+    text = s.config.read_text().replace('next_hop = ["sip:127.0.0.3:5060', 'next_hop = ["sip:gone.example", "sip:void.example", "sip:127.0.0.3:5060')  # fmt: skip  # noqa: E501
+    s.config.write_text(text)
+
+    def lookup(host: str, port: int, **kind: object) -> list[tuple[object, ...]]:
+        if host.endswith(".example"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (host, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with pytest.raises(ConfigError) as info:
+        resolved(load(s.config))
+    told = [str(p) for p in info.value.problems]
+    assert len(told) == 2
+    assert all("trunk[1].next_hop" in line and "has no address" in line for line in told)
+    assert '"gone.example"' in told[0]
+
+
+def test_a_name_stands_for_all_of_its_addresses_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    s = site(tmp_path)
+    s.config.write_text(s.config.read_text().replace("sip:127.0.0.3:5060", "sip:trunk.example:5070"))
+
+    def lookup(host: str, port: int, **kind: object) -> list[tuple[object, ...]]:
+        found = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1"]
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (a, port)) for a in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    trunks = resolved(load(s.config))
+    assert [(h.host, h.port) for h in trunks.first.hops] == [
+        ("192.0.2.1", 5070),
+        ("192.0.2.2", 5070),
+        ("2001:db8::1", 5070),
+    ]
+
+
+def test_rate_limited_calls_wait_and_leave(tmp_path: Path) -> None:
+    """The desk's clock is the loop's: a held call leaves by itself."""
+
+    async def scene() -> None:
+        async with guard(tmp_path, cps=2) as g:
+            for number in (1, 2, 3):
+                g.pbx.invite(number)
+            for number in (1, 2, 3):
+                await g.operator.next("INVITE", number=number)
+            assert g.counters["held"] == 1
+            await g.stop()
+            assert [("rate.cps" in rules(c), c.record.held_ms > 0) for c in g.log()] == [
+                (False, False),
+                (False, False),
+                (True, True),
+            ]
+
+    run(scene)
+
+
+def test_a_stranger_gets_no_answer_but_a_record(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            stranger = Peer("127.0.0.9", g.pbx.guard)
+            stranger.invite()
+            await g.carried(2)
+            with stranger.sock, pytest.raises(BlockingIOError):
+                stranger.sock.recv(1)
+            await g.stop()
+            assert [(c.body.source_address, rules(c)) for c in g.log() if c.record.verdict == "blocked"] == [
+                ("127.0.0.9", ["source.unknown"])
+            ]
+
+    run(scene)
+
+
+def test_an_emergency_call_from_an_unlisted_private_address_is_carried(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            phone = Peer("127.0.0.9", g.pbx.guard)
+            with phone.sock:
+                phone.invite(uri=f"sip:112@{GUARD}")
+                g.answer(await g.operator.next("INVITE"), 200)
+                await phone.next("200")
+
+    run(scene)
