@@ -161,6 +161,15 @@ def test_an_operator_cannot_send_us_anywhere_but_to_a_source() -> None:
     assert w.sent[-1][0].peer == ("127.0.0.2", 5099)
 
 
+def test_a_request_is_not_sent_back_to_the_side_that_it_came_from() -> None:
+    w = World()
+    leg = Leg(w).up()
+    w(leg.from_pbx("INFO", uri="sip:200@127.0.0.2:5060"), UP)
+    assert w.sent[-1][0] == DOWN
+    w(leg.from_operator("INFO").replace(b"INFO sip:127.0.0.2:5060", b"INFO sip:x@127.0.0.3:5060"), DOWN)
+    assert w.sent[-1][0] == UP
+
+
 # ---- calls from the operator ----------------------------------------------------------------------------------------
 
 
