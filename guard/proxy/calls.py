@@ -69,7 +69,7 @@ class Call:
         self.rung_at = 0
         self.answered_at = 0
         self.mask: Mask | None = None
-        self.hints: frozenset[str] = frozenset()  # hosts that the operator's Contact and Record-Route name
+        self.hints: tuple[bytes, ...] = ()  # the operator's Contact and Record-Route, raw
         self.caller_flow: Flow | None = None
         self.callee_flow: Flow | None = None
         self.waiting: list[ServerTx] = []  # its INVITE transactions that wait for the decision

@@ -9,20 +9,28 @@ from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
 from guard.proxy.routing import Trunk, target_of
-from guard.sip.headers import BadHeader
+from guard.sip.grammar import split_values
+from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message
 from guard.sources import Source
 
 
-def named(m: Message) -> frozenset[str]:
-    """The hosts that Contact and Record-Route of a message name: where the rest of the dialog goes (RFC 3261 12.1)."""
-    uris: list[bytes] = []
-    for name in (b"contact", b"record-route"):
-        try:
-            uris += [value.uri for value in m.routes(name)]
-        except BadHeader:
-            continue  # then the dialog goes where the set-up went
-    return frozenset(target[1] for uri in uris if (target := target_of(uri)) is not None)
+def hints_of(m: Message) -> tuple[bytes, ...]:
+    """Contact and Record-Route of a message, raw: where the rest of the dialog goes (RFC 3261 12.1)."""
+    return (*m.all(b"contact"), *m.all(b"record-route"))
+
+
+def _named(hints: tuple[bytes, ...], host: str) -> bool:
+    """Whether one of these values names that host. Read only where a request wants to go there."""
+    for line in hints:
+        for start, end in split_values(line, 0, len(line)):
+            try:
+                target = target_of(NameAddr(line, start, end, "Contact").uri)
+            except BadHeader:
+                continue  # then the dialog goes where the set-up went
+            if target is not None and target[1] == host:
+                return True
+    return False
 
 
 class NextHop:
@@ -44,8 +52,10 @@ class NextHop:
         if (host, port) == other.peer and transport == other.transport:
             return other
         to_operator = from_caller is (call.attempt.direction == "outbound")
-        operators = host in c.trunks.by_address or host in call.hints
-        good = operators if to_operator else c.sources.find(host) is not None
+        if to_operator:
+            good = host in c.trunks.by_address or _named(call.hints, host)
+        else:
+            good = c.sources.find(host) is not None
         if not good or (other.transport == "tcp" and transport == "tcp" and host == other.peer[0]):
             return other
         return c.here.flow_to(transport, host, port)

@@ -14,7 +14,7 @@ from guard.proxy.context import Context
 from guard.proxy.door import Door
 from guard.proxy.effects import Decide, Flow, Send
 from guard.proxy.keys import NO_VIA, reply_flow, server_key, tag_of
-from guard.proxy.nexthop import NextHop, named
+from guard.proxy.nexthop import NextHop, hints_of
 from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, reason, refusal
 from guard.proxy.rewrite import mask_of
 from guard.proxy.routing import Trunk
@@ -280,7 +280,7 @@ class Requests:
             attempt = read(m, source, arrived.peer[0], now + c.wall_offset, direction="inbound")
             call = c.calls.open(key, attempt, m.uri, now, passed=True, error=error)
         tx.call = call
-        call.caller_flow, call.callee_flow, call.hints = arrived, flow, named(m)
+        call.caller_flow, call.callee_flow, call.hints = arrived, flow, hints_of(m)
         self._forward(tx, m, flow, call, now)
 
     # ---- all the rest ----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from guard.proxy.calls import By
 from guard.proxy.context import Context
 from guard.proxy.keys import tag_of
-from guard.proxy.nexthop import named
+from guard.proxy.nexthop import hints_of
 from guard.proxy.refuse import reason
 from guard.proxy.tables import I, S
 from guard.proxy.timers import LINGER, RETRY, TIMEOUT, TIMER_C, TIMER_C_WAIT
@@ -91,7 +91,7 @@ class Responses:
             targets = response.count(b"contact") if status < 400 else 0
             c.calls.failed(call, status, now, targets=targets, cancelled=server.cancelled)
         if tag and status < 300 and call.attempt.direction == "outbound":
-            call.hints = named(response)
+            call.hints = hints_of(response)
 
     def acknowledge(self, tx: ClientTx, response: Message) -> None:
         """The ACK of a final answer that is no 2xx, hop by hop (RFC 3261 17.1.1.3)."""
