@@ -89,6 +89,12 @@ class Peer:
                 if what in {"", said} and (number is None or m.call_id() == f"call{number}".encode()):
                     return m
 
+    async def final(self, number: int) -> Message:
+        """The final answer to call `number`."""
+        while (m := await self.next(number=number)).is_request or m.status < 200:
+            pass
+        return m
+
     async def insist(self, data: bytes, wanted: Awaitable[Message]) -> Message:
         """Send it again and again, as callers do over UDP, until what is wanted has come."""
         waiting = asyncio.ensure_future(wanted)
