@@ -80,7 +80,7 @@ class Engine:
 
     def _judged(self, call: CallAttempt, terms: Terms) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
         policy = self.policy
-        case = Case(call, terms, policy.held, self._lookup, policy.lists, policy.sector)
+        case = Case(call, terms, policy.held, self._lookup, policy.lists, policy.sector, policy.plan.blocks)
         at = call.at
         found: list[Finding] = []
         mask: list[str] = []

@@ -14,7 +14,7 @@ import pytest
 import guard.config
 import guard.policy.load
 from guard.cli.main import main
-from tests.decide_table import TABLE, USAGES, Answer, Profile, Row
+from tests.decide_table import TABLE, USAGES, Answer, Profile, Row, answer_of
 
 CONFIG = "\n".join(
     [
@@ -93,7 +93,7 @@ def test_both_edges_of_each_range_and_beyond(row: Row, config: Path, capsys: pyt
         for trunk in ("public", "contract"):
             for usage in USAGES:
                 got = decide(config, capsys, number, usage, trunk)
-                want = profile.answer(usage, trunk)
+                want = answer_of(number, profile, usage, trunk)
                 if got != want:
                     wrong.append(f"{number} {usage} {trunk}: {got}, not {want}")
     assert not wrong, "\n" + "\n".join(wrong)

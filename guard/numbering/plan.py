@@ -11,8 +11,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from guard.numbering.allotted import NOTHING, Allotted, read_allotted
+from guard.numbering.countries import read_countries
 from guard.numbering.planschema import TERRITORIES, BadRoot, NumberingFile, RangeEntry, Words, roots
 from guard.tomlread import Problem, Reader, nearest
 
@@ -36,7 +38,8 @@ class Category(Struct, frozen=True):
 
     `id` is "" for what no range holds and "foreign" for an E.164 number outside the French codes; of both the plan
     says nothing more. `territory` is the ISO 3166 code of where numbers of the range belong (GP stands for
-    Saint-Martin and Saint-Barthélemy, too), "" for those that belong nowhere (services, short numbers). `opened` is
+    Saint-Martin and Saint-Barthélemy, too), "" for those that belong nowhere (services, short numbers) and for foreign
+    ones; `countries` are the codes of all that share the numbers, foreign ones as well. `opened` is
     whether a block of the range was ever allotted; `length_ok` whether the number has as many digits as its range
     wants.
     """
@@ -48,9 +51,12 @@ class Category(Struct, frozen=True):
     opened: bool = False
     length_ok: bool = True
     confidence: str = "sure"
+    countries: tuple[str, ...] = ()
 
 
 UNKNOWN: Final = Category("", name_en="number of no known range", name_fr="numéro d'aucune tranche connue")
+SHARED: Final = {"GP": ("GP", "MF", "BL")}  # what has no numbers of its own
+NO_COUNTRIES: Final[dict[str, tuple[str, ...]]] = {}
 FOREIGN: Final = Category("foreign", name_en="foreign number", name_fr="numéro étranger", opened=True)
 
 
@@ -102,9 +108,9 @@ class _Entry(Struct, frozen=True):
 
 class Plan:
     """A whole plan. `ranges` are in the order of the files, `categories` and `sources` by their ids; `blocks` are those
-    that ARCEP has allotted, with the date of its file."""
+    that ARCEP has allotted, with the date of its file; `countries` those of foreign numbers, by prefix."""
 
-    __slots__ = ("_e164", "_lengths", "_short", "blocks", "categories", "ranges", "sources")
+    __slots__ = ("_e164", "_foreign", "_lengths", "_short", "_widths", "blocks", "categories", "ranges", "sources")
 
     def __init__(
         self,
@@ -112,8 +118,11 @@ class Plan:
         categories: dict[str, Words],
         sources: dict[str, str],
         blocks: Allotted = NOTHING,
+        countries: dict[str, tuple[str, ...]] = NO_COUNTRIES,
     ) -> None:
         self.blocks = blocks
+        self._foreign = {prefix: replace(FOREIGN, countries=found) for prefix, found in countries.items()}
+        self._widths = tuple(sorted({len(p) for p in countries}, reverse=True))
         self.ranges = ranges
         self.categories = categories
         self.sources = sources
@@ -146,7 +155,13 @@ class Plan:
                     for entry in found:
                         if entry.since <= at < entry.until:
                             return entry.right if len(value) == entry.length else entry.wrong
-            return UNKNOWN if value.startswith(FRENCH) else FOREIGN
+            if value.startswith(FRENCH):
+                return UNKNOWN
+            for n in self._widths:
+                abroad = self._foreign.get(value[:n])
+                if abroad is not None:
+                    return abroad
+            return FOREIGN
         length = len(value)
         if length <= _MAX_SHORT:
             table = self._short[length]
@@ -174,6 +189,7 @@ def _enter(table: dict[str, tuple[_Entry, ...]], prefix: str, one: Range, name: 
             opened=opened,
             length_ok=length_ok,
             confidence=one.confidence,
+            countries=SHARED.get(one.territory, (one.territory,)) if one.territory else (),
         )
         for length_ok in (True, False)
     )
@@ -181,8 +197,7 @@ def _enter(table: dict[str, tuple[_Entry, ...]], prefix: str, one: Range, name: 
 
 
 def load_plan(folder: Path) -> Plan:
-    """The plan that the *.toml and allotted*.csv files of a folder hold. Raises PlanError with everything that is wrong
-    in them."""
+    """The plan that the files of a folder hold. Raises PlanError with everything that is wrong in them."""
     reading = _Reading()
     files = sorted(folder.glob("*.toml"))
     if not files:
@@ -196,10 +211,11 @@ def load_plan(folder: Path) -> Plan:
             reading.range(reader, ["range", f"[{i}]"], entry, words=whole)
     reading.clashes()
     blocks, on = read_allotted(folder, reading.problems)
+    countries = read_countries(folder, reading.problems)
     if reading.problems:
         raise PlanError(tuple(sorted(set(reading.problems))))
     allotted = NOTHING if on is None else Allotted(blocks, on, _midnight(on))
-    return Plan(tuple(one for one, _, _ in reading.ranges), reading.categories, reading.sources, allotted)
+    return Plan(tuple(one for one, _, _ in reading.ranges), reading.categories, reading.sources, allotted, countries)
 
 
 class _Reading:

@@ -240,6 +240,9 @@ class _Loading:
                 automated_roots=contract.automated.roots if contract and contract.automated else (),
                 platform_roots=contract.platform.roots if contract and contract.platform else (),
                 mask_caller=trunk.mask_caller,
+                country=contract.country if contract else "FR",
+                automated_banned=bool(contract and contract.cited("source.automated-banned")),
+                undetermined_origin=bool(contract and any(t.undetermined_origin for t in contract.territory)),
             )
         return out
 
@@ -284,7 +287,7 @@ def _action(written: schema.Rule, say: schema.Say, setting: configschema.RuleSet
 def _digest(config: Config) -> str:
     """What names these policies: every file of them, and what guard.toml adds to the decision."""
     found = sha256()
-    for path in sorted(config.policies.rglob("*.toml")):
+    for path in sorted(p for p in config.policies.rglob("*") if p.suffix in {".toml", ".csv"}):
         body = path.read_bytes()
         found.update(b"%s\0%d\0" % (str(path.relative_to(config.policies)).encode(), len(body)))
         found.update(body)

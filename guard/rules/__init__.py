@@ -14,6 +14,8 @@ from guard.rules import (
     cli_platform,
     cli_prefix,
     cli_premium,
+    cli_territory,
+    cli_unopened,
     dst_hours,
     dst_no_consent,
     dst_refused,
@@ -22,6 +24,7 @@ from guard.rules import (
     limit_channels,
     limit_line_calls,
     rate_cps,
+    source_automated,
     source_unknown,
 )
 from guard.rules.base import AnyCount, AnyJudge
@@ -30,6 +33,7 @@ EMERGENCY: Final[AnyJudge] = emergency.RULE  # before all others, and instead of
 
 JUDGES: Final[tuple[AnyJudge, ...]] = (
     source_unknown.RULE,
+    source_automated.RULE,
     cli_malformed.RULE,
     cli_prefix.rule("cli.emergency-number"),
     cli_prefix.rule("cli.social-number"),
@@ -42,9 +46,14 @@ JUDGES: Final[tuple[AnyJudge, ...]] = (
     cli_platform.RULE,
     cli_premium.RULE,
     cli_prefix.rule("cli.premium-band"),
+    cli_prefix.rule("cli.legacy-data"),
     cli_prefix.rule("cli.general-interest"),
     cli_prefix.rule("cli.unverified"),
     cli_prefix.rule("cli.machine-number"),
+    cli_prefix.rule("cli.platform-misuse"),
+    cli_unopened.RULE,
+    cli_territory.FOREIGN,
+    cli_territory.TERRITORY,
     cli_mismatch.RULE,
     dst_no_consent.RULE,
     dst_refused.REFUSED,

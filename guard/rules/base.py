@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from guard.model import CallAttempt, Identity
+from guard.numbering.allotted import NOTHING, Allotted
 from guard.numbering.number import Number
 from guard.numbering.plan import Category
 from guard.prospecting.lists import NO_LISTS, Lists
@@ -25,7 +26,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Terms(Struct, frozen=True, kw_only=True):
     """What binds calls of one trunk: figures and roots of its contract, overridden by its configuration.
 
-    None and () where neither says anything.
+    None and () where neither says anything. `country` is the contract's; `automated_banned`: it bans robots;
+    `undetermined_origin`: it bills calls from another country than the presented number's at a tariff of their own.
     """
 
     trunk: str = ""
@@ -36,6 +38,9 @@ class Terms(Struct, frozen=True, kw_only=True):
     automated_roots: tuple[str, ...] = ()
     platform_roots: tuple[str, ...] = ()
     mask_caller: str = ""
+    country: str = "FR"
+    automated_banned: bool = False
+    undetermined_origin: bool = False
 
 
 class Hit(Struct, frozen=True):
@@ -53,10 +58,21 @@ class Case:
     """One call attempt with what rules keep asking of it.
 
     `presented` is From's number and the asserted ones, in that order, without those that present nothing; `lists` and
-    `sector` are those of `[prospecting]`.
+    `sector` are those of `[prospecting]`, `blocks` those that ARCEP has allotted.
     """
 
-    __slots__ = ("_categories", "_forwarded", "call", "held", "lists", "lookup", "presented", "sector", "terms")
+    __slots__ = (
+        "_categories",
+        "_forwarded",
+        "blocks",
+        "call",
+        "held",
+        "lists",
+        "lookup",
+        "presented",
+        "sector",
+        "terms",
+    )
 
     def __init__(
         self,
@@ -66,6 +82,7 @@ class Case:
         lookup: Lookup,
         lists: Lists = NO_LISTS,
         sector: str = "",
+        blocks: Allotted = NOTHING,
     ) -> None:
         self.call = call
         self.terms = terms
@@ -73,6 +90,7 @@ class Case:
         self.lookup = lookup
         self.lists = lists
         self.sector = sector
+        self.blocks = blocks
         self.presented: tuple[Identity, ...] = (
             call.identities if call.caller.kind == "none" else (Identity("from", call.caller), *call.identities)
         )

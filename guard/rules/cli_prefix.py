@@ -9,13 +9,14 @@ from guard.rules import base
 
 class Settings(base.Settings, frozen=True):
     """`prefixes` of E.164 numbers (`except_prefixes` of them left out) and of short ones (`short`, whole numbers when
-    `whole`) that the rule speaks of; `usages` of calls that it speaks of, all when empty."""
+    `whole`) that the rule speaks of; `usages` of calls that it speaks of, all when empty, but those of `not_usages`."""
 
     prefixes: tuple[str, ...] = ()
     except_prefixes: tuple[str, ...] = ()
     short: tuple[str, ...] = ()
     whole: bool = False
     usages: tuple[str, ...] = ()
+    not_usages: tuple[str, ...] = ()
 
 
 SAYS: Final = {"presented": frozenset({"number", "header"})}
@@ -24,6 +25,8 @@ SAYS: Final = {"presented": frozenset({"number", "header"})}
 def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each number that the settings name, once."""
     if settings.usages and not any(u in settings.usages for u in case.call.usage):
+        return ()
+    if settings.not_usages and any(u in settings.not_usages for u in case.call.usage):
         return ()
     hits: dict[str, base.Hit] = {}
     for identity in case.presented:

@@ -26,6 +26,8 @@ SPEAKS_OF: Final[dict[str, tuple[set[str], set[str]]]] = {  # rule: categories t
     "cli.general-interest": ({"general-interest"}, set()),
     "cli.unverified": ({"verified-unconfirmed"}, set()),
     "cli.premium-band": ({"premium-081", "premium-082"}, set()),
+    "cli.legacy-data": ({"legacy-data"}, set()),
+    "cli.platform-misuse": ({"platform"}, set()),
     "cli.premium": ({"premium-089", "short-variable", "short-unallotted", "directory"}, set()),
     "cli.emergency-number": ({"emergency"}, set()),
     "cli.social-number": ({"social"}, {"emergency"}),

@@ -42,7 +42,8 @@ def hits(row: Row) -> tuple[Hit, ...]:
     for judge in (policy.emergency, *policy.judges):
         if judge.rule.id == row.rule and judge.rule.since <= row.call.at < judge.rule.until:
             code: Judge = judge.code  # type: ignore[type-arg]  # whatever its settings
-            case = Case(row.call, terms, policy.held, policy.plan.lookup, policy.lists, policy.sector)
+            plan = policy.plan
+            case = Case(row.call, terms, policy.held, plan.lookup, policy.lists, policy.sector, plan.blocks)
             return code.judge(case, judge.rule.settings)
     for count in policy.counts:
         if count.rule.id == row.rule:

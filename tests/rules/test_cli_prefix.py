@@ -1,4 +1,5 @@
-"""The rules that speak of a number only for what it is: emergency, social, fiction, premium band, and 2026's ranges."""
+"""The rules that speak of a number only for what it is: emergency, social, fiction, premium band, old data services,
+platforms, machines, and 2026's ranges."""
 
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ def robot(number: str) -> CallAttempt:
     return call(number, usage=("automated",))
 
 
+PLATFORM_EDGES: Final = ("0937000000", "0938999999", "0939000000", "0939499999", "0939500000", "0939999999")
+
 ROWS: Final = (
     *(hit("cli.emergency-number", n) for n in EMERGENCY),
     *(miss("cli.emergency-number", n) for n in ("16", "113", "116001", "1120", "3112", "0145678112", "+331120000")),
@@ -36,6 +39,13 @@ ROWS: Final = (
     ),
     *(miss("cli.fiction", n) for n in ("0199011234", "0198991234", "0261921234", "0639971234", "0639991234")),
     *(hit("cli.premium-band", n) for n in ("0810123456", "0819999999", "0820000000", "0825123456", "0829999999")),
+    *(hit("cli.legacy-data", n) for n in ("0830000000", "0836123456", "0839999999", "0850000000", "0869999999")),
+    *(miss("cli.legacy-data", n) for n in ("0829999999", "0840000000", "0849999999", "0870000000", "0890000000")),
+    *(hit("cli.platform-misuse", n) for n in PLATFORM_EDGES),
+    *(hit("cli.platform-misuse", f"{n} by a robot", robot(n)) for n in PLATFORM_EDGES),
+    *(miss("cli.platform-misuse", f"{n} by one", call(n, usage=("platform",))) for n in PLATFORM_EDGES),
+    miss("cli.platform-misuse", "a robot's platform", call("0937000000", usage=("automated", "platform"))),
+    *(miss("cli.platform-misuse", n) for n in ("0936999999", "0940000000", "0948123456", "0989000000")),
     *(miss("cli.premium-band", n) for n in ("0809999999", "0830000000", "0892123456", "0800123456")),
     *(
         hit("cli.general-interest", n)

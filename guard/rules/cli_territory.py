@@ -1,0 +1,71 @@
+"""cli.territory and cli.foreign: where the caller is, where the trunk is, and where the presented number belongs."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Final
+
+from msgspec import field
+
+from guard.numbering.plan import LAW_ZONE
+from guard.rules import base
+
+SECOND: Final = 1_000_000  # microseconds
+
+
+class Settings(base.Settings, frozen=True):
+    """`france`: the codes of metropolitan France and of the overseas territories that its plan covers. `mobile`
+    categories of numbers are refused from abroad, since the day that `mobile_from` gives for their territory."""
+
+    france: tuple[str, ...] = ()
+    mobile: tuple[str, ...] = ()
+    mobile_from: dict[str, date] = field(default_factory=dict)
+
+
+class TrunkSettings(base.Settings, frozen=True):
+    """`france`: as above; a trunk of these countries takes the numbers of the whole French plan."""
+
+    france: tuple[str, ...] = ()
+
+
+def territory(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+    """Each presented number whose country is not that of the source. A number of no country (08, short) is nowhere."""
+    call = case.call
+    hits: dict[str, base.Hit] = {}
+    for identity in case.presented:
+        value = identity.number.value
+        if not value or value in hits:
+            continue
+        category = case.category(identity.number)
+        if not category.countries or call.country in category.countries:
+            continue
+        say = "billed" if case.terms.undetermined_origin else "other"
+        if category.id in settings.mobile and call.country not in settings.france:
+            since = settings.mobile_from.get(category.territory)
+            if since is not None and datetime.fromtimestamp(call.at // SECOND, LAW_ZONE).date() >= since:
+                say = "mobile"
+        facts: dict[str, str | int | bool] = {"number": value, "header": identity.header, "country": call.country}
+        hits[value] = base.Hit(say, {**facts, "of": "/".join(category.countries)})
+    return tuple(hits.values())
+
+
+def foreign(case: base.Case, settings: TrunkSettings) -> tuple[base.Hit, ...]:
+    """Each presented number that is not of the plan of the trunk's country."""
+    country = case.terms.country
+    french = country in settings.france  # whose plan takes in the overseas territories
+    hits: dict[str, base.Hit] = {}
+    for identity in case.presented:
+        value = identity.number.value
+        if identity.number.kind != "e164" or value in hits:
+            continue
+        category = case.category(identity.number)
+        elsewhere = bool(category.countries) and country not in category.countries
+        if category.id == "foreign" if french else elsewhere:
+            facts: dict[str, str | int | bool] = {"number": value, "header": identity.header, "country": country}
+            hits[value] = base.Hit("presented", facts)
+    return tuple(hits.values())
+
+
+_FACTS: Final = frozenset({"number", "header", "country", "of"})
+TERRITORY = base.Judge("cli.territory", {"other": _FACTS, "billed": _FACTS, "mobile": _FACTS}, Settings, territory)
+FOREIGN = base.Judge("cli.foreign", {"presented": _FACTS - {"of"}}, TrunkSettings, foreign)

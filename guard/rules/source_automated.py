@@ -1,0 +1,25 @@
+"""source.automated-banned: a source declared automated on a trunk whose contract bans robots."""
+
+from __future__ import annotations
+
+from guard.rules import base
+
+ID = "source.automated-banned"
+SAYS = {"banned": frozenset({"source", "trunk"})}
+
+
+class Settings(base.Settings, frozen=True):
+    """`accepted_trunks`: names of trunks whose operator agreed in writing."""
+
+    accepted_trunks: tuple[str, ...] = ()
+
+
+def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+    """Any call of such a source, whatever it presents."""
+    call, terms = case.call, case.terms
+    if "automated" not in call.usage or not terms.automated_banned or terms.trunk in settings.accepted_trunks:
+        return ()
+    return (base.Hit("banned", {"source": call.source, "trunk": terms.trunk}),)
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge)
