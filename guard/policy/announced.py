@@ -1,0 +1,38 @@
+"""Rules that contracts already cite and that no code judges yet.
+
+A contract is written down once and whole, rules come one by one. Whoever registers a rule in `guard.rules` takes its
+name from here, or renames it in policies/contracts; a name that is in neither place is a mistake.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ANNOUNCED: Final = frozenset(
+    {
+        "cli.foreign",
+        "cli.forwarded",
+        "cli.platform-misuse",
+        "cli.territory",
+        "cli.unopened-range",
+        "dst.country",
+        "dst.no-consent",
+        "dst.opposed",
+        "dst.prospecting-frequency",
+        "dst.prospecting-hours",
+        "dst.refused",
+        "dst.request-expired",
+        "dst.sector-banned",
+        "dst.sva-cap",
+        "dst.sva-repeated",
+        "limit.user-calls",
+        "quota.call-duration",
+        "quota.callees",
+        "quota.forwarded",
+        "quota.talk-time",
+        "source.automated-banned",
+        "traffic.automated",
+        "traffic.ping-call",
+        "traffic.short-calls",
+    }
+)
