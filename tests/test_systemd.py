@@ -1,0 +1,86 @@
+"""The unit file: accepted by systemd itself, and still saying what operations rest on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from guard.configschema import Store
+from guard.net.stream import MAX_CONNECTIONS
+
+FOLDER = Path(__file__).parent.parent / "systemd"
+UNIT = FOLDER / "sip-guard.service"
+PROGRAM = "/opt/sip-guard/bin/guard"
+
+Unit = dict[str, dict[str, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def unit() -> Unit:
+    """Sections, keys and all values of each key (configparser knows no repeated keys)."""
+    found: Unit = {}
+    section = ""
+    for number, line in enumerate(UNIT.read_text(encoding="utf-8").splitlines(), 1):
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            assert line.endswith("]"), number
+            section = line[1:-1]
+            found[section] = {}
+            continue
+        key, equals, value = line.partition("=")
+        assert equals, f"line {number}: {line}"
+        assert key.isalnum(), f"line {number}: {line}"
+        found[section].setdefault(key, []).append(value)
+    return found
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path, unit: Unit) -> None:
+    """`systemd-analyze verify`, with a program that is there. On a machine without systemd only the syntax is checked:
+    the sections and assignments that the fixture has read."""
+    assert list(unit) == ["Unit", "Service", "Install"]
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        return
+    text = UNIT.read_text(encoding="utf-8")
+    assert text.count(PROGRAM) == 1
+    copy = tmp_path / UNIT.name
+    copy.write_text(text.replace(PROGRAM, sys.executable), encoding="utf-8")
+    done = subprocess.run([analyze, "verify", str(copy)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_it_comes_back_whatever_happens(unit: Unit) -> None:
+    service = unit["Service"]
+    assert service["Type"] == ["notify"]
+    assert service["Restart"] == ["always"]
+    assert unit["Unit"]["StartLimitIntervalSec"] == ["0"]
+    assert int(service["WatchdogSec"][0]) > 0
+    assert int(service["OOMScoreAdjust"][0]) < 0
+
+
+def test_it_may_do_what_the_guard_does_and_no_more(unit: Unit) -> None:
+    service = unit["Service"]
+    assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == [""]
+    assert service["ProtectSystem"] == ["strict"]
+    assert service["RestrictAddressFamilies"] == ["AF_INET AF_INET6 AF_UNIX"]
+    assert service["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
+    assert Path(Store().path).parent == Path("/var/lib") / service["StateDirectory"][0]
+    assert int(service["LimitNOFILE"][0]) > MAX_CONNECTIONS * 2
+
+
+def test_its_user_is_made(unit: Unit) -> None:
+    lines = [
+        line.split() for line in (FOLDER / "sip-guard.sysusers").read_text().splitlines() if not line.startswith("#")
+    ]
+    assert [line[:2] for line in lines] == [["u", unit["Service"]["User"][0]]]
+
+
+def test_the_manual_names_what_is_there() -> None:
+    text = (FOLDER.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    for name in ("systemd/sip-guard.service", "systemd/sip-guard.sysusers", PROGRAM, "/etc/guard/guard.toml"):
+        assert name in text
