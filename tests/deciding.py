@@ -30,7 +30,7 @@ ROBOT: Final = "+33948123456"
 PLATFORM: Final = "+33937123456"
 MOBILE: Final = "+33612345678"
 PREMIUM: Final = "+33892681234"
-STRANGERS: Final = "+33239112233"
+STRANGERS: Final = "+33299112233"
 
 SITE: Final = """\
 site = "test"

@@ -86,7 +86,7 @@ def test_the_strongest_action_wins(made: CallAttempt, verdict: str, rule: str, s
 
 
 def test_of_two_as_strong_the_first_decides_and_both_are_told() -> None:
-    decision = decide(engine_of(), call("0711111111"))
+    decision = decide(engine_of(), call("0612345679"))
     assert decision.rule == "cli.not-authorised"
     assert rules(decision) == ["cli.not-authorised", "cli.mobile-on-trunk"]
 

@@ -21,7 +21,7 @@ ROWS: Final = (
     Row(name="a name", rule=RULE, call=call("alice"), says=("malformed",)),
     Row(name="a name beside a number of ours", rule=RULE, call=call("alice", pai=(MAIN,)), says=("extension",)),
     Row(
-        name="a name beside somebody else's", rule=RULE, call=call("alice", pai=("+33239112233",)), says=("malformed",)
+        name="a name beside somebody else's", rule=RULE, call=call("alice", pai=("+33299112233",)), says=("malformed",)
     ),
     Row(name="a false number beside ours", rule=RULE, call=call("014567890", pai=(MAIN,)), says=("malformed",)),
     Row(name="a name in the asserted one", rule=RULE, call=call(MAIN, pai=("alice",)), says=("malformed",)),

@@ -45,13 +45,13 @@ ROWS: Final = (
     Row(name="ours in From, others' preferred", rule=RULE, call=call(MAIN, ppi=(STRANGERS,)), says=("unknown",)),
     Row(name="ours in From, others' in RPID", rule=RULE, call=call(MAIN, rpid=(STRANGERS,)), says=("unknown",)),
     Row(name="others' in From, ours asserted", rule=RULE, call=call(STRANGERS, pai=(MAIN,)), says=("unknown",)),
-    Row(name="the same twice", rule=RULE, call=call(STRANGERS, pai=("0239112233",)), says=("unknown",)),
-    Row(name="two of others", rule=RULE, call=call(STRANGERS, pai=("0239112234",)), says=("unknown", "unknown")),
+    Row(name="the same twice", rule=RULE, call=call(STRANGERS, pai=("0299112233",)), says=("unknown",)),
+    Row(name="two of others", rule=RULE, call=call(STRANGERS, pai=("0299112234",)), says=("unknown", "unknown")),
     Row(name="forwarded by us", rule=RULE, call=call(STRANGERS, diversion=(MAIN,))),
     Row(
         name="forwarded by a second number of ours", rule=RULE, call=call(STRANGERS, diversion=(STRANGERS, SECOND_OWN))
     ),
-    Row(name="forwarded by others", rule=RULE, call=call(STRANGERS, diversion=("0239112234",)), says=("unknown",)),
+    Row(name="forwarded by others", rule=RULE, call=call(STRANGERS, diversion=("0299112234",)), says=("unknown",)),
     Row(
         name="forwarded by what we lent no more", rule=RULE, call=call(STRANGERS, diversion=(ENDED,)), says=("unknown",)
     ),
