@@ -18,7 +18,7 @@ from tests.rules.table import Row, check
 RULE: Final = "cli.unopened-range"
 FILE: Final = policy_of().plan.blocks.at  # midnight of the shipped file's date
 LAST: Final = FILE + 30 * DAY - 1  # the last instant at which its silence refuses
-NOBODYS: Final = ("0299112233", "0840123456", "0937123456", "0151012345", "0180990000", "0590145678", "3009", "3169")
+NOBODYS: Final = ("0239112233", "0840123456", "0937123456", "0151012345", "0180990000", "0590145678", "3009", "3169")
 SOMEBODYS: Final = (
     MAIN,
     "0180909090",
@@ -49,16 +49,16 @@ ROWS: Final = (
     *(hit(n, "old", LAST + 1) for n in NOBODYS),
     *(hit(n, "old", FILE - 1) for n in NOBODYS),  # a file of a later day is no proof of an earlier one
     *(miss(n) for n in (*SOMEBODYS, *NOT_ITS, *EMERGENCY)),
-    miss("before the law", call("0299112233", at=1_564_600_000_000_000)),  # 2019-07-31
+    miss("before the law", call("0239112233", at=1_564_600_000_000_000)),  # 2019-07-31
     Row(
         name="asserted",
         rule=RULE,
-        call=call(MAIN, pai=("0299112233", "+33299112233"), ppi=("0840123456",)),
+        call=call(MAIN, pai=("0239112233", "+33239112233"), ppi=("0840123456",)),
         says=("old", "old"),
     ),
-    hit("0299112233", "old", FILE, more=f'\n[rules."{RULE}"]\nblock_younger_than_days = 0\n'),
-    hit("0299112233", "fresh", FILE + 200 * DAY, more=f'\n[rules."{RULE}"]\nblock_younger_than_days = 365\n'),
-    Row(name="an emergency call", rule=RULE, call=call("0299112233", "112", at=FILE), says=("fresh",)),
+    hit("0239112233", "old", FILE, more=f'\n[rules."{RULE}"]\nblock_younger_than_days = 0\n'),
+    hit("0239112233", "fresh", FILE + 200 * DAY, more=f'\n[rules."{RULE}"]\nblock_younger_than_days = 365\n'),
+    Row(name="an emergency call", rule=RULE, call=call("0239112233", "112", at=FILE), says=("fresh",)),
 )
 
 
@@ -74,20 +74,20 @@ def decided(number: str, at: int) -> tuple[str, str]:
 
 
 def test_a_young_file_refuses_and_an_old_one_flags() -> None:
-    assert decided("0299112233", FILE) == decided("0299112233", LAST) == ("blocked", RULE)
-    assert decided("0299112233", LAST + 1) == decided("0299112233", NOW) == ("flagged", RULE)
+    assert decided("0239112233", FILE) == decided("0239112233", LAST) == ("blocked", RULE)
+    assert decided("0239112233", LAST + 1) == decided("0239112233", NOW) == ("flagged", RULE)
 
 
 def test_without_a_file_nothing_is_said() -> None:
     policy = policy_of()
     rule = next(j.rule.settings for j in policy.judges if j.rule.id == RULE)
     assert isinstance(rule, Settings)
-    case = Case(call("0299112233", at=FILE), Terms(), policy.held, policy.plan.lookup)
+    case = Case(call("0239112233", at=FILE), Terms(), policy.held, policy.plan.lookup)
     assert judge(case, rule) == ()
 
 
 def test_the_file_is_named() -> None:
     policy = policy_of()
-    case = Case(call("0299112233"), Terms(), policy.held, policy.plan.lookup, blocks=policy.plan.blocks)
-    facts: dict[str, str | int | bool] = {"number": "+33299112233", "header": "from", "file": "2026-04-17"}
+    case = Case(call("0239112233"), Terms(), policy.held, policy.plan.lookup, blocks=policy.plan.blocks)
+    facts: dict[str, str | int | bool] = {"number": "+33239112233", "header": "from", "file": "2026-04-17"}
     assert judge(case, replace(Settings(), block_younger_than_days=30)) == (Hit("old", facts),)
