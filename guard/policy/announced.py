@@ -10,19 +10,9 @@ from typing import Final
 
 ANNOUNCED: Final = frozenset(
     {
-        "cli.foreign",
         "cli.forwarded",
-        "cli.platform-misuse",
-        "cli.territory",
-        "cli.unopened-range",
         "dst.country",
-        "dst.no-consent",
-        "dst.opposed",
         "dst.prospecting-frequency",
-        "dst.prospecting-hours",
-        "dst.refused",
-        "dst.request-expired",
-        "dst.sector-banned",
         "dst.sva-cap",
         "dst.sva-repeated",
         "limit.user-calls",
@@ -30,7 +20,6 @@ ANNOUNCED: Final = frozenset(
         "quota.callees",
         "quota.forwarded",
         "quota.talk-time",
-        "source.automated-banned",
         "traffic.automated",
         "traffic.ping-call",
         "traffic.short-calls",

@@ -104,10 +104,22 @@ def read_contracts(folder: Path, problems: list[Problem]) -> dict[str, schema.Co
             continue
         if contract.id != path.stem:
             reader.problem(["id"], f'"{contract.id}" must be the name of its file, "{path.stem}"')
-        for i, clause in enumerate(contract.clause, 1):
-            for rule in clause.rules:
-                if rule not in BY_ID and rule not in ANNOUNCED:
-                    near = nearest(rule, [*BY_ID, *ANNOUNCED])
-                    reader.problem(["clause", f"[{i}]", "rules"], f'no rule is called "{rule}"{near}')
+        _check_contract(reader, contract)
         found[contract.id] = contract
     return found
+
+
+def _check_contract(reader: Reader, contract: schema.Contract) -> None:
+    """The names in a contract: rules that are there or announced, quotas that something could count."""
+    named: list[tuple[list[str], tuple[str, ...]]] = [(["penal_rules"], contract.penal_rules)]
+    for kind in schema.GROUNDS:
+        named += [([kind, f"[{i}]", "rules"], c.rules) for i, c in enumerate(getattr(contract, kind), 1)]
+    named += [([k, "rules"], c.rules) for k, c in (("sva", contract.sva), ("destinations", contract.destinations)) if c]
+    known = [*BY_ID, *ANNOUNCED]
+    for key, rules in named:
+        for rule in rules:
+            if rule not in BY_ID and rule not in ANNOUNCED and not (key == ["penal_rules"] and rule.endswith("*")):
+                reader.problem(key, f'no rule is called "{rule}"{nearest(rule, known)}')
+    for name in contract.quota:
+        if name not in schema.QUOTAS:
+            reader.problem(["quota", name], f"nothing is counted under this name{nearest(name, schema.QUOTAS)}")

@@ -244,6 +244,10 @@ class Penalty(_Strict, frozen=True, kw_only=True):
         return self.digits_microeuros if reading == "digits" else self.words_microeuros
 
 
+# The parts of a contract whose clauses rules may cite.
+GROUNDS: Final = ("clause", "prohibited", "territory", "emergency", "duty", "consequence")
+
+
 class Contract(_Strict, frozen=True, kw_only=True):
     """One contract document or chapter. `file` is the document that `article`s are of; `version` the one it bears.
 
@@ -288,7 +292,7 @@ class Contract(_Strict, frozen=True, kw_only=True):
 
     def grounds(self) -> tuple[Clause, ...]:
         """Every clause, of whatever kind, that rules may cite."""
-        return (*self.clause, *self.prohibited, *self.territory, *self.emergency, *self.duty, *self.consequence)
+        return tuple(clause for kind in GROUNDS for clause in getattr(self, kind))
 
     def cited(self, rule: str) -> tuple[str, ...]:
         """`file article` of each article that is a ground for `rule`, once each."""

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from guard.policy.announced import ANNOUNCED
+from guard.policy.read import read_contracts
 from guard.rules import BY_ID
+from guard.tomlread import Problem
 from tests.deciding import NOW, SITE, call, engine_of, policy_of
 from tests.policy.reading import CENT, EURO, IDS, contracts, parse, parts
 
@@ -71,6 +73,7 @@ def test_a_decision_cites_every_article_once() -> None:
     assert cited_by("quota.callees") == ("003_742b69a7556570e9.txt IV-8",)
     assert cited_by("dst.country") == ("003_742b69a7556570e9.txt IV-8",)
     assert contracts()["technicophone-sva"].cited("dst.sva-cap") == ("003_742b69a7556570e9.txt XII-7.4",)
+    assert contracts()["techcrea-centrex"].cited("quota.callees") == ("004_110190058bbf3ce6.txt §8",)
     assert cited_by("nobody.knows") == ()
 
 
@@ -116,6 +119,28 @@ def test_a_mistake_is_named(text: str, key: str, what: str, tmp_path: Path) -> N
     contract, problems = parse(HEAD + text, tmp_path)
     assert contract is None
     assert [(p.key, what in p.what) for p in problems] == [(key, True)], problems
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "what"),
+    [
+        ('[[clause]]\narticle = "1"\nsays = "x"\nrules = ["cli.premiums"]\n', "clause[1].rules", '"cli.premium"'),
+        ('[[prohibited]]\narticle = "1"\nsays = "x"\nuses = ["robots"]\nrules = ["source.robots"]\n',
+         "prohibited[1].rules", '"source.robots"'),
+        ('[[territory]]\narticle = "1"\nsays = "x"\nrules = ["cli.teritory"]\n', "territory[1].rules", "cli.territory"),
+        ('[[duty]]\narticle = "1"\nsays = "x"\nrules = ["quota.calees"]\n', "duty[1].rules", '"quota.callees"'),
+        ('[destinations]\nlist_in = "options"\narticle = "1"\nsays = "x"\nrules = ["dst.countries"]\n',
+         "destinations.rules", '"dst.country"'),
+        ('[quota.callees]\nvalue = 1\nunit = "u"\narticle = "1"\nnature = "hard"\n', "quota.callees", "callees_per"),
+    ],
+)  # fmt: skip
+def test_a_name_that_nothing_has_is_named(text: str, key: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text('penal_rules = ["cli.*", "cli.*s"]\n' + HEAD + text, encoding="utf-8")
+    problems: list[Problem] = []
+    read_contracts(tmp_path, problems)
+    assert [p.key for p in problems] == ["penal_rules", key]
+    assert '"cli.*s"' in problems[0].what
+    assert what in problems[1].what
 
 
 def test_the_least_contract_loads(tmp_path: Path) -> None:
