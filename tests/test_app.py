@@ -73,6 +73,26 @@ def test_stopping_commits_what_nobody_waited_for(tmp_path: Path) -> None:
     run(scene)
 
 
+def test_a_call_that_was_up_can_be_hung_up_after_a_restart(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            await g.connected()
+            await g.stop()
+            (call,) = g.log()
+            assert call.end is None
+            config = load(g.site.config)
+            policy = load_policy(config)
+            again = App(config, policy, open_store(config, policy), resolved(config))
+            await again.start()
+            try:
+                await g.hung_up()
+                await g.connected(2)
+            finally:
+                await again.stop()
+
+    run(scene)
+
+
 def test_what_arrives_while_stopping_is_left_alone(tmp_path: Path) -> None:
     async def scene() -> None:
         async with guard(tmp_path) as g:
