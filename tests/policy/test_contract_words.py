@@ -37,6 +37,12 @@ def test_an_excerpt_begins_with_its_heading_and_goes_on_in_order() -> None:
             assert re.match(rf"[#\s*-]*{re.escape(number)}(?![\d])", found.lines[0][1]), (document, article)
 
 
+def test_a_quote_does_not_reach_over_what_was_left_out() -> None:
+    found = articles()["003_742b69a7556570e9.txt", "IV-8"]
+    assert found.has("par canal ; • L’utilisateur appelle au cours du mois plus de 40h")
+    assert not found.has("indiquées dans le Bon de téléboutiques")
+
+
 def test_no_excerpt_is_left_over() -> None:
     used = {(c.file, p.article) for c in contracts().values() for p in cited(c)}
     apart = {("003_742b69a7556570e9.txt", "CG 28.1"), ("001_af3c8ace0638ff50.txt", "§20")}  # the law of a contract
