@@ -14,31 +14,38 @@ from msgspec import Struct
 class Touch(Struct, frozen=True, kw_only=True):
     """One counter to read and, if there is room, to take a place in.
 
-    kind    `window`: at most `limit` places in any `span_us`, wherever it starts. `gauge`: calls at once.
+    kind    `window`: at most `limit` places in any `span_us`, wherever it starts. `gauge`: calls at once. `tally`:
+            different members since `since` (µs of Unix time); `sum`: what was used since then (only read here).
     key     what is counted, such as `cps:operator` or `line:pbx/200`.
     limit   places; None counts without ever refusing (a monitored rule).
     ident   the call's own identity: taking twice is taking once, and releasing twice is releasing once.
     force   take a place even where there is none (an emergency call), so that others wait.
     take    False only reads.
+    member  what a tally counts, such as the number called; "" counts each call.
+    at      when the call was set up, µs of Unix time (tallies and sums go by it).
     """
 
-    kind: Literal["window", "gauge"]
+    kind: Literal["window", "gauge", "tally", "sum"]
     key: str
     ident: str
     limit: int | None = None
     span_us: int = 0
     force: bool = False
     take: bool = True
+    member: str = ""
+    since: int = 0
+    at: int = 0
 
 
 class Reading(Struct, frozen=True, kw_only=True):
     """What a touch found: `value` places in use before it, whether this one was `taken`, and `free_at`, the instant
-    at which a window next has room (0: now, or not known, as for a gauge)."""
+    at which a window next has room (0: now, or not known, as for a gauge). `known`: a tally had its member already."""
 
     key: str
     value: int
     taken: bool
     free_at: int = 0
+    known: bool = False
 
 
 class StateError(RuntimeError):
@@ -58,4 +65,10 @@ class State(Protocol):
         """Give back every gauge place of this call. Unknown idents are ignored."""
 
     def forget(self, ident: str, now: int) -> None:
-        """The set-up never left: give back its window places too."""
+        """The set-up never left: give back its window places, and what it counted."""
+
+    def used(self, key: str, at: int, amount: int) -> None:
+        """A call that ended at `at` (µs of Unix time) has used so much of a sum."""
+
+    def restore(self, touch: Touch) -> None:
+        """Count a member of a tally as it was counted in an earlier life of the guard: no limit holds."""

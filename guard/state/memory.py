@@ -12,6 +12,7 @@ from typing import Final
 
 from guard.model import SECOND
 from guard.state.contract import Reading, StateError, Touch
+from guard.state.tally import Tallies
 
 MAX_PLACES: Final = 200_000  # places held over all counters: far beyond the calls that one guard carries at once
 MAX_PENDING_US: Final = 60 * SECOND  # a set-up taken but never sent nor given back leaves the window after this
@@ -70,14 +71,24 @@ class MemoryState:
         self._gauges: dict[str, dict[str, int]] = {}
         self._held: dict[str, tuple[str, ...]] = {}  # ident -> gauges that it has a place in
         self.places = 0
+        self.tallies = Tallies()
 
     def touch(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
         """Read all, take all or nothing; `StateFullError` (nothing taken) when no more can be held."""
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, int, bool]] = []
         room = True
         for t in touches:
-            value, free_at, fits = self._window(t, now) if t.kind == "window" else self._gauge(t, now)
-            found.append((value, free_at))
+            value, free_at, known = 0, 0, False
+            if t.kind == "window":
+                value, free_at, fits = self._window(t, now)
+            elif t.kind == "gauge":
+                value, free_at, fits = self._gauge(t, now)
+            elif t.kind == "tally":
+                value, known, fits = self.tallies.look(t)
+            else:
+                value = self.tallies.total(t.key, t.since)
+                fits = t.limit is None or value < t.limit or t.force
+            found.append((value, free_at, known))
             room = room and fits
         taking = room and bool(touches)
         if taking:
@@ -89,8 +100,8 @@ class MemoryState:
                 if t.take:
                     self._take(t, now)
         return tuple(
-            Reading(key=t.key, value=value, taken=taking and t.take, free_at=free_at)
-            for t, (value, free_at) in zip(touches, found, strict=True)
+            Reading(key=t.key, value=value, taken=taking and t.take, free_at=free_at, known=known)
+            for t, (value, free_at, known) in zip(touches, found, strict=True)
         )
 
     def _window(self, t: Touch, now: int) -> tuple[int, int, bool]:
@@ -127,6 +138,11 @@ class MemoryState:
             self.release(ident, now)
 
     def _take(self, t: Touch, now: int) -> None:
+        if t.kind == "tally":
+            self.tallies.take(t)
+            return
+        if t.kind == "sum":
+            return
         if t.kind == "window":
             window = self._windows.get(t.key)
             if window is None:
@@ -143,6 +159,7 @@ class MemoryState:
 
     def departed(self, ident: str, now: int) -> None:
         """The call's set-up left for the operator at `now`: its window places are counted from then."""
+        self.tallies.departed(ident)
         for window in self._windows.values():
             if window.pending.pop(ident, None) is not None:
                 window.left.append((now, ident))
@@ -158,7 +175,17 @@ class MemoryState:
                 del self._gauges[key]
 
     def forget(self, ident: str, now: int) -> None:
-        """The set-up never left: give back its window places too."""
+        """The set-up never left: give back its window places, and what it counted."""
+        self.tallies.forget(ident)
         for window in self._windows.values():
             if window.pending.pop(ident, None) is not None:
                 self.places -= 1
+
+    def used(self, key: str, at: int, amount: int) -> None:
+        """A call that ended at `at` (µs of Unix time) has used so much of a sum."""
+        self.tallies.add(key, at, amount)
+
+    def restore(self, touch: Touch) -> None:
+        """Count a member of a tally as it was counted in an earlier life of the guard: no limit holds."""
+        self.tallies.take(touch)
+        self.tallies.departed(touch.ident)

@@ -1,0 +1,107 @@
+"""Counters over days and months: how many different numbers a line called, how often a consumer was tried, how long
+was talked. Kept in memory by the wall clock of the calls themselves, and rebuilt from the log when the guard starts.
+
+A counter is bounded in time by `since` (what is older is forgotten) and in size by the constants below.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guard.state.contract import StateError, Touch
+
+MAX_MEMBERS: Final = 2_000_000  # over all counters: some 300 MB; a month of a busy site is a tenth of it
+MAX_OF_ONE: Final = 100_000  # of one counter; the largest quota of the contracts is 500 different numbers a month
+
+
+class TallyFullError(StateError):
+    """No room for another member."""
+
+
+class Tallies:
+    """Counters by key. A member's instant is the last one at which it was counted."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[str, dict[str, int]] = {}  # key -> member -> instant, oldest first
+        self._sums: dict[str, list[tuple[int, int]]] = {}  # key -> (instant, amount), oldest first
+        self._totals: dict[str, int] = {}
+        self._added: dict[str, list[tuple[str, str, int | None]]] = {}  # ident -> (key, member, instant before)
+        self.members = 0
+
+    # ---- different members -----------------------------------------------------------------------------------------
+
+    def look(self, t: Touch) -> tuple[int, bool, bool]:
+        """How many members are counted since `t.since`, whether this one is among them, and whether it finds room."""
+        tally = self._tallies.get(t.key)
+        if tally is None:
+            return 0, False, t.limit is None or t.limit > 0 or t.force
+        self._prune(t.key, tally, t.since)
+        known = (t.member or t.ident) in tally
+        value = len(tally)
+        return value, known, known or t.limit is None or value < t.limit or t.force or not t.take
+
+    def take(self, t: Touch) -> None:
+        """Count a member, or count it anew. Raises TallyFullError."""
+        tally = self._tallies.setdefault(t.key, {})
+        member = t.member or t.ident
+        before = tally.pop(member, None)
+        if before is None:
+            if len(tally) >= MAX_OF_ONE:
+                return  # far beyond every limit: counting on would tell nothing new
+            if self.members >= MAX_MEMBERS:
+                raise TallyFullError(f"{self.members} members are counted")
+            self.members += 1
+        tally[member] = t.at
+        self._added.setdefault(t.ident, []).append((t.key, member, before))
+
+    def departed(self, ident: str) -> None:
+        """What this call counted stays counted."""
+        self._added.pop(ident, None)
+
+    def forget(self, ident: str) -> None:
+        """This call never left: it counted nothing."""
+        for key, member, before in self._added.pop(ident, ()):
+            tally = self._tallies.get(key)
+            if tally is None or member not in tally:
+                continue
+            if before is None:
+                del tally[member]
+                self.members -= 1
+            else:
+                tally[member] = before
+
+    def _prune(self, key: str, tally: dict[str, int], since: int) -> None:
+        while tally:
+            member = next(iter(tally))
+            if tally[member] >= since:
+                return
+            del tally[member]
+            self.members -= 1
+        del self._tallies[key]
+
+    # ---- sums ------------------------------------------------------------------------------------------------------
+
+    def add(self, key: str, at: int, amount: int) -> None:
+        """Add to a sum (µs of talk, say) what a call that ended at `at` has used."""
+        parts = self._sums.setdefault(key, [])
+        if len(parts) >= MAX_OF_ONE:  # the oldest two become one: the sum stays exact, its edge less sharp
+            first, second = parts[:2]
+            parts[:2] = [(second[0], first[1] + second[1])]
+        parts.append((at, amount))
+        self._totals[key] = self._totals.get(key, 0) + amount
+
+    def total(self, key: str, since: int) -> int:
+        """A sum of what was used since `since`."""
+        parts = self._sums.get(key)
+        if parts is None:
+            return 0
+        over = 0
+        while over < len(parts) and parts[over][0] < since:
+            self._totals[key] -= parts[over][1]
+            over += 1
+        del parts[:over]
+        if not parts:
+            del self._sums[key]
+            del self._totals[key]
+            return 0
+        return self._totals[key]
