@@ -61,7 +61,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pai = Identity("pai", number("+33899000001", "0899000001"))
     watched = finding("cli.mobile", "block", "monitor")
     spoken = decision("flagged", finding("traffic.short", "flag"), watched, presented="+33145678900")
-    nasty = replace(attempt(5, at=AT + 4 * SECOND, call_id=NASTY), line="=2+3", user_agent=NASTY)
+    nasty = replace(attempt(5, at=AT + 4 * SECOND, call_id=NASTY), line="=2+3\x1b]0;x\x07", user_agent=NASTY)
     again = attempt(6, at=AT + 5 * SECOND, call_id="call-1@pbx")
     masked = decision(
         "masked", finding("cli.premium", "mask"), presented="+33145678999", masked=True, held_us=1_700_000

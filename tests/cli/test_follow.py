@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from guard.cli.follow import follow as events_of
+from guard.store.contract import Query
+from guard.store.reader import SqliteReader
+from guard.store.sqlite import SqliteWriter
+from tests.store.making import attempt, decision, ended
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,15 +56,26 @@ def interruptible() -> None:
 
 
 class Follower:
-    """`guard log --follow`; unbuffered, so that a line that is seen too early is seen too early here."""
+    """`guard log --follow`, its output buffered as in a pipeline, or not."""
 
-    def __init__(self, path: Path, *words: str) -> None:
+    def __init__(self, path: Path, *words: str, buffered: bool = True) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "guard.cli.main", "log", "--store", str(path), "--follow", *words],
+            [
+                sys.executable,
+                *([] if buffered else ["-u"]),
+                "-m",
+                "guard.cli.main",
+                "log",
+                "--store",
+                str(path),
+                "--follow",
+                *words,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
             preexec_fn=interruptible,  # noqa: PLW1509 - before Python starts, in a child without threads
         )
 
@@ -92,8 +112,8 @@ def follow(tmp_path: Path, feeder: Feeder) -> Iterator[Follow]:
     assert feeder.process.poll() is None
     started: list[Follower] = []
 
-    def start(*words: str) -> Follower:
-        started.append(Follower(tmp_path / "guard.db", *words))
+    def start(*words: str, buffered: bool = True) -> Follower:
+        started.append(Follower(tmp_path / "guard.db", *words, buffered=buffered))
         return started[-1]
 
     yield start
@@ -120,6 +140,47 @@ def test_records_come_when_decided_and_again_when_ended(follow: Follow, feeder: 
     assert follower.interrupt() == (0, "", "")
 
 
+class Racing(SqliteReader):
+    """Another process commits just when the last entry's number has been read."""
+
+    commit: list[Callable[[], None]]
+
+    def last_seq(self) -> int:
+        last = super().last_seq()
+        if self.commit:
+            self.commit.pop()()
+        return last
+
+
+def test_an_end_that_comes_while_decisions_are_read_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "guard.db"
+    with closing(SqliteWriter(path, site="hq")) as writer, Racing(path) as reader:
+
+        def decide(n: int) -> int:
+            seq = writer.decided(attempt(n), decision(), None)
+            writer.flush()
+            return seq
+
+        def end(seq: int) -> None:
+            writer.ended(seq, ended())
+            writer.flush()
+
+        first = decide(1)
+        reader.commit = [partial(end, first)]
+        events = events_of(reader, Query(all=True, tail=True))
+        detail, news = next(events)
+        assert (detail.record.seq, detail.record.outcome, news) == (first, "answered", False)
+        second = decide(2)
+        reader.commit = [partial(end, second)]
+        detail, news = next(events)
+        assert (detail.record.seq, detail.record.outcome, news) == (second, "answered", False)
+        third = decide(3)
+        assert next(events)[0].record.seq == third
+        end(third)
+        detail, news = next(events)
+        assert (detail.record.seq, news) == (third, True)
+
+
 def test_filters_and_limit_hold_while_following(follow: Follow, feeder: Feeder) -> None:
     feeder.tell("decide blocked; decide blocked 201; decide blocked 201")
     follower = follow("--json", "--line", "201", "--limit", "1")
@@ -138,7 +199,7 @@ def test_ten_records_before_the_new_ones_or_all_since_a_time(follow: Follow, fee
     follower = follow("--json", "--since", "2026-11-21")
     assert [follower.object()[0] for _ in range(15)] == list(range(1, 16))
     follower.interrupt()
-    follower = follow("--csv", "--limit", "0")
+    follower = follow("--csv", "--limit", "0", buffered=False)  # a header seen too early is seen too early
     assert follower.line().startswith("seq,hash,time,")
     feeder.tell("decide blocked")
     assert follower.line().startswith("16,")

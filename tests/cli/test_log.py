@@ -157,7 +157,7 @@ def test_csv(guard: Guard, log: Path) -> None:
 def test_no_cell_of_the_csv_is_a_formula(guard: Guard, log: Path) -> None:
     ran = guard("log", "--store", log, "--csv")
     found = [dict(zip(CSV, row, strict=True)) for row in csv.reader(io.StringIO(ran.out))][4]
-    assert found["line"] == "'=2+3"
+    assert found["line"] == "'=2+3\\x1b]0;x\\x07"
     assert found["call_id"].startswith("\\x1b[2J\\u202e=cmd")
 
 

@@ -186,16 +186,24 @@ def test_each_number_and_each_trunk_for_itself(tmp_path: Path) -> None:
 def test_what_has_accrued_can_no_longer_be_avoided_and_what_accrues_was_not_avoided(tmp_path: Path) -> None:
     path = tmp_path / "guard.db"
     blocked, passed = decision("blocked", PREMIUM), decision("allowed", finding("cli.premium", mode="monitor"))
-    write(path, [(attempt(n), d) for n, d in enumerate([blocked, passed, blocked, passed])])
+    write(path, [(attempt(n), d) for n, d in enumerate([blocked, passed, blocked])])
+    write(path, [(attempt(n), d) for n, d in enumerate([blocked, passed], 3)])  # the next run of the guard
     amount = DIGITS.per_number
-    assert costs(path) == [amount, amount, 0, 0]  # each record says what was so at its instant
+    assert costs(path) == [amount, amount, 0, 0, 0]  # each record says what was so at its instant
     from guard.store.reader import SqliteReader
 
     with SqliteReader(path) as reader:
         (one, total) = summarise(reader.exposures(0, AT * 2), "number", PARIS)
-    assert (one.key, one.calls, one.numbers) == (CALLER, 4, 1)
-    assert (one.accrued, one.avoided) == (amount + 100_000, 100_000)
+    assert (one.key, one.calls, one.numbers) == (CALLER, 5, 1)
+    assert (one.accrued, one.avoided) == (amount + 100_000, 150_000)
     assert (total.accrued, total.avoided, total.numbers) == (one.accrued, one.avoided, 1)
+
+
+def test_what_accrued_before_a_restart_is_not_avoided_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "guard.db"
+    write(path, [(attempt(0), decision("allowed", finding("cli.premium", mode="monitor")))])
+    write(path, [(attempt(1), decision("blocked", PREMIUM))])
+    assert costs(path) == [DIGITS.per_number, 0]
 
 
 def test_days_are_those_of_the_zone() -> None:

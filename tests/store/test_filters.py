@@ -107,6 +107,13 @@ def test_names_of_the_log(log: Path) -> None:
         assert reader.call_ids("call_", 2) == []
 
 
+def test_a_second_end_is_no_news(tmp_path: Path) -> None:
+    path = tmp_path / "guard.db"
+    write(path, [(attempt(), decision(), ended(), ended("failed"))])  # 1, 2 and 3
+    assert seqs(path, Query(ended=(1, 2), all=True)) == [1]
+    assert seqs(path, Query(ended=(2, 3), all=True)) == []
+
+
 def test_more_records_than_a_page_keep_their_order(tmp_path: Path) -> None:
     from guard.store.reader import PAGE
 

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,13 +15,14 @@ import pytest
 
 from guard.ledger.record import DecisionBody, LostBody
 from guard.model import CallAttempt, Finding
+from guard.store import rows as rows_module
 from guard.store import sqlite as module
 from guard.store.contract import Query
 from guard.store.errors import StoreError, StoreFull
-from guard.store.rows import Entry, Mark
+from guard.store.rows import Entry, Mark, Row
 from guard.store.sqlite import SqliteWriter
 from tests.store.making import AT, attempt, decision, ended, finding
-from tests.store.making_log import details, seqs, verified
+from tests.store.making_log import DIGITS, details, seqs, verified
 
 PATIENCE = 20.0  # seconds before a wait of these tests is a failure; nothing asserts how long a thing took
 PREMIUM = finding("cli.premium")
@@ -204,6 +205,29 @@ def test_a_full_disk_is_told_at_once_and_loses_nothing_when_there_is_room_again(
         assert seqs(path, Query()) == list(range(1, taken + 2))
         assert sum(bool(d.body.money.per_number) for d in details(path)) == 0
     assert verified(path).ok
+
+
+def test_a_penalty_and_its_entry_are_written_together_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "guard.db"
+    answers = Answers()
+    failed: list[int] = []
+
+    def once(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        if not failed:
+            failed.append(len(rows))
+            raise sqlite3.OperationalError("disk I/O error")
+        rows_module.insert(db, rows)
+
+    monkeypatch.setattr(module, "insert", once)
+    with closing(SqliteWriter(path, site="hq", money={"operator": DIGITS})) as writer:
+        blocked(writer, 0, answers)
+        assert str(answers.get(timeout=PATIENCE)) == "disk I/O error"
+        writer.flush()
+    assert failed == [1]
+    # The number was not fined by the try that failed, and so is by the one that did not.
+    assert [d.body.money.per_number for d in details(path)] == [DIGITS.per_number]
 
 
 def test_a_disk_that_turned_read_only_is_told_at_closing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
