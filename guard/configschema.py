@@ -16,7 +16,22 @@ from guard.numbering.number import Dial
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z",
+        description="a name of at most 64 letters, digits, dots, hyphens and underscores, a letter or digit first",
+    ),
+]
+Country = Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="a country in two capitals, such as FR")]
+LineFrom = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(from|pai|ppi|contact|auth|header:[!#-'*+.0-9A-Z^-z|~-]+)\Z",
+        description="one of from, pai, ppi, contact, auth, header:NAME",
+    ),
+]
+HeaderName = Annotated[str, Meta(pattern=r"\A[!#-'*+.0-9A-Z^-z|~-]+\Z", description="the name of a header")]
 RuleAction = Literal["flag", "mask", "hold", "block"]  # what a rule may be told to ask for
 Usages = Usage | Annotated[tuple[Usage, ...], Meta(min_length=1)]
 FaultVerdict = Literal["pass", "block"]
@@ -71,8 +86,8 @@ class Source(_Strict, frozen=True, kw_only=True):
     address: Annotated[tuple[str, ...], Meta(min_length=1)]
     trunk: str
     usage: Usages = "human"
-    country: Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")] = "FR"
-    line_from: Annotated[str, Meta(pattern=r"\A(from|pai|ppi|contact|auth|header:[!#-'*+.0-9A-Z^-z|~-]+)\Z")] = "from"
+    country: Country = "FR"
+    line_from: LineFrom = "from"
     forwarded: Literal["trust-diversion", "require-inbound"] = "trust-diversion"
     dial: DialEntry = DialEntry()
     contact: str = ""
@@ -81,7 +96,7 @@ class Source(_Strict, frozen=True, kw_only=True):
 class HeaderMatch(_Strict, frozen=True, kw_only=True):
     """[[usage]] header: a header's name and the value it must have; `*` ends a prefix."""
 
-    name: Annotated[str, Meta(pattern=r"\A[!#-'*+.0-9A-Z^-z|~-]+\Z")]
+    name: HeaderName
     value: str = "*"
 
 

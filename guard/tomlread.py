@@ -14,7 +14,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 T = TypeVar("T", bound=Struct)
 MAX_FILE = 16 * 1024 * 1024  # bytes; a configuration or policy beyond this is a mistake, not a configuration
@@ -173,7 +173,7 @@ class Reader:
         try:
             return msgspec.convert(raw, kind, strict=True)
         except msgspec.ValidationError as error:
-            self.problem(parts, _wrong(raw, plain, str(error)))
+            self.problem(parts, _wrong(raw, kind, str(error)))
             return _BAD
 
     @staticmethod
@@ -211,8 +211,17 @@ def _words(kind: object) -> list[str]:
     return list(dict.fromkeys(w for a in get_args(kind) for w in _words(a)))
 
 
+def _described(kind: object) -> str:
+    """What a type's pattern means to people, where it says so."""
+    metas = [a for a in get_args(kind) if isinstance(a, Meta)] if get_origin(kind) is Annotated else []
+    return next((m.description for m in metas if m.description), "")
+
+
 def _wrong(raw: object, kind: object, error: str) -> str:
-    words = _words(kind)
+    described = _described(kind)
+    if described and " matching regex " in error:
+        return f"{_shown(raw)}: must be {described}"
+    words = _words(_plain(kind))
     if words:
         bad = [r for r in (raw if isinstance(raw, list) else [raw]) if r not in words]
         shown = ", ".join(_shown(b) for b in bad)
