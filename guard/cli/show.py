@@ -49,6 +49,11 @@ def money(stake: Money) -> str:
     return f"avoided {euros(stake.avoided)}" if stake.avoided else ""
 
 
+def short(text: str) -> str:
+    """`text`, cut to what a table has room for; the whole of it is in `guard explain` and in machine output."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
 def seconds(milliseconds: int) -> str:
     """`30.0 s`, or `2 h 05 min` for what lasts long."""
     if milliseconds < 600_000:
@@ -83,13 +88,17 @@ def rule(detail: Detail) -> str:
 def caller(record: CallRecord) -> str:
     """The number received, and the one sent on where it differs."""
     if record.verdict == "masked":
-        return f"{record.caller} -> {record.presented or 'anonymous'}"
+        return f"{short(record.caller)} -> {short(record.presented) or 'anonymous'}"
     if record.presented and record.presented != record.caller:
-        return f"{record.caller} -> {record.presented}"
-    return record.caller
+        return f"{short(record.caller)} -> {short(record.presented)}"
+    return short(record.caller)
 
 
 COLUMNS: Final = ("#", "time", "verdict", "rule", "caller -> presented", "callee", "line", "trunk", "outcome", "money")
+WHOLE: Final = frozenset({"#", "verdict", "callee"})  # a narrow terminal breaks the other columns first
+NARROW: Final = 110  # columns of a terminal that has no room for them all, even on two lines a call
+LEFT_OUT: Final = frozenset({"line", "trunk"})  # there
+LONGEST: Final = 17  # characters of one cell: what an attacker sent must not push the other columns off the screen
 WIDTHS: Final = (7, 23, 7, 22, 28, 13, 8, 10, 15, 0)  # of a line that is printed while others are still to come
 
 
@@ -102,9 +111,9 @@ def cells(detail: Detail) -> tuple[str, ...]:
         r.verdict,
         rule(detail),
         caller(r),
-        r.callee,
-        r.line,
-        r.trunk,
+        short(r.callee),
+        short(r.line),
+        short(r.trunk),
         outcome(r),
         money(detail.body.money),
     )
@@ -120,7 +129,7 @@ def ended_cells(detail: Detail) -> tuple[str, ...]:
     r = detail.record
     zone = datetime.fromisoformat(r.time).tzinfo
     at = iso(detail.end.at, zone)[:23].replace("T", " ") if detail.end and zone else ""
-    texts = (str(r.seq), at, "ended", "", caller(r), r.callee, r.line, r.trunk, outcome(r), "")
+    texts = (str(r.seq), at, "ended", "", caller(r), short(r.callee), short(r.line), short(r.trunk), outcome(r), "")
     return tuple(harmless(t) for t in texts)
 
 
@@ -141,10 +150,11 @@ def table(
 
     out = console()
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in headers:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    kept = [n for n, name in enumerate(headers) if out.width >= NARROW or name not in LEFT_OUT or n == 0]
+    for name in (headers[n] for n in kept):
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in WHOLE)
     for row in rows:
-        made.add_row(*(Text(c, style=STYLES.get(c, "") if n == styled else "") for n, c in enumerate(row)))
+        made.add_row(*(Text(row[n], style=STYLES.get(row[n], "") if n == styled else "") for n in kept))
     out.print(made)
 
 

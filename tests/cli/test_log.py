@@ -7,9 +7,12 @@ import io
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from guard.cli import show
 from guard.cli.log import CSV
 from guard.cli.show import COLUMNS, euros, harmless, seconds
+from guard.numbering.number import Number
 from tests.cli.conftest import NASTY, Guard
 from tests.store.making import attempt, decision, finding
 from tests.store.making_log import write
@@ -123,6 +126,28 @@ def test_harmless() -> None:
     assert harmless("\x1b[0m\n\x7f\x9b\u202e\u200b\U000e0041\ud800") == (
         "\\x1b[0m\\x0a\\x7f\\x9b\\u202e\\u200b\\U000e0041\\ud800"
     )
+
+
+def test_an_endless_number_does_not_push_the_table_off_the_screen(guard: Guard, tmp_path: Path) -> None:
+    path = tmp_path / "guard.db"
+    odd = replace(attempt(), callee=Number("", "malformed", "7" * 64, "too-long"), line="x" * 200)
+    write(path, [(odd, decision("blocked", finding("cli.premium")))])
+    out = guard("log", "--store", path).out
+    assert max(map(len, out.splitlines())) < 160
+    assert "7" * 16 + "…" in out
+    assert "7" * 64 in guard("explain", "--store", path, "1").out
+
+
+def test_a_narrow_terminal_gets_the_columns_that_matter(
+    guard: Guard, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "PIPE_WIDTH", 80)
+    out = guard("log", "--store", log).out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "trunk" not in out
+    assert out.count("+33612345678") == 4  # no number is broken over two lines
+    monkeypatch.setattr(show, "PIPE_WIDTH", 120)
+    assert "trunk" in guard("log", "--store", log).out
 
 
 def test_a_table_that_is_cut_says_so(guard: Guard, tmp_path: Path) -> None:
