@@ -194,11 +194,11 @@ class _Loading:
         )
 
     def _settings(self, written: schema.Rule, setting: configschema.RuleSetting) -> Settings | None:
-        """The rule's parameters: those of the policy, overridden by guard.toml; each checked where it is written."""
+        """The rule's parameters: those of the policy, which `read` has checked, overridden by guard.toml."""
         kind = BY_ID[written.id].settings
         fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
         values: dict[str, object] = {}
-        policy = Reader(str(self.config.policies / "rules"), self.problems)
+        policy = Reader(str(self.config.policies / "rules"), [])  # its mistakes are told already, with their lines
         good = True
         sides = ((policy, ["rule", written.id, "parameters"], written.parameters),
                  (self.reader, ["rules", written.id], setting.parameters))  # fmt: skip

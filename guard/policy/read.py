@@ -7,6 +7,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Final
 
+import msgspec
+
 from guard.model import STRENGTH
 from guard.policy import schema
 from guard.rules import BY_ID
@@ -82,6 +84,12 @@ def _check_rule(reader: Reader, key: list[str], rule: schema.Rule) -> None:
             reader.problem([*key, "say", name], f"rests on a fact that is only {rule.confidence}: it may flag, no more")
     if rule.from_ is not None and rule.until is not None and rule.from_ > rule.until:
         reader.problem([*key, "until"], f"{rule.until} is before from = {rule.from_}")
+    fields = {f.encode_name: f.type for f in msgspec.structs.fields(BY_ID[rule.id].settings)}
+    for name, raw in rule.parameters.items():
+        if name not in fields:
+            reader.problem([*key, "parameters", name], f"unknown key{nearest(name, fields)}")
+        else:
+            reader.value(raw, fields[name], [*key, "parameters", name])
 
 
 def _facts(text: str) -> set[str]:
