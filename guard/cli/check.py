@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
         count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
         print(f"guard: {args.config}: {count}; this configuration cannot be used", file=sys.stderr)
         return 1
-    rules = len(policy.judges) + len(policy.counts) + 1
+    # A rule may have several versions, each with its dates.
+    rules = 1 + len({j.rule.id for j in policy.judges} | {c.rule.id for c in policy.counts})
     print(
         f"{args.config}: right; {len(config.sources)} sources, {len(config.file.trunk)} trunks, {rules} rules in force"
     )
