@@ -15,6 +15,7 @@ from guard.engine import Engine
 from guard.net import stream, udp
 from guard.net.clock import SystemClock
 from guard.net.driver import Driver
+from guard.net.garbage import Garbage
 from guard.net.notify import Notify
 from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
@@ -102,6 +103,7 @@ class App:
             self._loop, self.driver, self.driver.counters, lambda h: bool(sources.find(h)) or h in trunks.by_address
         )
         self._notify = Notify()
+        self._garbage = Garbage()
         self._timers: list[asyncio.TimerHandle] = []
 
     async def start(self) -> None:
@@ -122,6 +124,8 @@ class App:
         self.driver.attach(sockets, self._streams, self._verdicts)
         self._started = True
         self._every(TICK, self.driver.tick)
+        self._garbage.start(self.driver.now())
+        self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
         pause = self._notify.watchdog()
         if pause is not None:
             self._every(pause, lambda: self._notify.tell("WATCHDOG=1"))
@@ -150,6 +154,7 @@ class App:
             await self._loop.run_in_executor(None, self._store.close)
         finally:
             self._loop.set_exception_handler(None)
+            self._garbage.stop()
             if self._started:
                 self._sum_up()
 

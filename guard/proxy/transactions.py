@@ -158,6 +158,7 @@ class Layer:
                 self._timer_action(tx, action, now)
         if tx.state is S.TERMINATED:
             self.servers.pop(tx.key, None)
+            tx.client = None  # no cycle of the two is left behind
         return True
 
     def step_client(self, tx: ClientTx, what: I, now: int, response: Message | None = None) -> None:

@@ -1,0 +1,89 @@
+"""Full collections of garbage happen when it is quiet, and calls leave nothing for them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from guard.net.garbage import AT_LAST, FEW, NEVER, PAUSE, Garbage
+from tests.net.fakes import SECOND
+from tests.proxy.world import UP, Leg, World
+
+NOW = 1_000 * SECOND
+
+
+@pytest.fixture
+def garbage() -> Iterator[Garbage]:
+    before = gc.get_threshold(), gc.get_freeze_count()
+    found = Garbage()
+    found.start(NOW)
+    yield found
+    found.stop()
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
+    found.stop()
+
+
+def test_python_s_own_full_collections_stop_and_the_small_ones_stay(garbage: Garbage) -> None:
+    young, middle, old = gc.get_threshold()
+    assert old == NEVER
+    assert 0 < young <= 10_000
+    assert 0 < middle <= 100
+    assert gc.get_freeze_count() > 1_000
+
+
+@pytest.mark.parametrize(
+    ("waited", "kept", "collected"),
+    [
+        (PAUSE - 1, 0, False),
+        (PAUSE, 0, True),
+        (PAUSE, FEW, True),
+        (PAUSE, FEW + 1, False),
+        (AT_LAST - 1, FEW + 1, False),
+        (AT_LAST, 1_000_000, True),
+    ],
+)
+def test_a_good_moment(garbage: Garbage, waited: int, kept: int, collected: bool) -> None:
+    garbage.look(kept, NOW + waited)
+    assert garbage.collections == int(collected)
+    if collected:
+        garbage.look(kept, NOW + waited + 1)
+        assert garbage.collections == 1, "not twice in a row"
+
+
+def test_cycles_are_found_then(garbage: Garbage) -> None:
+    class Cycle:
+        alive = 0
+
+        def __init__(self) -> None:
+            self.me = self
+            Cycle.alive += 1
+
+        def __del__(self) -> None:
+            Cycle.alive -= 1
+
+    Cycle()
+    garbage.look(0, NOW + PAUSE)
+    assert Cycle.alive == 0
+
+
+def test_a_call_leaves_no_cycles() -> None:
+    """Whole ones, cancelled ones without an ACK, and what nobody answered: when it is over, nothing is left to find."""
+    w = World()
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(20):
+            leg = Leg(w, call_id=f"c{number}", branch=f"b{number}")
+            if number % 3 == 0:
+                leg.up().bye()
+            elif number % 3 == 1:
+                w(leg.cancel(), UP)
+                leg.answer(487)
+        del leg
+        w.rest()
+        w.sent.clear()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
