@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.engine import Engine, Prepared
-from guard.model import CallAttempt, Decision
+from guard.model import CallAttempt, CallEnded, Decision
 from guard.state.contract import Reading, State, StateError, Touch
 
 Taken = tuple[int, Decision]
@@ -38,6 +38,7 @@ class Desk:
         self._queues: dict[str, OrderedDict[int, Waiting]] = {}  # by trunk, in order of arrival
         self._queue_of: dict[int, str] = {}
         self._pending: set[int] = set()  # allowed, and not yet on its way
+        self._sums: dict[int, tuple[str, ...]] = {}  # allowed: the sums that its talk is added to
         self.state_faults = 0
 
     def __len__(self) -> int:
@@ -65,7 +66,9 @@ class Desk:
             self._queue_of[ticket] = call.trunk
             return []
         if decision.verdict != "blocked":
-            self._pending.add(ticket)
+            self._goes(ticket, prepared)
+        else:
+            self._give_back(ticket, readings, now)
         return [(ticket, decision)]
 
     def judge(self, call: CallAttempt, now: int) -> Decision:
@@ -134,7 +137,9 @@ class Desk:
             waiting.seen = decision
             return None
         if decision.verdict != "blocked":
-            self._pending.add(waiting.ticket)
+            self._goes(waiting.ticket, prepared)
+        else:
+            self._give_back(waiting.ticket, readings, now)
         return decision
 
     def next_wake(self) -> int | None:
@@ -150,8 +155,9 @@ class Desk:
         self._pending.discard(ticket)
         self._state.departed(str(ticket), now)
 
-    def ended(self, ticket: int, now: int) -> None:
-        """The call is over: what it held goes back, once. One that never left gives back its place in the second."""
+    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> None:
+        """The call is over: what it held goes back, once, and what it talked is added up. One that never left gives
+        back its place in the second, and what it counted."""
         ident = str(ticket)
         if ticket in self._pending:
             self._pending.discard(ticket)
@@ -159,6 +165,22 @@ class Desk:
             for queue in self._queues.values():
                 next(iter(queue.values())).free_at = now
         self._state.release(ident, now)
+        for key in self._sums.pop(ticket, ()):
+            if ended is not None and ended.talk_us:
+                self._state.used(key, ended.at, ended.talk_us)
+
+    def _give_back(self, ticket: int, readings: tuple[Reading, ...], now: int) -> None:
+        """A call that is refused uses up nothing, whichever rule refused it after its counters were read."""
+        if any(r.taken for r in readings):
+            self._state.forget(str(ticket), now)
+            self._state.release(str(ticket), now)
+
+    def _goes(self, ticket: int, prepared: Prepared) -> None:
+        """A call that is let go: until it left, what it took can be given back; when it ends, its talk is added."""
+        self._pending.add(ticket)
+        sums = tuple(t.key for t in prepared.touches if t.kind == "sum")
+        if sums:
+            self._sums[ticket] = sums
 
     def _tidy(self, trunk: str) -> None:
         if not self._queues[trunk]:

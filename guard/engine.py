@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from guard.model import SECOND, STRENGTH, Action, CallAttempt, Decision, Finding, Text, Verdict
 from guard.policy.load import CountRule, Policy, Rule
@@ -126,16 +127,8 @@ class Engine:
             if touch is None:
                 continue
             acts = _acts(rule) and STRENGTH[_asked(rule)] > STRENGTH["flag"]
-            touches.append(
-                Touch(
-                    kind=touch.kind,
-                    key=touch.key,
-                    ident=touch.ident,
-                    limit=touch.limit if acts else None,
-                    span_us=touch.span_us,
-                    force=force or touch.force,
-                )
-            )
+            limit = touch.limit if acts else None
+            touches.append(replace(touch, limit=limit, force=force or touch.force))
             counts.append(count)
         return tuple(touches), tuple(counts)
 
@@ -165,7 +158,7 @@ class Engine:
             full = touch.limit is not None and not reading.taken and reading.value >= touch.limit
             if rule.id != rate_cps.ID or (touch.limit is None):
                 hit = count.code.judge(call, terms, reading, rule.settings)
-                if hit is not None:
+                if hit is not None and (reading.taken or full or not touch.take):
                     findings.append(self._finding(rule, hit, terms))
                     retry = max(retry, int(getattr(rule.settings, "retry_s", 0)))
             elif full or waited_since is not None:
@@ -186,6 +179,18 @@ class Engine:
         facts: dict[str, str | int | bool] = {"trunk": terms.trunk, "limit": limit, "waited_ms": waited // MS}
         action: Action = "block" if say == "refused" else "hold"
         return self._finding(rule, Hit(say, facts), terms, action)
+
+    def counted(self, call: CallAttempt) -> tuple[Touch, ...]:
+        """What a call of the past, that went out, counts in tallies: to rebuild them from the log."""
+        terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
+        touches, _ = self._touches(call, terms, force=True)
+        return tuple(t for t in touches if t.kind == "tally" and t.take)
+
+    def sums(self, call: CallAttempt) -> tuple[str, ...]:
+        """The sums that a call's talk is added to when it ends."""
+        terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
+        touches, _ = self._touches(call, terms, force=True)
+        return tuple(t.key for t in touches if t.kind == "sum")
 
     def uncounted(self, prepared: Prepared, error: str, *, passes: bool, waited: int = 0) -> Decision:
         """The decision on a call whose counters failed. What its rules said without them still holds, masks above all:

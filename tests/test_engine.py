@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from guard.engine import Engine, faulty
 from guard.model import CallAttempt, Decision
 from guard.policy.load import JudgeRule
+from guard.rules import COUNTS
 from guard.state.contract import Reading
 from tests.deciding import ENDED, MAIN, MASKING, MOBILE, NOW, PREMIUM, SECOND_OWN, STRANGERS, call, engine_of
 
 OTHER_PREMIUM: Final = "+33892681235"
-FREE: Final = {"limit.channels": 0, "limit.line-calls": 0, "rate.cps": 0}
+FREE: Final = {c.id: 0 for c in COUNTS}
 
 
 def rule_of(name: str, **settings: object) -> str:
@@ -107,8 +108,9 @@ def test_what_is_refused_counts_nothing() -> None:
 
 def test_what_may_pass_counts_all_at_once() -> None:
     prepared = engine_of().prepare(call(PREMIUM))
-    assert [t.kind for t in prepared.touches] == ["window", "gauge", "gauge"]
-    assert [t.limit for t in prepared.touches] == [10, 30, 2]
+    # the quotas of the contract only flag: they count without a limit
+    assert [t.kind for t in prepared.touches] == ["window", "gauge", "gauge", "tally", "sum"]
+    assert [t.limit for t in prepared.touches] == [10, 30, 2, None, None]
 
 
 # ---- dates -----------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class Desk(Protocol):
     def departed(self, ticket: int, now: int) -> None:
         """The set-up left."""
 
-    def ended(self, ticket: int, now: int) -> None:
+    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> None:
         """The call is over."""
 
 

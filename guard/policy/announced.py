@@ -10,16 +10,10 @@ from typing import Final
 
 ANNOUNCED: Final = frozenset(
     {
-        "cli.forwarded",
         "dst.country",
-        "dst.prospecting-frequency",
         "dst.sva-cap",
         "dst.sva-repeated",
-        "limit.user-calls",
         "quota.call-duration",
-        "quota.callees",
-        "quota.forwarded",
-        "quota.talk-time",
         "traffic.automated",
         "traffic.ping-call",
         "traffic.short-calls",

@@ -19,6 +19,7 @@ from guard.numbering.number import EMERGENCY
 from guard.numbering.plan import Plan, PlanError, load_plan
 from guard.policy import schema
 from guard.policy.read import Versions, note, read_contracts, read_rules
+from guard.policy.terms import terms_of
 from guard.prospecting.lists import Lists, load_lists
 from guard.rules import BY_ID, COUNTS, JUDGES
 from guard.rules import EMERGENCY as EMERGENCY_RULE
@@ -113,7 +114,7 @@ def check_policy(config: Config, problems: list[Problem], key: bytes = b"") -> P
     lists = load_lists(config.lists, config.zone, key, problems)
     loading = _Loading(config, rules, contracts, problems)
     compiled = loading.rules_in_force()
-    terms = loading.terms()
+    terms = loading.terms(lists)
     if plan is not None:
         lost = [n for n in EMERGENCY if plan.lookup(n, 0).id != "emergency"]
         if lost:
@@ -216,7 +217,7 @@ class _Loading:
 
     # ---- contracts -------------------------------------------------------------------------------------------------
 
-    def terms(self) -> dict[str, Terms]:
+    def terms(self, lists: Lists) -> dict[str, Terms]:
         """What binds each trunk."""
         out: dict[str, Terms] = {}
         for i, trunk in enumerate(self.config.file.trunk, 1):
@@ -231,19 +232,7 @@ class _Loading:
                     [*key, "mask_caller"],
                     f'"{trunk.mask_caller}" is in no [[number]] that has no end: it may not be shown',
                 )
-            out[trunk.name] = Terms(
-                trunk=trunk.name,
-                contract=trunk.contract,
-                cps=trunk.cps or (contract.cps.value if contract and contract.cps else None),
-                channels=trunk.channels or (contract.channels.value if contract and contract.channels else None),
-                line_calls=contract.line_calls.value if contract and contract.line_calls else None,
-                automated_roots=contract.automated.roots if contract and contract.automated else (),
-                platform_roots=contract.platform.roots if contract and contract.platform else (),
-                mask_caller=trunk.mask_caller,
-                country=contract.country if contract else "FR",
-                automated_banned=bool(contract and contract.cited("source.automated-banned")),
-                undetermined_origin=bool(contract and any(t.undetermined_origin for t in contract.territory)),
-            )
+            out[trunk.name] = terms_of(self.config, trunk, contract, lists)
         return out
 
     def cited(self, terms: Terms) -> dict[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from typing import Final
 from guard.rules import (
     cli_anonymous,
     cli_automated,
+    cli_forwarded,
     cli_malformed,
     cli_mismatch,
     cli_mobile,
@@ -16,6 +17,7 @@ from guard.rules import (
     cli_premium,
     cli_territory,
     cli_unopened,
+    dst_frequency,
     dst_hours,
     dst_no_consent,
     dst_refused,
@@ -23,6 +25,10 @@ from guard.rules import (
     emergency,
     limit_channels,
     limit_line_calls,
+    limit_user_calls,
+    quota_callees,
+    quota_forwarded,
+    quota_talk,
     rate_cps,
     source_automated,
     source_unknown,
@@ -61,8 +67,18 @@ JUDGES: Final[tuple[AnyJudge, ...]] = (
     dst_hours.RULE,
     dst_sector.BANNED,
     dst_sector.EXPIRED,
+    quota_forwarded.RULE,
 )
-COUNTS: Final[tuple[AnyCount, ...]] = (rate_cps.RULE, limit_channels.RULE, limit_line_calls.RULE)
+COUNTS: Final[tuple[AnyCount, ...]] = (
+    rate_cps.RULE,
+    limit_channels.RULE,
+    limit_line_calls.RULE,
+    limit_user_calls.RULE,
+    cli_forwarded.RULE,
+    dst_frequency.RULE,
+    quota_callees.RULE,
+    quota_talk.RULE,
+)
 
 BY_ID: Final[dict[str, AnyJudge | AnyCount]] = {
     **{r.id: r for r in (EMERGENCY, *JUDGES)},

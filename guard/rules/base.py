@@ -6,7 +6,8 @@ A rule names no number of the law: ranges, limits and texts come from policies t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from datetime import UTC, tzinfo
+from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -15,7 +16,7 @@ from guard.numbering.allotted import NOTHING, Allotted
 from guard.numbering.number import Number
 from guard.numbering.plan import Category
 from guard.prospecting.lists import NO_LISTS, Lists
-from guard.rules.numbers import HeldNumbers
+from guard.rules.numbers import NO_NUMBERS, HeldNumbers
 from guard.state.contract import Reading, Touch
 
 
@@ -23,11 +24,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of a rule's own parameters."""
 
 
+Per = Literal["trunk", "line"]
+
+
 class Terms(Struct, frozen=True, kw_only=True):
     """What binds calls of one trunk: figures and roots of its contract, overridden by its configuration.
 
     None and () where neither says anything. `country` is the contract's; `automated_banned`: it bans robots;
     `undetermined_origin`: it bills calls from another country than the presented number's at a tariff of their own.
+    `callees` and `talk_hours` are quotas a month in `zone`, 0 for none, and what they are counted by; `held` and
+    `lists` are the site's, for rules that count.
     """
 
     trunk: str = ""
@@ -41,6 +47,13 @@ class Terms(Struct, frozen=True, kw_only=True):
     country: str = "FR"
     automated_banned: bool = False
     undetermined_origin: bool = False
+    user_calls: int = 0
+    callees: tuple[Per, int] = ("trunk", 0)
+    talk_hours: tuple[Per, int] = ("trunk", 0)
+    forwarded_excluded: bool = False
+    zone: tzinfo = UTC
+    held: HeldNumbers = NO_NUMBERS
+    lists: Lists = NO_LISTS
 
 
 class Hit(Struct, frozen=True):

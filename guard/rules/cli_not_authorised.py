@@ -1,7 +1,7 @@
 """cli.not-authorised: every number presented is one that we hold, or whose assignee agreed, on that day.
 
 From and each asserted identity are judged alike. A call that we forward keeps its caller's number when its Diversion
-or History-Info names a number of ours.
+or History-Info names a number of ours; cli.forwarded asks for its inbound leg where inbound calls pass the guard.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
             continue  # an extension of the IPBX and no number of the plan: cli.malformed speaks of it
         standing, holder = held.standing(value, at)
         hits[value] = base.Hit(standing, {"number": value, "header": identity.header, "holder": holder})
-    if hits and case.call.forwarded == "trust-diversion" and case.forwarded:
-        return ()
+    if hits and case.forwarded:
+        return ()  # whether its inbound leg was seen is cli.forwarded's to ask, where it has to be
     return tuple(hits.values())
 
 

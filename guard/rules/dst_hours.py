@@ -35,7 +35,7 @@ def _grid(weekdays: tuple[int, ...], hours: tuple[str, ...]) -> Grid:
 
 def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
     """A call outside the grid that nothing lifts."""
-    number = consumer(case)
+    number = consumer(case.call, case.lists)
     if not number:
         return ()
     at = case.call.at

@@ -15,7 +15,7 @@ class Settings(base.Settings, frozen=True):
 
 def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
     """No consent in force, none any more, or none since a refusal."""
-    number = consumer(case)
+    number = consumer(case.call, case.lists)
     at = case.call.at
     lists = case.lists
     if not number or customer(lists, number, at) or lists["requests"].at(number, at) is not None:

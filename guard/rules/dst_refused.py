@@ -16,7 +16,7 @@ class Settings(base.Settings, frozen=True):
 
 def _refused(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
     """A refusal that no later consent lifted."""
-    number = consumer(case)
+    number = consumer(case.call, case.lists)
     if not number:
         return ()
     at = case.call.at
@@ -33,7 +33,7 @@ class OpposedSettings(base.Settings, frozen=True):
 
 def _opposed(case: base.Case, settings: OpposedSettings) -> tuple[base.Hit, ...]:
     """On the opposition list, and no customer."""
-    number = consumer(case)
+    number = consumer(case.call, case.lists)
     at = case.call.at
     if not number or case.lists["opposition"].at(number, at) is None or customer(case.lists, number, at):
         return ()

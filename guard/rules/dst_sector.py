@@ -21,7 +21,7 @@ class Settings(base.Settings, frozen=True):
 
 def _judge(case: base.Case, settings: Settings, *, expired: bool) -> tuple[base.Hit, ...]:
     """One rule speaks where there was a request, the other where there was none."""
-    number = consumer(case)
+    number = consumer(case.call, case.lists)
     at = case.call.at
     if not number or case.sector not in settings.sectors or customer(case.lists, number, at):
         return ()

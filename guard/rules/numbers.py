@@ -78,3 +78,6 @@ class HeldNumbers:
                 return ("held" if n.own else "consent"), n.holder
             worst = ("expired" if at >= n.until else "not-yet"), n.holder
         return worst
+
+
+NO_NUMBERS: Final = HeldNumbers(())

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from guard.model import CallAttempt
 from guard.prospecting.lists import Lists
-from guard.rules.base import Case
 
 USAGE = "prospecting"
 FRENCH = ("+33", "+262", "+508", "+590", "+594", "+596")  # the Consumer Code holds for consumers in France
 
 
-def consumer(case: Case) -> str:
+def consumer(call: CallAttempt, lists: Lists) -> str:
     """The number of the consumer whom this call canvasses, "" where it canvasses none (another usage, a short or a
     foreign number, or somebody listed as a professional)."""
-    call = case.call
     number = call.callee.value
     if USAGE not in call.usage or not number.startswith(FRENCH):
         return ""
-    return "" if case.lists["professionals"].at(number, call.at) is not None else number
+    return "" if lists["professionals"].at(number, call.at) is not None else number
 
 
 def customer(lists: Lists, number: str, at: int) -> bool:

@@ -39,13 +39,15 @@ class Touch(Struct, frozen=True, kw_only=True):
 
 class Reading(Struct, frozen=True, kw_only=True):
     """What a touch found: `value` places in use before it, whether this one was `taken`, and `free_at`, the instant
-    at which a window next has room (0: now, or not known, as for a gauge). `known`: a tally had its member already."""
+    at which a window next has room (0: now, or not known, as for a gauge). `known`: a tally had its member already.
+    `before` is what a sum was when it was last read."""
 
     key: str
     value: int
     taken: bool
     free_at: int = 0
     known: bool = False
+    before: int = 0
 
 
 class StateError(RuntimeError):

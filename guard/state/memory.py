@@ -75,10 +75,10 @@ class MemoryState:
 
     def touch(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
         """Read all, take all or nothing; `StateFullError` (nothing taken) when no more can be held."""
-        found: list[tuple[int, int, bool]] = []
+        found: list[tuple[int, int, bool, int]] = []
         room = True
         for t in touches:
-            value, free_at, known = 0, 0, False
+            value, free_at, known, before = 0, 0, False, 0
             if t.kind == "window":
                 value, free_at, fits = self._window(t, now)
             elif t.kind == "gauge":
@@ -86,9 +86,9 @@ class MemoryState:
             elif t.kind == "tally":
                 value, known, fits = self.tallies.look(t)
             else:
-                value = self.tallies.total(t.key, t.since)
+                value, before = self.tallies.total(t.key, t.since)
                 fits = t.limit is None or value < t.limit or t.force
-            found.append((value, free_at, known))
+            found.append((value, free_at, known, before))
             room = room and fits
         taking = room and bool(touches)
         if taking:
@@ -100,8 +100,8 @@ class MemoryState:
                 if t.take:
                     self._take(t, now)
         return tuple(
-            Reading(key=t.key, value=value, taken=taking and t.take, free_at=free_at, known=known)
-            for t, (value, free_at, known) in zip(touches, found, strict=True)
+            Reading(key=t.key, value=value, taken=taking and t.take, free_at=free_at, known=known, before=before)
+            for t, (value, free_at, known, before) in zip(touches, found, strict=True)
         )
 
     def _window(self, t: Touch, now: int) -> tuple[int, int, bool]:

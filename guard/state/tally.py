@@ -26,6 +26,7 @@ class Tallies:
         self._sums: dict[str, list[tuple[int, int]]] = {}  # key -> (instant, amount), oldest first
         self._totals: dict[str, int] = {}
         self._added: dict[str, list[tuple[str, str, int | None]]] = {}  # ident -> (key, member, instant before)
+        self._read: dict[str, int] = {}
         self.members = 0
 
     # ---- different members -----------------------------------------------------------------------------------------
@@ -90,8 +91,17 @@ class Tallies:
         parts.append((at, amount))
         self._totals[key] = self._totals.get(key, 0) + amount
 
-    def total(self, key: str, since: int) -> int:
-        """A sum of what was used since `since`."""
+    def total(self, key: str, since: int) -> tuple[int, int]:
+        """A sum of what was used since `since`, and what it was when it was last read."""
+        before = self._read.get(key, 0)
+        value = self._total(key, since)
+        if value:
+            self._read[key] = value
+        else:
+            self._read.pop(key, None)
+        return value, min(before, value)
+
+    def _total(self, key: str, since: int) -> int:
         parts = self._sums.get(key)
         if parts is None:
             return 0

@@ -74,7 +74,7 @@ class Holding:
     def departed(self, ticket: int, now: int) -> None:
         self.notes.append(("departed", ticket, now))
 
-    def ended(self, ticket: int, now: int) -> None:
+    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> None:
         self.notes.append(("ended", ticket, now))
 
 

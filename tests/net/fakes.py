@@ -86,7 +86,7 @@ class FakeDesk:
         self._raise()
         self.departures.append((ticket, now))
 
-    def ended(self, ticket: int, now: int) -> None:
+    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> None:
         self._raise()
         self.over.append(ticket)
 

@@ -29,6 +29,8 @@ class Row(Struct, frozen=True, kw_only=True):
     says: tuple[str, ...] = ()
     more: str = ""
     value: int = 0  # what the rule's counter reads
+    before: int = 0  # what it read the time before, where it is a sum
+    known: bool = False  # whether a tally has its member already
 
 
 class Odd(AssertionError):
@@ -46,11 +48,11 @@ def hits(row: Row) -> tuple[Hit, ...]:
             case = Case(row.call, terms, policy.held, plan.lookup, policy.lists, policy.sector, plan.blocks)
             return code.judge(case, judge.rule.settings)
     for count in policy.counts:
-        if count.rule.id == row.rule:
+        if count.rule.id == row.rule and count.rule.since <= row.call.at < count.rule.until:
             counter: Count = count.code  # type: ignore[type-arg]
             if counter.touch(row.call, terms, "1", count.rule.settings) is None:
                 return ()
-            reading = Reading(key="", value=row.value, taken=True)
+            reading = Reading(key="", value=row.value, taken=True, known=row.known, before=row.before)
             hit = counter.judge(row.call, terms, reading, count.rule.settings)
             return () if hit is None else (hit,)
     if row.rule in policy.versions:
@@ -63,7 +65,9 @@ def findings(row: Row) -> list[Finding]:
     engine = engine_of(row.more)
     prepared = engine.prepare(row.call)
     readings = tuple(
-        Reading(key=t.key, value=row.value if c.rule.id == row.rule else 0, taken=True)
+        Reading(key=t.key, value=row.value, taken=True, known=row.known, before=row.before)
+        if c.rule.id == row.rule
+        else Reading(key=t.key, value=0, taken=True)
         for t, c in zip(prepared.touches, prepared.counts, strict=True)
     )
     decision = engine.decide(prepared, readings, 0)

@@ -56,10 +56,9 @@ ROWS: Final = (
         name="forwarded by what we lent no more", rule=RULE, call=call(STRANGERS, diversion=(ENDED,)), says=("unknown",)
     ),
     Row(
-        name="forwarded, where an inbound leg is wanted",
+        name="forwarded, where an inbound leg is wanted: cli.forwarded asks for it",
         rule=RULE,
         call=call(STRANGERS, diversion=(MAIN,), source="branch"),
-        says=("unknown",),
     ),
 )
 

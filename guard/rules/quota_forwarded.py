@@ -1,0 +1,23 @@
+"""quota.forwarded: forwarded and transferred calls are outside a flat plan: told, so that the bill surprises nobody."""
+
+from __future__ import annotations
+
+from guard.rules import base
+
+ID = "quota.forwarded"
+SAYS = {"forwarded": frozenset({"number", "contract"})}
+
+
+class Settings(base.Settings, frozen=True):
+    """No parameters: contracts say it."""
+
+
+def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+    """A forwarded call on a trunk whose flat plan leaves such calls out."""
+    if not case.terms.forwarded_excluded or not case.forwarded:
+        return ()
+    number = next(d.number.value for d in case.call.diversions if d.number.value and case.rightful(d.number))
+    return (base.Hit("forwarded", {"number": number, "contract": case.terms.contract}),)
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge)
