@@ -46,7 +46,7 @@ def _identity(seen: SeenIdentity, dial: Dial) -> Identity:
 
 def _shown(shown: str, raw: str, reason: str, dial: Dial) -> Number:
     """A number from what `record.shown` made of it: what it means, or as received where it means nothing."""
-    means = not reason and shown.removeprefix("+").isdigit()
+    means = shown.removeprefix("+").isdigit()
     return _number(shown if means else "", raw or shown, reason, dial)
 
 
