@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, cast
 
 from guard.config import Config, ConfigError
@@ -25,12 +26,16 @@ from guard.policy.load import Policy
 from guard.proxy.core import CoreSettings, ProxyCore
 from guard.proxy.effects import Address, Transport
 from guard.proxy.routing import Hop, Trunk, Trunks, host_text
+from guard.recount import SPAN, recount
 from guard.sources import Sources
 from guard.state.memory import MemoryState
+from guard.store.contract import Query
+from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
 from guard.tomlread import Problem
 
 TICK: Final = 1.0  # s between looks at the wall clock
+PAGE: Final = 500  # records of the log read at a time
 DRAIN: Final = 2.0  # s that stopping waits for the last answers
 
 
@@ -89,7 +94,8 @@ class App:
         self.core = ProxyCore(settings, sources, trunks)
         self.driver = Driver(self.core, clock, Voice(clock.now))
         faults = config.file.faults
-        self.desk = Desk(Engine(policy), MemoryState(), faults.state)
+        self._engine, self._state = Engine(policy), MemoryState()
+        self.desk = Desk(self._engine, self._state, faults.state)
         self._verdicts = Verdicts(
             self.core,
             self.desk,
@@ -104,6 +110,7 @@ class App:
         )
         self._notify = Notify()
         self._garbage = Garbage()
+        self._recounting: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
     async def start(self) -> None:
@@ -123,6 +130,7 @@ class App:
             raise
         self.driver.attach(sockets, self._streams, self._verdicts)
         self._started = True
+        self._recounting = self._loop.create_task(self._recount())
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
@@ -130,6 +138,26 @@ class App:
         if pause is not None:
             self._every(pause, lambda: self._notify.tell("WATCHDOG=1"))
         self._notify.tell("READY=1")
+
+    async def _recount(self) -> None:
+        """Rebuild the counters of this month from the log, beside the calls that come meanwhile."""
+        begun = self.driver.now()
+        done = 0
+        try:
+            with self._store.reader() as reader:
+                wanted = Query(since=SystemClock.wall() - SPAN, upto=reader.last_seq(), all=True)
+                details = reader.details(wanted)
+                # The disk is read by another thread; counters belong to this one.
+                while page := await self._loop.run_in_executor(None, list, islice(details, PAGE)):
+                    for counted in recount(self._engine, self._state, [(d.record.seq, d.body, d.end) for d in page]):
+                        done += counted
+                        await asyncio.sleep(0)
+            self._state.restored()
+        except StoreError as error:
+            LOG.warning("the counters of this month begin at nothing: %s", error)
+            return
+        if done:
+            LOG.info("counted %d calls of the log anew in %d ms", done, (self.driver.now() - begun) // 1000)
 
     async def wait(self) -> None:
         """Until `leave` is called."""
@@ -147,6 +175,10 @@ class App:
         for timer in self._timers:
             timer.cancel()
         self.driver.stop()
+        if self._recounting is not None:
+            self._recounting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._recounting
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._streams.close(), DRAIN)
         self._notify.close()

@@ -41,6 +41,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.engine": (*WORDS, "guard.engine", "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract"),
     "guard.desk": (*WORDS, "guard.engine", "guard.policy", "guard.state.contract"),
+    "guard.recount": (*WORDS, *CONTRACTS, "guard.engine", "guard.policy", "guard.rules", "guard.ledger"),
     "guard.asked": (*WORDS, *CONTRACTS, "guard.desk", "guard.engine", "guard.policy", "guard.ledger", "guard.state"),
     "guard.proxy": (*WORDS, "guard.proxy", "guard.sip"),
     "guard.store": ("guard.model", "guard.numbering", "guard.store", "guard.ledger"),

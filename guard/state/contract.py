@@ -74,3 +74,6 @@ class State(Protocol):
 
     def restore(self, touch: Touch) -> None:
         """Count a member of a tally as it was counted in an earlier life of the guard: no limit holds."""
+
+    def restored(self) -> None:
+        """All that was to be restored is."""

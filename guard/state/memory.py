@@ -189,3 +189,7 @@ class MemoryState:
         """Count a member of a tally as it was counted in an earlier life of the guard: no limit holds."""
         self.tallies.take(touch)
         self.tallies.departed(touch.ident)
+
+    def restored(self) -> None:
+        """All that was to be restored is."""
+        self.tallies.sort()

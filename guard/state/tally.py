@@ -52,7 +52,7 @@ class Tallies:
             if self.members >= MAX_MEMBERS:
                 raise TallyFullError(f"{self.members} members are counted")
             self.members += 1
-        tally[member] = t.at
+        tally[member] = max(t.at, before or t.at)
         self._added.setdefault(t.ident, []).append((t.key, member, before))
 
     def departed(self, ident: str) -> None:
@@ -79,6 +79,13 @@ class Tallies:
             del tally[member]
             self.members -= 1
         del self._tallies[key]
+
+    def sort(self) -> None:
+        """Put members and parts of sums that were restored beside newer ones in the order of their instants."""
+        for key, tally in self._tallies.items():
+            self._tallies[key] = dict(sorted(tally.items(), key=lambda one: one[1]))
+        for parts in self._sums.values():
+            parts.sort()
 
     # ---- sums ------------------------------------------------------------------------------------------------------
 
