@@ -1,0 +1,117 @@
+"""What is known of numbers called, compiled from policies/destinations: risks by prefix, tariff bands of services.
+
+Longest prefix first, one dictionary look-up for each length of prefix: about a microsecond.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Generic, Literal, TypeVar
+
+from msgspec import Struct
+
+Level = Literal["elevated", "high"]
+MINUTE_US: Final = 60_000_000
+
+
+class Risk(Struct, frozen=True, kw_only=True):
+    """Numbers that begin with a prefix (E.164) and that fraud is known or likely to call, from `since` (included) to
+    `until` (left out), µs of Unix time. `reported`: how often, in the source's count (0: not counted)."""
+
+    prefix: str
+    kind: str
+    level: Level
+    name_en: str
+    name_fr: str
+    reported: int
+    confidence: str
+    since: int
+    until: int
+
+
+class Band(Struct, frozen=True, kw_only=True):
+    """Services at most at these prices (micro-euros, VAT included), by the minute or by the call; None: no ceiling is
+    known. `length` is that of a whole number with its prefix; with `varies` some cost less, or nothing."""
+
+    id: str
+    prefix: str
+    length: int
+    name_en: str
+    name_fr: str
+    per_minute: int | None
+    per_call: int | None
+    varies: bool
+    confidence: str
+    since: int
+    until: int
+
+
+class Caps(Struct, frozen=True, kw_only=True):
+    """What one call to a service may last and cost at most, VAT included: None where nothing says so.
+
+    The length is capped where a minute costs more than `above_per_minute` (micro-euros).
+    """
+
+    max_us: int | None = None
+    above_per_minute: int = 0
+    max_microeuros: int | None = None
+
+    def talk_us(self, band: Band) -> int:
+        """How long a call to a number of that band may talk, in µs; 0: as long as it likes. By the ceiling of its
+        prices: nobody tells us the number's own. A call billed by the call costs no more the longer it lasts."""
+        price = band.per_minute
+        if not price:
+            return 0
+        found: list[int] = []
+        if self.max_us is not None and price > self.above_per_minute:
+            found.append(self.max_us)
+        if self.max_microeuros is not None:
+            found.append(self.max_microeuros * MINUTE_US // price)
+        return max(min(found), 1) if found else 0
+
+
+NO_CAPS: Final = Caps()
+T = TypeVar("T", Risk, Band)
+
+
+class _Table(Generic[T]):
+    """Entries by prefix. `length` 0 stands for numbers of any length."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, int], list[T]] = {}
+        self._widths: tuple[int, ...] = ()
+
+    def enter(self, prefix: str, length: int, one: T) -> None:
+        self._found.setdefault((prefix, length), []).append(one)
+        self._widths = tuple(sorted({*self._widths, len(prefix)}, reverse=True))
+
+    def look(self, value: str, length: int, at: int) -> T | None:
+        for n in self._widths:
+            for one in self._found.get((value[:n], length), ()):
+                if one.since <= at < one.until:
+                    return one
+        return None
+
+
+class Destinations:
+    """All of them. `risks` and `bands` are in the order of the files."""
+
+    def __init__(self, risks: tuple[Risk, ...] = (), bands: tuple[Band, ...] = ()) -> None:
+        self.risks = risks
+        self.bands = bands
+        self._risks: _Table[Risk] = _Table()
+        self._bands: _Table[Band] = _Table()
+        for risk in risks:
+            self._risks.enter(risk.prefix, 0, risk)
+        for band in bands:
+            self._bands.enter(band.prefix, band.length, band)
+
+    def risk(self, value: str, at: int) -> Risk | None:
+        """What is known of a number in E.164 at an instant (µs of Unix time)."""
+        return self._risks.look(value, 0, at) if value[:1] == "+" else None
+
+    def band(self, value: str, at: int) -> Band | None:
+        """The tariff band of a number, E.164 or short; None: no service that costs more than a call."""
+        return self._bands.look(value, len(value), at)
+
+
+NOWHERE: Final = Destinations()  # where no policy says anything
