@@ -13,7 +13,7 @@ from guard.net.stream import COUNTERS, Streams, bound
 from guard.proxy.effects import Address, Flow
 from tests.net.fakes import PATIENCE, FakeDriver
 
-GUARD = "127.0.0.1"
+GUARD = "127.0.0.5"  # not what the kernel would choose by itself
 PBX = "127.0.0.2"  # listed
 STRANGER = "127.0.0.9"
 
@@ -82,8 +82,10 @@ class Peer:
 class Doorstep:
     """A listening peer, such as an operator."""
 
-    def __init__(self, host: str = PBX, port: int = 0) -> None:
+    def __init__(self, host: str = PBX, port: int = 0, *, receive: int = 0) -> None:
         self.sock = socket.create_server((host, port))
+        if receive:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         self.sock.setblocking(False)
         self.name: Address = self.sock.getsockname()
 
@@ -120,8 +122,8 @@ class Scene:
         await peer.send(message())
         return peer, (await self.heard())[1]
 
-    def doorstep(self, host: str = PBX, port: int = 0) -> Doorstep:
-        step = Doorstep(host, port)
+    def doorstep(self, host: str = PBX, port: int = 0, *, receive: int = 0) -> Doorstep:
+        step = Doorstep(host, port, receive=receive)
         self.open.append(step)
         return step
 

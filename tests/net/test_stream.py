@@ -176,6 +176,31 @@ def test_a_connection_that_ended_is_opened_anew() -> None:
     run(scene)
 
 
+def test_a_connection_that_is_still_closing_does_not_take_its_successor_along() -> None:
+    async def scene(s: Scene) -> None:
+        operator = s.doorstep(receive=4096)
+        to = s.to(operator.name)
+        assert s.streams.send(to, b"x", "k")
+        first = await s.accept(operator)
+        assert await first.receive(1) == b"x"
+        (old,) = s.streams._by_number.values()
+        assert old._transport is not None
+        old._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        assert s.streams.send(to, b"y" * 500_000, "k")  # more than the kernel takes: closing has to wait
+        s.streams.close_flow(old.flow)
+        assert s.streams.send(to, message(body="1"), "k")
+        second = await s.accept(operator)
+        assert await second.receive(len(message(body="1"))) == message(body="1")
+        assert len(s.streams) == 2
+        await first.receive(600_000)
+        assert await s.closed() == old.flow
+        assert s.streams.send(to, message(body="2"), "k")
+        assert await second.receive(len(message(body="2"))) == message(body="2")
+        assert s.counters["tcp_opened"] == 2
+
+    run(scene)
+
+
 def test_answers_to_a_connection_that_ended_go_to_the_port_of_the_via() -> None:
     """RFC 3261 18.2.2: to the address that the request came from, at the sent-by port."""
 

@@ -120,6 +120,8 @@ def test_so_many_connections_of_one_peer(monkeypatch: pytest.MonkeyPatch) -> Non
         await s.closed()
         await s.greeted()
         assert len(s.streams) == 3
+        assert await (await s.dial()).ended()
+        assert s.counters["tcp_refused"] == 2
 
     run(scene)
 
@@ -163,6 +165,20 @@ def test_of_strangers_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     run(scene)
 
 
+def test_strangers_that_left_are_no_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MAX_UNKNOWN", 2)
+
+    async def scene(s: Scene) -> None:
+        for _ in range(6):
+            peer, _ = await s.greeted(STRANGER)
+            peer.sock.close()
+            await s.closed()
+        assert s.counters["tcp_evicted"] == 0
+        assert s.streams._unknown == {}
+
+    run(scene)
+
+
 def test_times_that_are_up() -> None:
     async def scene(s: Scene) -> None:
         idle, _ = await s.greeted()
@@ -175,6 +191,7 @@ def test_times_that_are_up() -> None:
         assert await unknown.ended()
         assert s.counters["tcp_idle"] == 1
         await stalled.send(b"X")  # a byte now and then does not help
+        await s.until(lambda: any(c.begun and c.heard == s.driver.at for c in s.streams._by_number.values()))
         s.driver.at += stream.MESSAGE_TIME - stream.UNKNOWN_TIME
         s.streams._look()
         assert await stalled.ended()

@@ -212,6 +212,7 @@ def test_an_engine_that_raises_over_an_emergency_call() -> None:
     b.desk.error = Broken()
     b.decide(passed=True, emergency="112")
     assert b.core.verdict(1) == "flagged fault.engine"
+    assert "let through" in b.log.records[0][1].findings[0].text.en
 
 
 @pytest.mark.parametrize(("engine", "heard"), [("pass", "flagged fault.engine"), ("block", "blocked fault.engine")])
