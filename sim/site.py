@@ -19,7 +19,7 @@ LENT: Final = "+33180909090"  # presented with its assignee's consent
 PREMIUM: Final = "+33892681234"  # the site's own 0892 number: to be called, not to call from
 ROBOT: Final = "+33948123456"  # of a verified range, for the dialler
 MOBILE: Final = "+33612345678"  # a manager's: held, but not for a fixed trunk
-FOREIGN: Final = "+33239112233"  # somebody else's
+FOREIGN: Final = "+33145679900"  # somebody else's, of an allotted block
 CUSTOMER: Final = "+33199001234"  # whom everybody calls: a number that films and books may use
 
 

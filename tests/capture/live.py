@@ -125,7 +125,7 @@ class Plan:
 
         self.call_id = f"call{n}"
         self.start = some(0, 12)
-        numbers = ["+33145678901"] * 6 + ["+33123456789", "+33892681234", "anonymous"]
+        numbers = ["+33145678901"] * 6 + ["+33145679900", "+33892681234", "anonymous"]
         self.caller = dice.choice(numbers)
         self.callee = dice.choice(["0612345678"] * 8 + ["112", "0145671234", "3651112"])
         self.challenge = dice.random() < 0.3

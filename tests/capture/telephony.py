@@ -11,7 +11,7 @@ from guard.cli.main import main
 from tests.capture.making import GUARD, OPERATOR, PBX, SECOND, T0, ipv4, pcap, udp, written
 
 MINE = "+33145678901"  # a number that the site holds
-THEIRS = "+33123456789"  # one that it does not
+THEIRS = "+33145679900"  # one that it does not
 MOBILE = "+33612345678"
 
 

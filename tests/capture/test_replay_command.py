@@ -14,7 +14,7 @@ from guard.capture.messages import Captured, Messages
 from guard.cli import replay as command
 from guard.cli.main import main
 from guard.cli.summary import SHOWN
-from tests.capture.making import OPERATOR, PBX, T0, ipv4, options, pcap, udp, written
+from tests.capture.making import GUARD, OPERATOR, PBX, T0, ipv4, options, pcap, udp, written
 from tests.capture.telephony import THEIRS, Dialog, Tape, config, replayed
 
 DATA = Path(__file__).parent / "data"
@@ -72,7 +72,7 @@ def test_a_number_is_fined_once_in_a_kept_log(tape: Tape, tmp_path: Path, capsys
 
 def test_the_summary(tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tape.say(20, b"\x80\0 media", PBX, OPERATOR)
-    tape.say(21, tape.packets[0][1][28:], OPERATOR, PBX)
+    tape.say(21, tape.packets[0][1][28:], "203.0.113.9", PBX)
     capture = written(tmp_path, tape.data() + b"\0" * 5)
     assert main(["replay", str(capture), "-c", str(config(tmp_path, cps=1))]) == 0
     out, err = capsys.readouterr()
@@ -84,8 +84,8 @@ def test_the_summary(tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert lines[4] == "outcomes 4 answered, 1 blocked"
     assert lines[5] == "money accrued 0.00 EUR, avoided 2,500.05 EUR"
     assert "cli.not-authorised 1 1" in lines
-    assert any("blocked cli.not-authorised +33123456789" in line for line in lines)
-    assert lines[-1] == f"1 INVITEs of addresses that no [[source]] names: {OPERATOR} (1)"
+    assert any("blocked cli.not-authorised +33145679900" in line for line in lines)
+    assert lines[-1] == "1 INVITEs to others from addresses that no [[source]] or [[trunk]] names: 203.0.113.9 (1)"
     assert f"{capture}: byte {len(tape.data())}: the last packet is cut short; what came before it counts" in err
 
 
@@ -114,17 +114,50 @@ def test_a_capture_without_sip_says_so(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "guard: no SIP message was found\n"
 
 
-def test_calls_of_nobody_say_whose_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("dst", [GUARD, PBX])
+def test_calls_of_nobody_say_whose_they_are(dst: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Towards the guard they are recorded, as it records them; elsewhere they are none of ours."""
     tape = Tape()
     for n in range(7):
-        Dialog(tape, f"c{n}", src=f"203.0.113.{n}").request(n)
-    Dialog(tape, "c7", src="203.0.113.6").request(8)
+        Dialog(tape, f"c{n}", src=f"203.0.113.{n}", dst=dst).request(n)
+    Dialog(tape, "c7", src="203.0.113.6", dst=dst).request(8)
     assert main(["replay", str(tape.written(tmp_path)), "-c", str(config(tmp_path)), "--json"]) == 0
     out, err = capsys.readouterr()
-    assert out == ""
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [(r["verdict"], r["response"], r["findings"][0]["rule"]) for r in records] == (
+        [("blocked", None, "source.unknown")] * 8 if dst == GUARD else []
+    )
     assert err == (
-        "guard: no call: the INVITEs came from addresses that no [[source]] names: 203.0.113.6 (2), 203.0.113.0 (1),"
-        " 203.0.113.1 (1), 203.0.113.2 (1), 203.0.113.3 (1), and 2 more\n"
+        "guard: no call: the INVITEs came from addresses that no [[source]] or [[trunk]] names: 203.0.113.6 (2),"
+        " 203.0.113.0 (1), 203.0.113.1 (1), 203.0.113.2 (1), 203.0.113.3 (1), and 2 more\n"
+    )
+
+
+def test_a_scan_beyond_what_is_recorded_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tape = Tape()
+    for n in range(13):
+        Dialog(tape, f"c{n}", src="203.0.113.1").request(n / 100)
+    assert main(["replay", str(tape.written(tmp_path)), "-c", str(config(tmp_path))]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "3 calls to the guard from addresses that no [[source]] or [[trunk]] names, beyond 10 a second" in lines
+
+
+def test_a_hop_whose_name_nobody_knows_costs_inbound_calls_only(
+    tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = config(tmp_path)
+    conf.write_text(conf.read_text("utf-8").replace(f"sip:{OPERATOR}", "sip:sip.operator.example"), encoding="utf-8")
+
+    def unknown(host: str, *_: object, **__: object) -> None:
+        raise OSError(-2, f"no {host}")
+
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    assert main(["replay", str(tape.written(tmp_path)), "-c", str(conf), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 5
+    assert err == (
+        "guard: sip.operator.example has no address here (no sip.operator.example): calls that come in from there are"
+        " not followed\n"
     )
 
 

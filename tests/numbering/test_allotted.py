@@ -131,14 +131,14 @@ def test_every_block_has_a_category_and_nothing_unopened_has_a_block() -> None:
 
 
 @given(st.from_regex(r"0[1-9][0-9]{8}", fullmatch=True))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_any_national_number_agrees_with_the_slow_way(national: str) -> None:
     value = value_of(national)
     assert PLAN.allotted(value) is (told(national) if value else None)
 
 
 @given(st.text(max_size=24) | st.text(alphabet="+0123456789", max_size=20))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_asking_never_raises(value: str) -> None:
     assert PLAN.allotted(value) in {True, False, None}
 
