@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import socket
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Final, cast
+from typing import Final
 
-from guard.config import Config, ConfigError
+from guard.config import Config
 from guard.desk import Desk
 from guard.engine import Engine
 from guard.net import stream, udp
@@ -25,50 +24,19 @@ from guard.net.verdicts import FaultPolicy, Verdicts
 from guard.policy.load import Policy
 from guard.proxy.core import CoreSettings, ProxyCore
 from guard.proxy.effects import Address, Transport
-from guard.proxy.routing import Hop, Trunk, Trunks, host_text
+from guard.proxy.routing import Trunks, host_text
 from guard.recount import SPAN, recount
+from guard.reload import Loaded, Reloader
 from guard.sources import Sources
 from guard.state.memory import MemoryState
 from guard.store.contract import Query
 from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
-from guard.tomlread import Problem
 
+WATCH: Final = 2.0  # s between looks at the files of the configuration
 TICK: Final = 1.0  # s between looks at the wall clock
 PAGE: Final = 500  # records of the log read at a time
 DRAIN: Final = 2.0  # s that stopping waits for the last answers
-
-
-def open_store(config: Config, policy: Policy) -> SqliteWriter:
-    """The log of a configuration. Raises StoreError."""
-    config.store_path.parent.mkdir(parents=True, exist_ok=True)
-    return SqliteWriter(
-        config.store_path,
-        site=config.site,
-        durability=config.file.store.durability,
-        money=policy.figures,
-    )
-
-
-def resolved(config: Config) -> Trunks:
-    """The trunks with the names of their next hops looked up. Raises ConfigError for one that has no address."""
-    problems: list[Problem] = []
-    trunks: list[Trunk] = []
-    for i, trunk in enumerate(config.file.trunk, 1):
-        hops: list[Hop] = []
-        for hop in config.hops[trunk.name]:
-            try:
-                found = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_DGRAM)
-            except OSError as error:
-                key = f"trunk[{i}].next_hop"
-                problems.append(Problem(str(config.path), 0, key, f'"{hop.host}" has no address: {error.strerror}'))
-                continue
-            addresses = dict.fromkeys(str(a[4][0]) for a in found)
-            hops += [Hop(cast("Transport", hop.transport), address, hop.port) for address in addresses]
-        trunks.append(Trunk(name=trunk.name, hops=tuple(hops), mask_caller=trunk.mask_caller))
-    if problems:
-        raise ConfigError(problems)
-    return Trunks(tuple(trunks))
 
 
 class App:
@@ -105,13 +73,12 @@ class App:
             self.driver.hurry,
             self.driver.fault,
         )
-        self._streams = Streams(
-            self._loop, self.driver, self.driver.counters, lambda h: bool(sources.find(h)) or h in trunks.by_address
-        )
+        self._streams = Streams(self._loop, self.driver, self.driver.counters, self.core.listed)
         self._notify = Notify()
         self._garbage = Garbage()
         self._recounting: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self._reloader = Reloader(self, config)
 
     async def start(self) -> None:
         """Bind, listen, and say so. Raises OSError with the address that cannot be had; `stop` gives the rest back."""
@@ -137,7 +104,24 @@ class App:
         pause = self._notify.watchdog()
         if pause is not None:
             self._every(pause, lambda: self._notify.tell("WATCHDOG=1"))
+        self._every(WATCH, self._reloader.look)
         self._notify.tell("READY=1")
+
+    def reload(self) -> None:
+        """Read the configuration again (SIGHUP)."""
+        self._reloader.ask()
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Put a checked configuration in force, between two calls. Counters, calls and held calls go on."""
+        config, policy = loaded.config, loaded.policy
+        faults = config.file.faults
+        self.config = config
+        self._engine = Engine(policy)
+        self.core.adopt(Sources(config.sources), loaded.trunks, config.file.emergency_from_unknown)
+        self.desk.adopt(self._engine, faults.state)
+        self._verdicts.adopt(FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000))
+        self._store.adopt(policy.figures)
+        self._notify.tell("READY=1", f"STATUS=policy {policy.digest}")
 
     async def _recount(self) -> None:
         """Rebuild the counters of this month from the log, beside the calls that come meanwhile."""
@@ -175,6 +159,7 @@ class App:
         for timer in self._timers:
             timer.cancel()
         self.driver.stop()
+        await self._reloader.stop()
         if self._recounting is not None:
             self._recounting.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -41,6 +41,11 @@ class Desk:
         self._sums: dict[int, tuple[str, ...]] = {}  # allowed: the sums that its talk is added to
         self.state_faults = 0
 
+    def adopt(self, engine: Engine, on_state_fault: Literal["pass", "block"]) -> None:
+        """Decide by another policy from now on. Who waits keeps waiting for the place that it asked for."""
+        self._engine = engine
+        self._passes = on_state_fault == "pass"
+
     def __len__(self) -> int:
         return len(self._queue_of)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import uvloop
 
-from guard.app import App, open_store, resolved
+from guard.app import App
+from guard.app_parts import open_store, resolved
 from guard.config import load
 from guard.policy.load import load_policy
 from guard.proxy.effects import Address

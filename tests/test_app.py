@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from guard.app import App, open_store, resolved
+from guard.app import App
+from guard.app_parts import open_store, resolved
 from guard.config import ConfigError, load
 from guard.net.clock import SystemClock
 from guard.policy.load import load_policy

@@ -53,6 +53,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         "guard.net.verdicts",
     ),
     "guard.app": ("*",),
+    "guard.app_parts": ("*",),
+    "guard.reload": ("*",),
     "guard.cli": ("*", "guard.app", "guard.cli", "sim"),
     "sim": ("*", "guard.app", "sim"),
 }  # fmt: skip

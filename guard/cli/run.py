@@ -6,10 +6,11 @@ import argparse
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import sys
 
-from guard.cli.common import CommandError, config_option, load_config
+from guard.cli.common import CommandError, config_option
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -21,20 +22,19 @@ def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
     import uvloop
 
-    from guard.app import open_store, resolved
+    from guard.app_parts import open_store
     from guard.config import ConfigError
     from guard.net.say import LOG, Line
-    from guard.policy.load import load_policy
+    from guard.reload import load_all
     from guard.store.errors import StoreError
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Line(plain="JOURNAL_STREAM" in os.environ))  # the journal adds the time itself
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
-    config = load_config(args.config)
     try:
-        policy = load_policy(config)
-        trunks = resolved(config)
+        loaded = load_all(args.config, secrets.token_bytes(16))
+        config, policy, trunks = loaded.config, loaded.policy, loaded.trunks
         store = open_store(config, policy)
     except ConfigError as error:
         raise CommandError(*(str(p) for p in error.problems)) from error
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.leave)
+        loop.add_signal_handler(signal.SIGHUP, app.reload)
         try:
             await app.start()
         except OSError as error:

@@ -118,6 +118,10 @@ class Verdicts:
         self._deciding: Decide | None = None
         self._strangers = (0, 0)  # second, records in it
 
+    def adopt(self, faults: FaultPolicy) -> None:
+        """What becomes of faults from now on."""
+        self._faults = faults
+
     # ---- from the core ---------------------------------------------------------------------------------------------
 
     def decide(self, effect: Decide, now: int) -> None:

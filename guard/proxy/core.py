@@ -6,6 +6,10 @@ each new call attempt and hears it later; everything else it knows by itself.
 
 from __future__ import annotations
 
+from typing import Literal
+
+from msgspec.structs import replace
+
 from guard.model import Decision
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
@@ -57,6 +61,16 @@ class ProxyCore:
     def transactions(self) -> int:
         """How many transactions are kept at this moment."""
         return len(self._c.layer.servers) + len(self._c.layer.clients)
+
+    def listed(self, host: str) -> bool:
+        """Whether an address is of a source or a trunk."""
+        return self._c.sources.find(host) is not None or host in self._c.trunks.by_address
+
+    def adopt(self, sources: Sources, trunks: Trunks, unknown: Literal["private", "any", "none"]) -> None:
+        """Other sources and trunks from now on; calls under way go on as they were."""
+        self._c.sources = sources
+        self._c.trunks = trunks
+        self._c.settings = replace(self._c.settings, emergency_from_unknown=unknown)
 
     def receive(self, data: bytes, flow: Flow, now: int) -> None:
         """One UDP datagram, or one framed message of a stream.

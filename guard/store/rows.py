@@ -123,7 +123,7 @@ class Builder:
         self, site: str, money: Mapping[str, Figures], fined: Fined, salts: Callable[[int], bytes] = os.urandom
     ) -> None:
         self._site = site
-        self._money = money
+        self.money = money
         self._fined = fined
         self._salts = salts
 
@@ -152,7 +152,7 @@ class Builder:
         return entry.body
 
     def _price(self, entry: Decided) -> Money:
-        figures = self._money.get(entry.call.trunk)
+        figures = self.money.get(entry.call.trunk)
         stake = assess(entry.call, entry.decision, figures) if figures else None
         if stake is None:
             return NO_MONEY

@@ -114,6 +114,10 @@ class SqliteWriter:
         self._seq = own = self._seq + 1
         self._hand_over(Ended(seq=own, call=seq, ended=ended), urgent=False)
 
+    def adopt(self, money: Mapping[str, Figures]) -> None:
+        """Other penalties from now on: those of entries that the thread has yet to write."""
+        self._builder.money = money
+
     def flush(self, timeout: float = FLUSH_PATIENCE) -> None:
         """Wait until all that was taken is on disk. StoreError when the disk refuses it or takes too long."""
         answer: SimpleQueue[BaseException | None] = SimpleQueue()

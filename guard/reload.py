@@ -1,0 +1,135 @@
+"""A configuration read again while the guard runs: checked first, swapped between two calls, or left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from guard.app_parts import resolved
+from guard.config import Config, ConfigError, read
+from guard.net.say import LOG
+from guard.policy.load import Policy, check_policy
+from guard.proxy.routing import Trunks
+from guard.tomlread import Problem
+
+# What the sockets, the log and records already rest on: these change with a restart.
+FIXED: Final = ("site", "timezone", "listen", "store", "state")
+POLICY_FILES: Final = frozenset({".toml", ".csv"})
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+class Loaded(Struct, frozen=True):
+    """Everything that a reload swaps."""
+
+    config: Config
+    policy: Policy
+    trunks: Trunks
+
+
+def load_all(path: Path, key: bytes) -> Loaded:
+    """Read and check everything that `path` names. Raises ConfigError with every mistake."""
+    problems: list[Problem] = []
+    config = read(path, problems)
+    policy = check_policy(config, problems, key) if config is not None else None
+    if config is None or policy is None or problems:
+        raise ConfigError(problems)
+    return Loaded(config, policy, resolved(config))
+
+
+def kept_back(running: Config, fresh: Config) -> tuple[str, ...]:
+    """The keys that changed and that only a restart puts in force."""
+    return tuple(key for key in FIXED if getattr(running.file, key) != getattr(fresh.file, key))
+
+
+def _files(config: Config) -> Iterator[Path]:
+    yield config.path
+    yield from config.lists.values()
+    for folder, _, names in os.walk(config.policies):
+        yield from (Path(folder, name) for name in names if Path(name).suffix in POLICY_FILES)
+
+
+def stamp(config: Config) -> Stamp:
+    """What tells that a file of a configuration has changed: each one's name, time of change and size."""
+    out = []
+    for path in _files(config):
+        try:
+            found = path.stat()
+        except OSError:
+            out.append((str(path), 0, -1))
+        else:
+            out.append((str(path), found.st_mtime_ns, found.st_size))
+    return tuple(sorted(out))
+
+
+class Running(Protocol):
+    """What takes a new configuration over."""
+
+    config: Config
+
+    def adopt(self, loaded: Loaded) -> None:
+        """Put it in force."""
+
+
+class Reloader:
+    """Reads the configuration again when it is asked to, or when its files have changed and then rested.
+
+    `done` and `failed` count; a configuration that is wrong leaves the one in force alone, and is told.
+    """
+
+    def __init__(self, running: Running, config: Config) -> None:
+        self._running = running
+        self._task: asyncio.Task[None] | None = None
+        self._seen = self._rested = stamp(config)
+        self.done = 0
+        self.failed = 0
+
+    def look(self) -> None:
+        """Called every few seconds: files that have changed since the last look, and not since the one before."""
+        now = stamp(self._running.config)
+        changed = now not in {self._seen, self._rested}
+        if now != self._seen and now == self._rested:
+            self.ask()
+        self._rested = now
+        if changed:
+            LOG.info("the configuration's files are changing")
+
+    def ask(self) -> None:
+        """Read it again, unless that is being done."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._reload())
+
+    async def stop(self) -> None:
+        """Give up a reading that is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _reload(self) -> None:
+        config = self._running.config
+        self._seen = stamp(config)
+        try:
+            loop = asyncio.get_running_loop()
+            loaded = await loop.run_in_executor(None, load_all, config.path, secrets.token_bytes(16))
+        except ConfigError as error:
+            self.failed += 1
+            for problem in error.problems:
+                LOG.error("reload: %s", problem)
+            LOG.error("reload: mistakes: %d; the configuration in force stays", len(error.problems))
+            return
+        for key in kept_back(config, loaded.config):
+            LOG.warning("reload: %s has changed: that takes a restart", key)
+        for warning in loaded.config.warnings:
+            LOG.warning("%s", warning)
+        self._running.adopt(loaded)
+        self._seen = self._rested = stamp(loaded.config)
+        self.done += 1
+        LOG.info("reloaded: mode %s, policy %s", loaded.config.file.mode, loaded.policy.digest)
