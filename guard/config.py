@@ -13,6 +13,7 @@ from msgspec import Struct
 from guard import configschema as schema
 from guard.confignumbers import numbers
 from guard.numbering.number import EMERGENCY, Dial, emergency_of, normalise
+from guard.policy.siteschema import SiteRule, headers_of
 from guard.prospecting.lists import SHAPES
 from guard.rules.numbers import HeldNumbers
 from guard.sip.uri import BadUri, parse_uri
@@ -27,6 +28,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "source": schema.Source,
     "usage": schema.UsageEntry,
     "number": schema.NumberEntry,
+    "site_rule": SiteRule,
 }
 RULE_KEYS: Final = frozenset({"enabled", "action", "mode"})
 
@@ -288,6 +290,7 @@ class _Compiler:
         trunks, names = self._named("trunk"), self._named("source")
         taken: list[tuple[Network, str]] = []
         out: list[Source] = []
+        headers = headers_of(self.file.site_rule)
         for i, entry in enumerate(self.file.source, 1):
             key = ["source", f"[{i}]"]
             if entry.trunk not in trunks:
@@ -309,6 +312,7 @@ class _Compiler:
                     dial=dial,
                     usages=tuple(self._usage(u) for u in self.file.usage if u.source == entry.name),
                     contact=self._contact(entry.contact, [*key, "contact"]),
+                    headers=headers,
                 )
             )
         for i, usage in enumerate(self.file.usage, 1):

@@ -37,11 +37,11 @@ def numbers(
         if entry.from_ and entry.until and entry.from_ > entry.until:
             problem([*key, "until"], f"{entry.until} is before from = {entry.from_}")
             continue
-        borders = _range(entry.range)
-        if isinstance(borders, str):
-            problem([*key, "range"], borders)
+        ends = borders(entry.range)
+        if isinstance(ends, str):
+            problem([*key, "range"], ends)
             continue
-        low, high, prefix = borders
+        low, high, prefix = ends
         held = Held(
             low=low,
             high=high,
@@ -58,7 +58,7 @@ def numbers(
     return tuple(h for _, h in out)
 
 
-def _range(text: str) -> tuple[str, str, bool] | str:
+def borders(text: str) -> tuple[str, str, bool] | str:
     """Lowest and highest number of a `range`, or what is wrong with it."""
     if text.endswith("*"):
         low = text[:-1]

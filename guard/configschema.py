@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 
 from guard.model import Mode, Usage
 from guard.numbering.number import Dial
+from guard.policy.siteschema import SiteRule
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -202,6 +203,7 @@ class File(_Strict, frozen=True, kw_only=True):
     number: tuple[NumberEntry, ...] = ()
     prospecting: Prospecting | None = None
     rules: dict[str, RuleSetting] = {}
+    site_rule: tuple[SiteRule, ...] = ()
     state: State = State()
     store: Store = Store()
     mqtt: Mqtt | None = None

@@ -37,7 +37,8 @@ class CallAttempt(Struct, frozen=True, kw_only=True):
     `source` and `trunk` are names of the configuration, "" when unknown. `caller` is From's number; `identities` are
     the asserted ones (P-Asserted-Identity, P-Preferred-Identity, Remote-Party-ID), `diversions` the forwarding ones
     (Diversion, History-Info), each in the order of the message. `emergency` is the emergency number called in its
-    plain form (`112`), or "" for any other call; it is found before anything else is read.
+    plain form (`112`), or "" for any other call; it is found before anything else is read. `headers` are those that a
+    rule of the site names (name in small letters, first value), and no others.
     """
 
     call_id: str
@@ -58,6 +59,7 @@ class CallAttempt(Struct, frozen=True, kw_only=True):
     emergency: str = ""
     privacy: bool = False
     user_agent: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Text(Struct, frozen=True):
@@ -87,7 +89,8 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     `status` and `retry_after` (seconds) are what the guard answers when `verdict` is blocked, else 0. `presented` is
     the number shown to the operator; where `masked` is set it replaces (as anonymous when "") every identity of the
-    message whose number is one of `masked_numbers`.
+    message whose number is one of `masked_numbers`. After `max_talk_us` from its answer the guard ends the call (0: it
+    does not), by `talk_rule`.
     """
 
     verdict: Verdict
@@ -100,6 +103,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     masked_numbers: tuple[str, ...] = ()
     held_until: int = 0
     held_us: int = 0
+    max_talk_us: int = 0
+    talk_rule: str = ""
     policy: str = ""
 
 

@@ -42,7 +42,8 @@ def _fits(pattern: str, value: str) -> bool:
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """One `[[source]]`. `contact` is where inbound calls for it go ("host", port), None when the file names none."""
+    """One `[[source]]`. `contact` is where inbound calls for it go ("host", port), None when the file names none.
+    `headers` are those that rules of the site read, in small letters."""
 
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
@@ -54,6 +55,7 @@ class Source(Struct, frozen=True, kw_only=True):
     dial: Dial = Dial()
     usages: tuple[UsageRule, ...] = ()
     contact: tuple[str, int] | None = None
+    headers: tuple[str, ...] = ()
 
     def usage_of(self, line: str, caller: str, header: Callable[[str], str]) -> tuple[Usage, ...]:
         """The usage of one call: the first `[[usage]]` that matches, else the source's own."""

@@ -138,6 +138,7 @@ class DecisionBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     privacy: bool = False
     user_agent: str = ""
     from_tag: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
     verdict: Verdict
     rule: str = ""
     status: int = 0
@@ -205,6 +206,7 @@ def decision_body(call: CallAttempt, decision: Decision, site: str, money: Money
         privacy=call.privacy,
         user_agent=call.user_agent,
         from_tag=call.from_tag,
+        headers=call.headers,
         verdict=decision.verdict,
         rule=decision.rule,
         status=decision.status,

@@ -141,6 +141,13 @@ class Plan:
     def _table(self, one: Range) -> dict[str, tuple[_Entry, ...]]:
         return self._e164 if one.prefix[0] == "+" else self._short[one.length]
 
+    @property
+    def territories(self) -> frozenset[str]:
+        """Every code that the `countries` of a category may hold."""
+        french = {one.territory for one in self.ranges if one.territory}
+        shared = {code for name in french for code in SHARED.get(name, ())}
+        return frozenset(french | shared | {c for abroad in self._foreign.values() for c in abroad.countries})
+
     def allotted(self, value: str) -> bool | None:
         """Whether a number is of a block that ARCEP has allotted; None: no French number, or no file. Never raises."""
         return self.blocks.has(value)

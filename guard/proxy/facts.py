@@ -220,4 +220,7 @@ def attempt(
         emergency=emergency(m.uri, dial),
         privacy=privacy is not None and not WITHHELD.isdisjoint(privacy.lower().replace(b" ", b"").split(b";")),
         user_agent=text(m.first(b"user-agent")),
+        headers=tuple((n, text(m.first(n.encode()))) for n in source.headers if m.count(n.encode()))
+        if source is not None and source.headers
+        else (),
     )
