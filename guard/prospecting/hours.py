@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from holidays import country_holidays
 from msgspec import Struct
 
 # The zone of whoever is called, by the country code of the number; +262 is shared by two islands.
@@ -36,27 +37,10 @@ class Grid(Struct, frozen=True):
     holidays: bool = False  # whether public holidays are days like others
 
 
-def easter(year: int) -> date:
-    """Easter Sunday of the Gregorian calendar (the anonymous computus of 1876)."""
-    a, b, c = year % 19, year // 100, year % 100
-    d, e = b // 4, b % 4
-    f = (b + 8) // 25
-    g = (b - f + 1) // 3
-    h = (19 * a + b - d - g + 15) % 30
-    i, k = c // 4, c % 4
-    m = (32 + 2 * e + 2 * i - h - k) % 7
-    n = (a + 11 * h + 22 * m) // 451
-    month, day = divmod(h + m - 7 * n + 114, 31)
-    return date(year, month, day + 1)
-
-
 @lru_cache(maxsize=16)
 def holidays(year: int) -> frozenset[date]:
-    """The eleven public holidays of Code du travail L.3133-1."""
-    sunday = easter(year)
-    moving = {sunday + timedelta(days=n) for n in (1, 39, 50)}  # Easter Monday, Ascension, Whit Monday
-    fixed = {(1, 1), (5, 1), (5, 8), (7, 14), (8, 15), (11, 1), (11, 11), (12, 25)}
-    return frozenset(moving | {date(year, m, d) for m, d in fixed})
+    """The eleven public holidays of Code du travail L.3133-1 (those of metropolitan France, without Alsace-Moselle's)."""
+    return frozenset(country_holidays("FR", years=year))
 
 
 def zone_of(number: str) -> ZoneInfo:
