@@ -39,7 +39,7 @@ class Grid(Struct, frozen=True):
 
 @lru_cache(maxsize=16)
 def holidays(year: int) -> frozenset[date]:
-    """The eleven public holidays of Code du travail L.3133-1 (those of metropolitan France, without Alsace-Moselle's)."""
+    """The eleven public holidays of Code du travail L.3133-1 (without those of Alsace-Moselle)."""
     return frozenset(country_holidays("FR", years=year))
 
 
