@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from guard.config import Config
 from guard.desk import Desk
@@ -33,6 +33,7 @@ from guard.store.contract import Query
 from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
 
+T = TypeVar("T")
 WATCH: Final = 2.0  # s between looks at the files of the configuration
 TICK: Final = 1.0  # s between looks at the wall clock
 PAGE: Final = 500  # records of the log read at a time
@@ -132,13 +133,16 @@ class App:
                 wanted = Query(since=SystemClock.wall() - SPAN, upto=reader.last_seq(), all=True)
                 details = reader.details(wanted)
                 # The disk is read by another thread; counters belong to this one.
-                while page := await self._loop.run_in_executor(None, list, islice(details, PAGE)):
+                while page := await _whole(self._loop.run_in_executor(None, list, islice(details, PAGE))):
                     for counted in recount(self._engine, self._state, [(d.record.seq, d.body, d.end) for d in page]):
                         done += counted
                         await asyncio.sleep(0)
             self._state.restored()
         except StoreError as error:
             LOG.warning("the counters of this month begin at nothing: %s", error)
+            return
+        except Exception as error:  # noqa: BLE001 - a fault of ours in what is past is told, and costs no call
+            self.driver.fault(error)
             return
         if done:
             LOG.info("counted %d calls of the log anew in %d ms", done, (self.driver.now() - begun) // 1000)
@@ -162,8 +166,7 @@ class App:
         await self._reloader.stop()
         if self._recounting is not None:
             self._recounting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._recounting
+            await asyncio.gather(self._recounting, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._streams.close(), DRAIN)
         self._notify.close()
@@ -193,6 +196,16 @@ class App:
         error = context.get("exception")
         text = str(context.get("message", ""))
         self.driver.fault(error if isinstance(error, Exception) else RuntimeError(text))
+
+
+async def _whole(work: asyncio.Future[T]) -> T:
+    """What a thread makes, waited for to its end even where nobody wants it any more: a file that is closed while the
+    thread reads it would end the process."""
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        raise
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -110,8 +109,8 @@ class Reloader:
         """Give up a reading that is under way."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # Whatever came of it: nothing here may keep the log from being committed.
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _reload(self) -> None:
         config = self._running.config

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import threading
+from array import array
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from guard.app_parts import open_store, resolved
 from guard.config import ConfigError, load
 from guard.net.clock import SystemClock
 from guard.policy.load import load_policy
+from guard.store.contract import Query
 from guard.store.errors import StoreError
+from guard.store.reader import SqliteReader
 from sim.link import free_port
 from sim.site import GUARD, MAIN, Site
 from tests.apprig import FOREIGN, MASKED, PATIENCE, Peer, guard, rules, run
@@ -309,5 +313,56 @@ def test_an_emergency_call_from_an_unlisted_private_address_is_carried(tmp_path:
                 phone.invite(uri=f"sip:112@{GUARD}")
                 g.answer(await g.operator.next("INVITE"), 200)
                 await phone.next("200")
+
+    run(scene)
+
+
+def test_stopping_while_the_log_is_read_waits_for_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file closed under the thread that reads it ends the process."""
+    reading, go = threading.Event(), threading.Event()
+    seqs, close = SqliteReader._seqs, SqliteReader.close
+    order: list[str] = []
+
+    def slow(self: SqliteReader, query: Query) -> array[int]:
+        reading.set()
+        assert go.wait(PATIENCE)
+        found = seqs(self, query)
+        order.append("read")
+        return found
+
+    def closing(self: SqliteReader) -> None:
+        order.append("closed")
+        close(self)
+
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            assert await asyncio.to_thread(reading.wait, PATIENCE)
+            await g.carried()
+            stopping = asyncio.ensure_future(g.stop())
+            for _ in range(20):
+                await asyncio.sleep(0)
+            go.set()
+            await stopping
+            assert order == ["read", "closed"]
+
+    monkeypatch.setattr(SqliteReader, "_seqs", slow)
+    monkeypatch.setattr(SqliteReader, "close", closing)
+    run(scene)
+
+
+def test_a_fault_in_reading_the_log_costs_no_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: SqliteReader, query: Query) -> array[int]:
+        raise ZeroDivisionError
+
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            with monkeypatch.context() as faulty:
+                faulty.setattr(SqliteReader, "_seqs", broken)
+                async with asyncio.timeout(PATIENCE):
+                    while not g.counters["exceptions"]:
+                        await asyncio.sleep(0.001)
+            await g.carried()
+            await g.stop()
+            assert len(g.log()) == 1
 
     run(scene)
