@@ -197,12 +197,6 @@ class _Compiler:
                 self.warnings.append(f"{self.path}: {key}: {later}, and has no effect")
         for name in SHAPES:
             self._file(getattr(file.prospecting, name, ""), ["prospecting", name])
-        for i, source in enumerate(file.source, 1):
-            if source.forwarded == "require-inbound":
-                where = f"{self.path}: source[{i}].forwarded"
-                self.warnings.append(
-                    f'{where}: "require-inbound" finds no inbound leg yet: forwarded calls are refused'
-                )
 
     def _file(self, name: str, key: list[str]) -> None:
         if name and not (self.path.parent / name).is_file():
