@@ -10,7 +10,6 @@ answered when the capture was made says nothing to the decisions (it only ends c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -18,18 +17,14 @@ from guard.capture.messages import Captured
 from guard.model import CallAttempt, CallEnded, Decision
 from guard.net.verdicts import COUNTERS, Desk, FaultPolicy, Verdicts
 from guard.proxy.calls import REPEAT_WAIT
-from guard.proxy.effects import Address, Decide, Ended, Flow, Withdraw
+from guard.proxy.effects import Decide, Ended, Flow, Stranger, Withdraw
 from guard.proxy.observer import Observer
+from guard.proxy.routing import CoreSettings, Trunks
 from guard.sources import Sources
 from guard.store.contract import Writer
 
 RUN_ON: Final = REPEAT_WAIT  # µs after the last message in which what was under way may still end
-MAX_STRANGERS: Final = 1_000  # addresses without a [[source]] whose INVITEs are counted apart
-DEFAULT_PORT: Final = 5060
-
-_TOP_VIA: Final = re.compile(
-    rb"\n(?:via|v)[ \t]*:[ \t\r\n]*SIP[ \t]*/[ \t]*2\.0[ \t]*/[^ \t]+[ \t]+([^;, \t\r\n]+)", re.IGNORECASE
-)
+MAX_STRANGERS: Final = 1_000  # addresses that nothing names whose INVITEs are counted apart
 
 
 class _Core:
@@ -71,26 +66,27 @@ class _Log:
 class Replay:
     """One run of captured messages through a desk into a log.
 
-    `own` are the guard's own addresses (listening and advertised): where it is in the capture itself, the INVITEs that
-    it sent on are no attempts. `counters` count as the daemon's do, `observer.counters` what was seen; `strangers` are
-    the addresses that no source names, with the INVITEs that came from there.
+    `settings` tell the guard's own addresses: where it is in the capture itself, what it sent on is no attempt.
+    `counters` count as the daemon's do, `observer.counters` what was seen. `strangers` are the addresses that neither a
+    source nor a trunk has, with the INVITEs that came from there to the guard (recorded, as the daemon does, up to its
+    limit); `others` those with INVITEs to somebody else, which the daemon would never have seen.
     """
 
     def __init__(
         self,
+        settings: CoreSettings,
         sources: Sources,
+        trunks: Trunks,
         desk: Desk,
         log: Writer,
         *,
-        own: Iterable[Address] = (),
         faults: FaultPolicy | None = None,
     ) -> None:
-        self.observer = Observer(sources)
-        self.counters: dict[str, int] = dict.fromkeys((*COUNTERS, "own"), 0)
+        self.observer = Observer(settings, sources, trunks)
+        self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.strangers: dict[str, int] = {}
+        self.others: dict[str, int] = {}
         self.now = 0
-        self._sources = sources
-        self._own = frozenset(name for address in own for name in _sent_by(address))
         self._verdicts = Verdicts(
             _Core(self.observer), desk, _Log(log), faults or FaultPolicy(), self.counters, lambda: None
         )
@@ -104,20 +100,8 @@ class Replay:
     def feed(self, data: bytes, flow: Flow, instant: int) -> None:
         """One message that `flow.peer` sent to `flow.local` at `instant` (µs of Unix time, never going back)."""
         self.until(instant)
-        if data[:7] == b"INVITE " and self._passes_over(data, flow.peer[0]):
-            return
         self.observer.receive(data, flow, instant)
         self._settle(instant)
-
-    def _passes_over(self, data: bytes, peer: str) -> bool:
-        """Whether the guard itself sent this INVITE on. One of a stranger is counted."""
-        via = _TOP_VIA.search(data)
-        if via is not None and via.group(1).lower() in self._own:
-            self.counters["own"] += 1
-            return True
-        if self._sources.find(peer) is None and (peer in self.strangers or len(self.strangers) < MAX_STRANGERS):
-            self.strangers[peer] = self.strangers.get(peer, 0) + 1
-        return False
 
     def until(self, instant: int) -> None:
         """Let the clock run: everything that is due up to and at `instant` happens, each at its own time."""
@@ -155,6 +139,8 @@ class Replay:
                     verdicts.withdraw(effect, now)
                 elif isinstance(effect, Ended):
                     verdicts.ended(effect, now)
+                elif isinstance(effect, Stranger):
+                    self._stranger(effect, now)
             verdicts.land(now)
             verdicts.depart(lambda: now)
             if not effects:
@@ -168,10 +154,9 @@ class Replay:
             if not self._verdicts.failed(error, now):
                 raise
 
-
-def _sent_by(address: Address) -> tuple[bytes, ...]:
-    """How a Via may write an address of ours, in lower case."""
-    host, port = address
-    name = f"[{host}]" if ":" in host else host
-    whole = f"{name}:{port}".lower().encode()
-    return (whole, name.lower().encode()) if port == DEFAULT_PORT else (whole,)
+    def _stranger(self, effect: Stranger, now: int) -> None:
+        counts = self.strangers if effect.call is not None else self.others
+        peer = effect.flow.peer[0]
+        if peer in counts or len(counts) < MAX_STRANGERS:
+            counts[peer] = counts.get(peer, 0) + 1
+        self._verdicts.stranger(effect, now)

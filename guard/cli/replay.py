@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from guard.capture.replay import Replay
     from guard.config import Config
     from guard.policy.load import Policy
+    from guard.proxy.effects import Transport
+    from guard.proxy.routing import CoreSettings, Trunks
     from guard.store.sqlite import SqliteWriter
 
 STDIN: Final = "-"
@@ -137,18 +140,50 @@ def prepared(
     from guard.state.memory import MemoryState
 
     faults = config.file.faults
-    own = {*config.udp, *config.tcp}
-    if config.file.listen.advertise:
-        own |= {(config.file.listen.advertise, port) for _, port in own}
     replay = Replay(
+        settings_of(config),
         Sources(config.sources),
+        trunks_of(config),
         Desk(Engine(policy), MemoryState(), faults.state),
         writer,
-        own=own,
         faults=FaultPolicy(engine=faults.engine, store=faults.store),
     )
     messages = Messages(sources, lambda: tick(messages))
     return replay, messages
+
+
+def settings_of(config: Config) -> CoreSettings:
+    """What a replay has to know of the guard's own addresses."""
+    from guard.proxy.routing import CoreSettings
+
+    listens: list[tuple[Transport, str, int]] = [("udp", h, p) for h, p in config.udp]
+    listens += [("tcp", h, p) for h, p in config.tcp]
+    return CoreSettings(
+        listens=tuple(listens),
+        token="",
+        site=config.site,
+        advertise=config.file.listen.advertise,
+        emergency_from_unknown=config.file.emergency_from_unknown,
+    )
+
+
+def trunks_of(config: Config) -> Trunks:
+    """The trunks with the addresses of their hops. A name that has none here costs inbound calls only: it is told."""
+    from guard.proxy.routing import Hop, Trunk, Trunks
+
+    trunks: list[Trunk] = []
+    for trunk in config.file.trunk:
+        hops: list[Hop] = []
+        for hop in config.hops[trunk.name]:
+            try:
+                found = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_DGRAM)
+            except OSError as error:
+                why = f"{hop.host} has no address here ({error.strerror})"
+                print(f"guard: {why}: calls that come in from there are not followed", file=sys.stderr)
+                continue
+            hops += [Hop("udp", host, hop.port) for host in dict.fromkeys(str(a[4][0]) for a in found)]
+        trunks.append(Trunk(name=trunk.name, hops=tuple(hops)))
+    return Trunks(tuple(trunks))
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Final
 
 from guard.cli.show import COLUMNS, cells, console, euros, harmless, seconds, table
+from guard.net.verdicts import STRANGERS_RECORDED
 
 if TYPE_CHECKING:
     from guard.capture.replay import Replay
@@ -18,6 +19,7 @@ VERDICTS: Final = ("allowed", "flagged", "masked", "blocked")
 DAY_MS: Final = 86_400_000
 SHOWN: Final = 20  # calls that are listed: a screen; --json has them all
 STRANGERS: Final = 5  # addresses that are named
+UNLISTED: Final = "addresses that no [[source]] or [[trunk]] names"
 
 DROPPED: Final = {
     "malformed": "packets with headers that cannot be",
@@ -106,8 +108,8 @@ def _read(tally: Tally, replay: Replay, zone: tzinfo) -> Iterator[tuple[str, str
     parts = [f"{seen['requests']:,} requests", f"{seen['responses']:,} responses"]
     if seen["retransmissions"]:
         parts.append(f"{seen['retransmissions']:,} retransmissions")
-    if replay.counters["own"]:
-        parts.append(f"{replay.counters['own']:,} INVITEs that the guard itself sent on")
+    if seen["own"]:
+        parts.append(f"{seen['own']:,} requests that the guard itself sent on")
     yield "SIP", f"{tally.sip:,} messages: {', '.join(parts)}"
     others = (("other UDP", tally.not_sip), ("neither UDP nor TCP", tally.other_transport), ("not IP", tally.not_ip))
     if any(n for _, n in others):
@@ -128,15 +130,16 @@ def _dropped(tally: Tally, replay: Replay) -> list[tuple[str, str]]:
     seen = replay.observer.counters
     rows = [(f"{n:,}", DROPPED[name]) for name, n in tally.dropped().items()]
     rows += [(f"{seen[name]:,}", why) for name, why in UNUSED.items() if seen[name]]
-    if replay.strangers:
-        rows.append(
-            (f"{sum(replay.strangers.values()):,}", f"INVITEs of addresses that no [[source]] names: {_who(replay)}")
-        )
+    unrecorded = replay.counters["strangers_unrecorded"]
+    if unrecorded:
+        rows.append((f"{unrecorded:,}", f"calls to the guard from {UNLISTED}, beyond {STRANGERS_RECORDED} a second"))
+    if replay.others:
+        rows.append((f"{seen['foreign']:,}", f"INVITEs to others from {UNLISTED}: {_who(replay.others)}"))
     return rows
 
 
-def _who(replay: Replay) -> str:
-    most = sorted(replay.strangers.items(), key=lambda s: (-s[1], s[0]))
+def _who(counts: Mapping[str, int]) -> str:
+    most = sorted(counts.items(), key=lambda s: (-s[1], s[0]))
     named = ", ".join(f"{address} ({n:,})" for address, n in most[:STRANGERS])
     return f"{named}, and {len(most) - STRANGERS:,} more" if len(most) > STRANGERS else named
 
@@ -146,8 +149,9 @@ def warnings(tally: Tally, replay: Replay) -> Iterator[str]:
     yield from map(harmless, tally.warnings)
     if not tally.sip:
         yield "no SIP message was found"
-    elif not replay.counters["decided"] and replay.strangers:
-        yield f"no call: the INVITEs came from addresses that no [[source]] names: {_who(replay)}"
+    elif not replay.counters["decided"] and (replay.strangers or replay.others):
+        who = Counter(replay.strangers) + Counter(replay.others)
+        yield f"no call: the INVITEs came from {UNLISTED}: {_who(who)}"
     for name, what in (("faults_engine", "decisions"), ("unrecorded", "records")):
         if replay.counters[name]:
             yield f"{replay.counters[name]:,} {what} failed: a fault of the guard itself"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from guard.proxy import facts
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow, Stranger
@@ -12,6 +14,16 @@ from guard.sip.message import BadMessage, Message
 from guard.sources import Source
 
 
+def urgent(m: Message, source: Source | None, address: str, unknown: Literal["private", "any", "none"]) -> str:
+    """The emergency number called, if this caller may be carried there: whoever is listed may, and of the others those
+    whom `unknown` (the configuration's `emergency_from_unknown`) names."""
+    if source is not None:
+        return facts.emergency(m.uri, source.dial)
+    if unknown == "any" or (unknown == "private" and is_private(address)):
+        return facts.emergency(m.uri, facts.PLAIN_DIAL)
+    return ""
+
+
 class Door:
     """Tells who may come in, and answers what may not."""
 
@@ -19,13 +31,8 @@ class Door:
         self._c = context
 
     def urgent(self, m: Message, source: Source | None, arrived: Flow) -> str:
-        """The emergency number called, if this caller may be carried there (whoever is listed may)."""
-        if source is not None:
-            return facts.emergency(m.uri, source.dial)
-        who = self._c.settings.emergency_from_unknown
-        if who == "any" or (who == "private" and is_private(arrived.peer[0])):
-            return facts.emergency(m.uri, facts.PLAIN_DIAL)
-        return ""
+        """The emergency number called, if this caller may be carried there."""
+        return urgent(m, source, arrived.peer[0], self._c.settings.emergency_from_unknown)
 
     def stranger(self, m: Message, arrived: Flow, now: int) -> None:
         c = self._c

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from guard.proxy.effects import Flow, Transport
 from guard.proxy.rewrite import Mask, hide, show
-from guard.proxy.routing import Here, target_of
+from guard.proxy.routing import Here, Target, target_of
 from guard.sip.edit import Edit, response
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
@@ -208,7 +208,7 @@ class Forwarder:
             routes.pop(0)
         return routes
 
-    def next_target(self, m: Message) -> tuple[Transport, str, int] | None:
+    def next_target(self, m: Message) -> Target | None:
         """Where the next Route, or else the Request-URI, points; None for a name, and for ourselves."""
         routes = self._others(m)
         raw = routes[0] if routes else m.uri

@@ -8,11 +8,12 @@ from __future__ import annotations
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
-from guard.proxy.routing import Trunk, target_of
+from guard.proxy.forward import Forwarder
+from guard.proxy.routing import Target, Trunk, target_of
 from guard.sip.grammar import split_values
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message
-from guard.sources import Source
+from guard.sources import Source, Sources
 
 
 def hints_of(m: Message) -> tuple[bytes, ...]:
@@ -31,6 +32,19 @@ def _named(hints: tuple[bytes, ...], host: str) -> bool:
             if target is not None and target[1] == host:
                 return True
     return False
+
+
+def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder) -> tuple[Source, Target] | None:
+    """The source that a trunk's request is for: the one whose address it names, else the first with a contact."""
+    target = forwarder.next_target(m)
+    if target is not None:
+        named = sources.find(target[1])
+        if named is not None and named.trunk == trunk.name:
+            return named, target
+    for source in sources.all:
+        if source.trunk == trunk.name and source.contact is not None:
+            return source, ("udp", *source.contact)
+    return None
 
 
 class NextHop:
@@ -76,15 +90,7 @@ class NextHop:
         return found[1] if found is not None else None
 
     def to_source(self, m: Message, trunk: Trunk) -> tuple[Source, Flow] | None:
-        """The source that a trunk's request is for: the one whose address it names, else the one with a contact."""
+        """The source that a trunk's request is for, and the way to it."""
         c = self._c
-        target = c.forwarder.next_target(m)
-        if target is not None:
-            named = c.sources.find(target[1])
-            if named is not None and named.trunk == trunk.name:
-                return named, c.here.flow_to(*target)
-        for source in c.sources.all:
-            if source.trunk == trunk.name and source.contact is not None:
-                host, port = source.contact
-                return source, c.here.flow_to("udp", host, port)
-        return None
+        found = source_for(m, trunk, c.sources, c.forwarder)
+        return (found[0], c.here.flow_to(*found[1])) if found is not None else None

@@ -1,7 +1,8 @@
 """A passive follower of calls in mirrored or captured traffic: the same facts and the same call table as the live core.
 
-Requests from the addresses of `[[source]]` set calls up; answers that go back to them, and CANCEL and BYE from either
-side, move them on. Nothing is sent, so there are no transactions: a retransmission is known by its branch.
+Requests from the addresses of `[[source]]`, and from the hops of `[[trunk]]`, set calls up; answers that go back to
+them, and CANCEL and BYE from either side, move them on. What the guard itself sent on says nothing new where the
+original was seen. Nothing is sent, so there are no transactions: a retransmission is known by its branch.
 """
 
 from __future__ import annotations
@@ -12,34 +13,28 @@ from typing import Final
 from guard.model import Decision
 from guard.proxy import facts
 from guard.proxy.calls import MAX_TARGETS, REPEAT_WAIT, REPEATABLE, Call, Calls, Key, key_of
-from guard.proxy.effects import Decide, Effect, Flow
+from guard.proxy.effects import Decide, Effect, Flow, Stranger
 from guard.proxy.keys import tag_of
+from guard.proxy.origin import INVITE, Origin, Origins, SeenKey, answer_key
+from guard.proxy.refuse import NO_FINAL
+from guard.proxy.routing import CoreSettings, Trunk, Trunks
 from guard.proxy.tables import C
 from guard.proxy.timers import KINDS, TIMER_C, TIMER_C_WAIT, Timers
 from guard.proxy.transactions import GIVE_UP
 from guard.sip.check import check_request
 from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message, parse
-from guard.sources import Source, Sources
+from guard.sources import Sources
 
-MAX_SEEN: Final = 100_000  # INVITE and BYE transactions remembered; the oldest is forgotten first
+MAX_SEEN: Final = 100_000  # transactions of calls remembered; the oldest is forgotten first
 MAX_REPEATS: Final = 10_000  # refused calls of which a repetition is awaited; each for a few seconds
 MAX_BACKLOG: Final = 32  # messages of one call kept while its decision waits: a set-up has fewer
-INVITE: Final = b"INVITE"
-
-# Call-ID, CSeq number and method, the address that asked and its branch: what answers and CANCEL share with a request.
-SeenKey = tuple[bytes, int, bytes, str, bytes]
-
-
-def seen_key(m: Message, flow: Flow) -> SeenKey:
-    """What a request is remembered by."""
-    return m.first(b"call-id") or b"", m.cseq()[0], m.method, flow.peer[0], m.via().branch or b""
 
 
 class Seen:
-    """One INVITE or BYE that was seen: whose it is, and whether it was answered for good."""
+    """One request of a call that was seen: whose it is, and whether it was answered for good."""
 
-    __slots__ = ("again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller")
+    __slots__ = ("again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller", "given_up")
 
     def __init__(self, call: Call, *, from_caller: bool, again: bool, callee_tag: bytes = b"") -> None:
         self.call = call
@@ -48,14 +43,15 @@ class Seen:
         self.callee_tag = callee_tag
         self.armed = [0] * KINDS
         self.answering = False  # a provisional answer went by
-        self.cancelled = False
+        self.cancelled = False  # its caller said so
+        self.given_up = False  # whoever said so
         self.done = False
 
 
 class Observer:
     """Follows calls. After each call of a method, drain `effects` in order; answer each `Decide` by `decided`."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, settings: CoreSettings, sources: Sources, trunks: Trunks) -> None:
         self.effects: list[Effect] = []
         self.counters = dict.fromkeys(
             (
@@ -65,6 +61,7 @@ class Observer:
                 "retransmissions",
                 "full",
                 "foreign",
+                "own",
                 "backlog_dropped",
                 "refused_again",
             ),
@@ -72,11 +69,14 @@ class Observer:
         )
         self.wall_offset = 0
         self._sources = sources
+        self._trunks = trunks
+        self._origins = Origins(settings, sources, trunks)
         self._timers = Timers()
         self._calls = Calls(self.effects, self._timers)
         self._seen: OrderedDict[SeenKey, Seen] = OrderedDict()
         self._again: dict[int, tuple[Seen, bytes]] = {}  # other targets of a call, waiting to be judged
-        self._backlog: dict[int, list[tuple[Message, Flow, int]]] = {}
+        # What went by of a call that waits for its decision: answers, and other INVITEs of it.
+        self._backlog: dict[int, list[tuple[Message, Flow, int, Seen | None]]] = {}
         self._repeats: OrderedDict[Key, tuple[Call, int]] = OrderedDict()  # and until when
 
     @property
@@ -99,21 +99,26 @@ class Observer:
 
     def receive(self, data: bytes, flow: Flow, now: int, to: tuple[str, int] | None = None) -> None:
         """One message that went by: `flow.peer` sent it to `flow.local` (or `to`)."""
-        try:
-            m = parse(data, stream=flow.transport != "udp")
-        except BadMessage:
-            self.counters["unreadable"] += 1
-            return
         seen_at = flow if to is None else Flow(flow.transport, to, flow.peer)
         try:
+            m = self._parsed(data, seen_at)
             if m.is_request:
                 self.counters["requests"] += 1
                 self._request(m, seen_at, now)
             else:
                 self.counters["responses"] += 1
                 self._response(m, seen_at, now)
-        except BadHeader:
+        except (BadMessage, BadHeader):
             self.counters["unreadable"] += 1
+
+    def _parsed(self, data: bytes, flow: Flow) -> Message:
+        """The message. An emergency call is one whatever is wrong with it. Raises BadMessage, BadHeader."""
+        try:
+            return parse(data, stream=flow.transport != "udp")
+        except BadMessage as bad:
+            if bad.message is None or bad.message.method != INVITE or not self._origins.of(bad.message, flow).urgent:
+                raise
+            return bad.message
 
     def decided(self, ticket: int, decision: Decision, now: int) -> None:
         """The decision on a `Decide`; what went by in the meantime is told to the call now."""
@@ -126,10 +131,10 @@ class Observer:
         call = self._calls.get(ticket)
         if call is None or not self._calls.decided(call, decision, 0, now):
             return
-        for m, flow, at in self._backlog.pop(ticket, []):
-            if not m.is_request:
+        for m, flow, at, waited in self._backlog.pop(ticket, []):
+            if waited is None:
                 self._response(m, flow, at)
-            elif call.state is not C.ENDED and (waited := self._seen.get(seen_key(m, flow))) and not waited.done:
+            elif call.state is not C.ENDED and not waited.done:
                 self._joined(waited, m, flow, at)
 
     # ---- requests --------------------------------------------------------------------------------------------------
@@ -138,65 +143,102 @@ class Observer:
         method = m.method
         if method == b"ACK":
             return
-        source = self._sources.find(flow.peer[0])
-        key = seen_key(m, flow)
+        who = self._origins.of(m, flow)
+        key = who.key
         if method == b"CANCEL":
-            self._cancel((key[0], key[1], INVITE, key[3], key[4]), now)
+            patience = who.ours and b"Reason: " + (m.first(b"reason") or b"") + b"\r\n" == NO_FINAL
+            self._cancel((key[0], key[1], INVITE, key[3], key[4]), now, by_caller=not patience)
             return
         if key in self._seen:
             self.counters["retransmissions"] += 1
             return
+        if who.original in self._seen:
+            self.counters["own"] += 1
+            return
         to_tag = tag_of(m, to=True)
-        if to_tag:
-            self._in_dialog(m, key, to_tag, now)
-        elif method == INVITE:
-            if source is None:
-                self.counters["foreign"] += 1
-            else:
-                self._first(m, key, source, flow, now)
+        if (to_tag and self._in_dialog(m, key, to_tag, now)) or method != INVITE:
+            return
+        if who.ours and who.trunk is None:
+            self.counters["own"] += 1
+        elif who.source is None and who.trunk is None and not (who.urgent and self._origins.for_us(flow)):
+            self._stranger(m, flow, now)
+        elif not to_tag or who.urgent:
+            self._first(m, who, flow, now)
 
-    def _in_dialog(self, m: Message, key: SeenKey, to_tag: bytes, now: int) -> None:
+    def _stranger(self, m: Message, flow: Flow, now: int) -> None:
+        """Nobody we know. Towards the guard it is a call attempt all the same, anywhere else none of ours."""
+        call = None
+        if self._origins.for_us(flow):
+            call = facts.attempt(m, None, flow.peer[0], now + self.wall_offset)
+        else:
+            self.counters["foreign"] += 1
+        self.effects.append(Stranger(flow, facts.text(m.method), facts.text(m.uri), call))
+
+    def _in_dialog(self, m: Message, key: SeenKey, to_tag: bytes, now: int) -> bool:
+        """Whether it is of a call that we know."""
         from_tag = tag_of(m, to=False)
         found = self._calls.dialog(key[0], from_tag, to_tag)
         if found is None:
-            return
+            return False
         call, from_caller = found
         self._calls.alive(call, now)
-        if m.method not in {INVITE, b"BYE"}:
-            return
         if m.method == b"BYE":
             self._calls.closing(call, now)
         tag = to_tag if from_caller else from_tag
         self._remember(key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag), now)
+        return True
 
-    def _first(self, m: Message, key: SeenKey, source: Source, flow: Flow, now: int) -> None:
-        urgent = bool(facts.emergency(m.uri, source.dial))
+    def _first(self, m: Message, who: Origin, flow: Flow, now: int) -> None:
+        key, urgent = who.key, bool(who.urgent)
         try:
             check_request(m)
         except BadMessage:
             if not urgent:
                 self.counters["unreadable"] += 1
                 return
-        call_key = key_of(source.name, key[0], tag_of(m, to=False), urgent=urgent)
+        if who.trunk is not None:
+            self._inbound(m, who, who.trunk, flow, now)
+            return
+        source = who.source
+        call_key = key_of(source.name if source is not None else "", key[0], tag_of(m, to=False), urgent=urgent)
         call = self._calls.join(call_key)
         if call is None and (over := self._repeated(call_key, now)) is not None:
             self.counters["refused_again"] += 1
             self._remember(key, Seen(over, from_caller=True, again=False), now)
             return
         if call is None:
-            if self._calls.full(emergency=urgent):
-                self.counters["full"] += 1
+            if self._full(urgent=urgent):
                 return
-            attempt = facts.attempt(m, source, flow.peer[0], now + self.wall_offset)
+            out = self._trunks.get(source.trunk if source is not None else "").name
+            attempt = facts.attempt(m, source, who.address, now + self.wall_offset, trunk=out)
             call = self._calls.open(call_key, attempt, facts.fingerprint(m), now, passed=urgent)
             self._remember(key, Seen(call, from_caller=True, again=False), now)
             return
         seen = Seen(call, from_caller=True, again=False)
         self._remember(key, seen, now)
         if call.state is C.DECIDING:
-            self._later(call, m, flow, now)
+            self._later(call, m, flow, now, seen)
         elif not urgent:
             self._joined(seen, m, flow, now)
+
+    def _inbound(self, m: Message, who: Origin, trunk: Trunk, flow: Flow, now: int) -> None:
+        """A call from the operator (Requests._inbound): counted and recorded, never refused."""
+        source = self._origins.takes(m, trunk, flow)
+        if source is None:
+            return
+        call_key = key_of("\0" + trunk.name, who.key[0], tag_of(m, to=False), urgent=False)
+        call = self._calls.join(call_key)
+        if call is None:
+            if self._full():
+                return
+            attempt = facts.attempt(m, source, who.address, now + self.wall_offset, direction="inbound")
+            call = self._calls.open(call_key, attempt, m.uri, now, passed=True)
+        self._remember(who.key, Seen(call, from_caller=True, again=False), now)
+
+    def _full(self, *, urgent: bool = False) -> bool:
+        full = self._calls.full(emergency=urgent)
+        self.counters["full"] += full
+        return full
 
     def _repeated(self, call_key: Key, now: int) -> Call | None:
         """The call over already that this INVITE repeats with credentials. A live guard would have refused it before
@@ -225,14 +267,16 @@ class Observer:
             seen.done = True
             self._calls.failed(seen.call, decision.status, now, by="guard")
 
-    def _cancel(self, key: SeenKey, now: int) -> None:
+    def _cancel(self, key: SeenKey, now: int, *, by_caller: bool) -> None:
+        """A CANCEL: the caller gave up, or the guard the waiting."""
         seen = self._seen.get(key)
         if seen is None or seen.done:
             return
-        seen.cancelled = True
+        again, seen.given_up = seen.given_up, True
+        seen.cancelled = seen.cancelled or by_caller
         call = seen.call
         if call.state is not C.DECIDING:
-            if seen.answering:
+            if seen.answering and not again:
                 self._timers.arm(seen, TIMER_C, now + GIVE_UP)
             return
         seen.done = True
@@ -249,11 +293,11 @@ class Observer:
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
 
-    def _later(self, call: Call, m: Message, flow: Flow, now: int) -> None:
+    def _later(self, call: Call, m: Message, flow: Flow, now: int, seen: Seen | None = None) -> None:
         """Keep a message of a call until its decision is there."""
         waiting = self._backlog.setdefault(call.ticket, [])
         if len(waiting) < MAX_BACKLOG:
-            waiting.append((m, flow, now))
+            waiting.append((m, flow, now, seen))
         else:
             self.counters["backlog_dropped"] += 1
 
@@ -274,10 +318,10 @@ class Observer:
     # ---- responses -------------------------------------------------------------------------------------------------
 
     def _response(self, m: Message, flow: Flow, now: int) -> None:
-        number, method = m.cseq()
+        method = m.cseq()[1]
         # An answer carries the asker's branch only on its way to the asker: other legs of the call are passed over.
-        seen = self._seen.get((m.first(b"call-id") or b"", number, method, flow.local[0], m.via().branch or b""))
-        if seen is None or seen.again is (method == INVITE):
+        seen = self._seen.get(answer_key(m, flow))
+        if seen is None:
             return
         call, status = seen.call, m.status
         if method == b"BYE":
@@ -287,12 +331,16 @@ class Observer:
             if status not in {401, 407}:
                 self._calls.closed(call, seen.callee_tag, "caller" if seen.from_caller else "callee", now)
             return
+        if seen.again:
+            if method == INVITE and status > 100:
+                self._calls.alive(call, now)
+            return
         if call.state is C.DECIDING:
             self._later(call, m, flow, now)
             return
         tag = tag_of(m, to=True)
         if status < 200:
-            if not seen.done and not seen.cancelled and (status > 100 or not seen.answering):
+            if not seen.done and not seen.given_up and (status > 100 or not seen.answering):
                 self._timers.arm(seen, TIMER_C, now + TIMER_C_WAIT + GIVE_UP)
             seen.answering = True
             self._calls.ringing(call, status, tag, now)

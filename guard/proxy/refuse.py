@@ -71,4 +71,5 @@ def refusal(decision: Decision, seq: int, site: str) -> list[bytes]:
     return lines
 
 
+NO_FINAL: Final = reason(408, "no final answer")  # why the guard itself cancels what rang too long
 FAILED: Final = (BUSY_RETRY_AFTER, reason(480, FAULT))  # what a caller gets that a bug of ours stopped

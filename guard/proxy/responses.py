@@ -8,7 +8,7 @@ from guard.proxy.calls import By
 from guard.proxy.context import Context
 from guard.proxy.keys import tag_of
 from guard.proxy.nexthop import hints_of
-from guard.proxy.refuse import reason
+from guard.proxy.refuse import NO_FINAL, reason
 from guard.proxy.tables import I, S
 from guard.proxy.timers import LINGER, RETRY, TIMEOUT, TIMER_C, TIMER_C_WAIT
 from guard.proxy.transactions import ClientTx, ServerTx
@@ -144,4 +144,4 @@ class Responses:
             tx.state = S.TERMINATED
             self.failed(tx, 408, now)
             return
-        self._requests.cancel_client(tx, now, (reason(408, "no final answer"),))
+        self._requests.cancel_client(tx, now, (NO_FINAL,))

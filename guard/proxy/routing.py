@@ -6,15 +6,19 @@ that the operator itself named in the dialog, or an address of a source (RFC 326
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from guard.proxy.effects import Address, Flow, Transport
-from guard.sip.uri import BadUri, Uri, parse_uri
+from guard.sip.uri import BadUri, parse_uri
+
+Target = tuple[Transport, str, int]  # transport, numeric host and port
 
 DEFAULT_PORT = 5060  # RFC 3261 19.1.2
+KNOWN_HOSTS: Final = 1024  # hosts whose numeric form is remembered; made-up ones only empty the memory
 # Not Python's is_private, which also holds what is nobody's own: documentation, benchmarks, the future.
 PRIVATE = tuple(
     ip_network(n)
@@ -120,7 +124,7 @@ class Here:
         return Flow(transport, local, (host, port))
 
 
-def target_of(raw: bytes) -> tuple[Transport, str, int] | None:
+def target_of(raw: bytes) -> Target | None:
     """Transport, numeric host and port that a URI names; None where it is no SIP URI or its host is a name.
 
     Names are not looked up here: in a dialog the flow that the call came over serves instead.
@@ -131,18 +135,18 @@ def target_of(raw: bytes) -> tuple[Transport, str, int] | None:
         return None
     if uri.scheme not in {"sip", "sips"}:
         return None
-    host = host_of(uri)
+    host = numeric(uri.host)
     if host is None:
         return None
     transport: Transport = "tcp" if (uri.params.get("transport") or "").lower() == "tcp" else "udp"
     return transport, host, uri.port or DEFAULT_PORT
 
 
-def host_of(uri: Uri) -> str | None:
-    """The numeric host of a URI without brackets, None where it is a name."""
-    host = uri.host.strip("[]")
+@lru_cache(maxsize=KNOWN_HOSTS)
+def numeric(host: str) -> str | None:
+    """The address that a host of a URI or Via is, without brackets and in its usual form; None where it is a name."""
     try:
-        return str(ip_address(host))
+        return str(ip_address(host.strip("[]")))
     except ValueError:
         return None
 

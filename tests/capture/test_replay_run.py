@@ -13,10 +13,13 @@ from guard.model import CallAttempt, CallEnded, Decision
 from guard.net.verdicts import FaultPolicy
 from guard.proxy import observer
 from guard.proxy.effects import Flow
+from guard.proxy.routing import CoreSettings, Hop, Trunk, Trunks
 from guard.sources import Source, Sources
-from tests.capture.making import GUARD, PBX, SECOND, T0
+from tests.capture.making import GUARD, OPERATOR, PBX, SECOND, T0
 from tests.capture.telephony import Dialog, Tape
 
+SETTINGS = CoreSettings(listens=(("udp", GUARD, 5060), ("udp", "2001:db8::10", 5070)), token="")
+TRUNKS = Trunks((Trunk(name="operator", hops=(Hop("udp", OPERATOR, 5060),)),))
 SOURCES = Sources((Source(name="pbx", networks=(ip_network(f"{PBX}/32"),), trunk="operator"),))
 
 
@@ -81,7 +84,7 @@ class Holding:
 def fed(tape: Tape, *, faults: FaultPolicy | None = None, hold: int = SECOND) -> tuple[Replay, Holding, Book]:
     """A replay of what is on the tape."""
     desk, book = Holding(hold), Book()
-    replay = Replay(SOURCES, desk, book, own=[(GUARD, 5060), ("2001:db8::10", 5070)], faults=faults)
+    replay = Replay(SETTINGS, SOURCES, TRUNKS, desk, book, faults=faults)
     flows = ((at, packet[28:], packet[12:16], packet[16:20]) for at, packet in sorted(tape.packets))
     replay.run(
         (data, Flow("udp", (".".join(map(str, dst)), 5060), (".".join(map(str, src)), 5060)), at)
@@ -121,7 +124,7 @@ def test_a_call_that_is_held_when_the_capture_ends_is_waited_out() -> None:
 def test_a_refused_call_ends_at_once() -> None:
     tape, book = Tape(), Book()
     Dialog(tape, "one").request(0)
-    replay = Replay(SOURCES, Refusing(), book)
+    replay = Replay(SETTINGS, SOURCES, TRUNKS, Refusing(), book)
     replay.feed(tape.packets[0][1][28:], Flow("udp", (GUARD, 5060), (PBX, 5060)), T0)
     assert [(seq, e.at, e.outcome) for seq, e in book.ends] == [(1, T0, "blocked")]
 
@@ -139,14 +142,58 @@ def test_a_fault_of_ours_gives_the_verdict_that_the_file_names(verdict: str, exp
     assert replay.counters["faults_engine"] == 1
 
 
+class Judging(Holding):
+    """A desk that judges strangers."""
+
+    def judge(self, call: CallAttempt, now: int) -> Decision:
+        self.notes.append(("judge", int(call.call_id[1:]), now))
+        return Decision(verdict="blocked", rule="source.unknown", status=403)
+
+
+def scan(*, dst: str, port: int = 5060, calls: int = 10, addresses: int = 5) -> tuple[Replay, Book]:
+    """Calls of strangers, one each tenth of a second."""
+    tape, desk, book = Tape(), Judging(), Book()
+    for n in range(calls):
+        Dialog(tape, f"c{n}", src=f"203.0.113.{n % addresses}", dst=dst).request(n / 10)
+    replay = Replay(SETTINGS, SOURCES, TRUNKS, desk, book)
+    replay.run(
+        (packet[28:], Flow("udp", (dst, port), (f"203.0.113.{n % addresses}", 5060)), at)
+        for n, (at, packet) in enumerate(tape.packets)
+    )
+    return replay, book
+
+
+def test_calls_of_strangers_to_the_guard_are_recorded_as_the_daemon_does() -> None:
+    """Ten a second, judged, and never answered."""
+    replay, book = scan(dst=GUARD, calls=35)
+    assert len(book.told) == 35  # ten begin in each second
+    assert {(c.source, c.trunk, d.verdict, d.status) for c, d in book.told} == {("", "", "blocked", 0)}
+    assert [(e.at, e.outcome, e.by) for _, e in book.ends[:2]] == [
+        (T0, "blocked", "guard"),
+        (T0 + 100_000, "blocked", "guard"),
+    ]
+    tape, book = Tape(), Book()
+    for n in range(14):
+        Dialog(tape, f"c{n}", src="203.0.113.7").request(n / 100)
+    replay = Replay(SETTINGS, SOURCES, TRUNKS, Judging(), book)
+    replay.run((p[28:], Flow("udp", (GUARD, 5060), ("203.0.113.7", 5060)), at) for at, p in tape.packets)
+    assert len(book.told) == 10
+    assert replay.counters["strangers_unrecorded"] == 4
+    assert replay.strangers == {"203.0.113.7": 14}
+
+
+@pytest.mark.parametrize(("dst", "port"), [(PBX, 5060), (GUARD, 5070)])
+def test_calls_of_strangers_to_others_are_only_counted(dst: str, port: int) -> None:
+    replay, book = scan(dst=dst, port=port)
+    assert book.told == []
+    assert (replay.strangers, sum(replay.others.values())) == ({}, 10)
+
+
 def test_addresses_of_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_STRANGERS", 3)
-    tape = Tape()
-    for n in range(10):
-        Dialog(tape, f"c{n}", src=f"203.0.113.{n % 5}").request(n)
-    replay, _, book = fed(tape)
-    assert replay.strangers == {f"203.0.113.{n}": 2 for n in range(3)}
-    assert book.told == []
+    expected = {f"203.0.113.{n}": 2 for n in range(3)}
+    assert scan(dst=GUARD)[0].strangers == expected
+    assert scan(dst=PBX)[0].others == expected
 
 
 @pytest.mark.parametrize("via", [GUARD, f"{GUARD}:5060", "[2001:DB8::10]:5070"])
@@ -154,7 +201,7 @@ def test_what_the_guard_sent_on_is_counted_apart(via: str) -> None:
     tape = Tape()
     Dialog(tape, "one").request(0, via=via)
     replay, _, book = fed(tape)
-    assert replay.counters["own"] == 1
+    assert replay.observer.counters["own"] == 1
     assert book.told == []
 
 
@@ -184,7 +231,7 @@ def repeated(*pauses: float) -> int:
         call.request(at)
         call.answer(at, 401)
     book = Book()
-    replay = Replay(SOURCES, Refusing(), book)
+    replay = Replay(SETTINGS, SOURCES, TRUNKS, Refusing(), book)
     for instant, packet in tape.packets:
         there, back = (PBX, 5060), (GUARD, 5060)
         replay.feed(

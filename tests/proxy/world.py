@@ -49,8 +49,10 @@ class World:
         listens: Sequence[tuple[Transport, str, int]] = LISTENS,
         emergency: Literal["private", "any", "none"] = "private",
     ) -> None:
-        settings = CoreSettings(listens=tuple(listens), token="t0ken", site="hq", emergency_from_unknown=emergency)
-        self.core = ProxyCore(settings, Sources((source,)), Trunks((Trunk(name="operator", hops=(hop,)),)))
+        self.settings = CoreSettings(listens=tuple(listens), token="t0ken", site="hq", emergency_from_unknown=emergency)
+        self.sources = Sources((source,))
+        self.trunks = Trunks((Trunk(name="operator", hops=(hop,)),))
+        self.core = ProxyCore(self.settings, self.sources, self.trunks)
         self.pbx = {str(n.network_address) for n in source.networks}
         self.now = 1_000 * SECOND
         self.answer = answer  # given to every Decide at once; None: the test decides
