@@ -209,6 +209,7 @@ MISTAKES: Final = (
     added(
         "two lengths", '[[number]]\nrange = "+33180909090-+3318090909"\n', 2, "number[2].range", "is no E.164 number"
     ),
+    added("short and long", '[[number]]\nrange = "3020-118218"\n', 2, "number[2].range", "must have the same length"),
     added("backwards", '[[number]]\nrange = "+33180909099-+33180909090"\n', 2, "number[2].range", "is above the last"),
     added("prefix without +", '[[number]]\nrange = "331809*"\n', 2, "number[2].range", "a prefix is written as"),
     added("no number", '[[number]]\nrange = "acme"\n', 2, "number[2].range", "is no E.164 number"),

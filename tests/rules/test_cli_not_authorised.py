@@ -77,3 +77,8 @@ def test_cites_the_contract_before_the_law() -> None:
     articles = policy_of().cited["operator"][RULE]
     assert articles == ("003_742b69a7556570e9.txt IV-3.4.4",)
     assert "CPCE L.44 IV" in policy_of().written[RULE].articles
+
+
+def test_the_same_number_twice_is_told_of_the_first_header() -> None:
+    row = Row(name="", rule=RULE, call=call(STRANGERS, pai=(STRANGERS,), rpid=(STRANGERS,)))
+    assert [h.facts["header"] for h in hits(row)] == ["from"]

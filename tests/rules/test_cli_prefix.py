@@ -9,8 +9,10 @@ import pytest
 
 from guard.model import CallAttempt
 from guard.numbering.number import EMERGENCY
-from tests.deciding import MAIN, call
-from tests.rules.table import Row, check
+from guard.rules import cli_prefix
+from guard.rules.base import Case, Terms
+from tests.deciding import MAIN, call, policy_of
+from tests.rules.table import Row, check, hits
 
 
 def hit(rule: str, number: str, made: CallAttempt | None = None) -> Row:
@@ -78,3 +80,16 @@ def test_two_numbers_are_told_both() -> None:
         name="", rule="cli.fiction", call=call("0199001234", pai=("0199005678",)), says=("presented", "presented")
     )
     check(row)
+
+
+def test_the_same_number_twice_is_told_of_the_first_header() -> None:
+    row = Row(name="", rule="cli.fiction", call=call("0199001234", pai=("0199001234",)))
+    assert [h.facts["header"] for h in hits(row)] == ["from"]
+
+
+def test_some_of_a_prefix_can_be_left_out() -> None:
+    policy = policy_of()
+    settings = cli_prefix.Settings(prefixes=("+331",), except_prefixes=("+33145",))
+    for number, said in (("0145678900", 0), ("0144678900", 1), ("0245678900", 0)):
+        case = Case(call(number), Terms(), policy.held, policy.plan.lookup)
+        assert len(cli_prefix.judge(case, settings)) == said
