@@ -13,6 +13,7 @@ from msgspec import NODEFAULT, Struct
 
 from guard import configschema as schema
 from guard.config import load
+from guard.policy import siteschema
 from guard.policy.load import load_policy
 from guard.prospecting.lists import SHAPES
 
@@ -30,6 +31,10 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "`[[number]]`": schema.NumberEntry,
     "`[prospecting]`": schema.Prospecting,
     '`[rules."ID"]`': schema.RuleSetting,
+    "`[[site_rule]]`": siteschema.SiteRule,
+    "`text` of a site rule": siteschema.Texts,
+    "`when` of a site rule": siteschema.When,
+    "`time` of a condition": siteschema.Window,
     "`[state]`": schema.State,
     "`[store]`": schema.Store,
     "`[faults]`": schema.Faults,
@@ -58,7 +63,7 @@ def shown(field: msgspec.structs.FieldInfo) -> str:
     if default is None:
         return "none"
     if default is NODEFAULT:
-        return "required" if field.default_factory is NODEFAULT else "see below"
+        return "required" if field.default_factory is NODEFAULT else "`{}`"
     return f"`{json.dumps(default)}`"
 
 
@@ -95,9 +100,9 @@ def test_every_column_of_a_list_is_on_the_page() -> None:
 
 
 def example() -> str:
-    (text,) = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert isinstance(text, str)
-    return text
+    """Every block of TOML on the page, as one file: the complete example, and the rule of a site."""
+    blocks: list[str] = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    return "\n".join(blocks)
 
 
 def test_the_example_loads(tmp_path: Path) -> None:
