@@ -21,6 +21,7 @@ FAULT: Final = "fault"
 FAULT_STATUS: Final = 480  # what a call gets that is stopped for a fault of ours: no rule refused it
 FAULT_RETRY: Final = 5  # seconds
 MS: Final = 1000  # microseconds
+NO_CAP: Final = (0, "")  # talk as long as you like
 
 _HEADERS: Final = {
     "from": "From",
@@ -35,7 +36,8 @@ _HEADERS: Final = {
 
 class Prepared(Struct, frozen=True):
     """A call as far as it can be judged without counters. `mask` is what its masking findings name; `touches` is what
-    to count, with the rules that want it, and empty when the call is refused already."""
+    to count, with the rules that want it, and empty when the call is refused already; `talk` is how long it may talk
+    (µs, 0 for as long as it likes), and by which rule."""
 
     call: CallAttempt
     terms: Terms
@@ -43,6 +45,7 @@ class Prepared(Struct, frozen=True):
     mask: tuple[str, ...]
     touches: tuple[Touch, ...]
     counts: tuple[CountRule, ...]
+    talk: tuple[int, str] = NO_CAP
 
 
 class Engine:
@@ -74,17 +77,20 @@ class Engine:
             return Prepared(call, terms, findings, (), *self._touches(call, terms, force=True))
         if call.direction == "inbound":
             return Prepared(call, terms, (), (), *self._touches(call, terms, force=True))
-        found, mask = self._judged(call, terms)
+        found, mask, talk = self._judged(call, terms)
         if any(f.action == "block" and _acts(f) for f in found):
             return Prepared(call, terms, found, mask, (), ())
-        return Prepared(call, terms, found, mask, *self._touches(call, terms, force=False))
+        return Prepared(call, terms, found, mask, *self._touches(call, terms, force=False), talk)
 
-    def _judged(self, call: CallAttempt, terms: Terms) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    def _judged(
+        self, call: CallAttempt, terms: Terms
+    ) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[int, str]]:
         policy = self.policy
         case = Case(call, terms, policy.held, self._lookup, policy.lists, policy.sector, policy.plan.blocks)
         at = call.at
         found: list[Finding] = []
         mask: list[str] = []
+        talk = NO_CAP
         for judge in self._judges:
             rule = judge.rule
             if not rule.since <= at < rule.until:
@@ -94,8 +100,10 @@ class Engine:
                 finding = self._finding(rule, hit, terms, maskable=bool(numbers))
                 if finding.action == "mask" and _acts(finding):
                     mask += numbers
+                if hit.max_talk_us and _acts(finding) and not 0 < talk[0] <= hit.max_talk_us:
+                    talk = hit.max_talk_us, rule.id  # the least of all caps
                 found.append(finding)
-        return tuple(found), tuple(dict.fromkeys(mask))
+        return tuple(found), tuple(dict.fromkeys(mask)), talk
 
     def _finding(
         self, rule: Rule, hit: Hit, terms: Terms, action: Action | None = None, *, maskable: bool = False
@@ -244,6 +252,8 @@ class Engine:
             masked_numbers=mask,
             held_until=until,
             held_us=waited,
+            max_talk_us=0 if blocked else prepared.talk[0],
+            talk_rule="" if blocked else prepared.talk[1],
             policy=self.policy.digest,
         )
 

@@ -10,9 +10,6 @@ from typing import Final
 
 ANNOUNCED: Final = frozenset(
     {
-        "dst.country",
-        "dst.sva-cap",
-        "dst.sva-repeated",
         "quota.call-duration",
         "traffic.automated",
         "traffic.ping-call",

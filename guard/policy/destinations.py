@@ -13,16 +13,12 @@ from msgspec import Meta, Struct, field
 from guard.confignumbers import after, micros
 from guard.numbering.planschema import Root, SourceEntry
 from guard.policy.schema import Confidence, Line, Micro, Words
-from guard.rules.destinations import Band, Destinations, Level, Risk
+from guard.rules.destinations import Band, Destinations, E164Prefix, Level, Risk
 from guard.rules.numbers import ALWAYS, NEVER
 from guard.tomlread import Problem, Reader, nearest
 
 LAW_ZONE: Final = ZoneInfo("Europe/Paris")  # days of these policies begin there
 NATIONAL: Final = "0"  # what a country code takes the place of
-
-E164Prefix = Annotated[
-    str, Meta(pattern=r"\A\+[1-9][0-9]{0,13}\Z", description="the first digits of numbers in E.164, such as +8816")
-]
 
 
 class _Strict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

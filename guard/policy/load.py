@@ -18,12 +18,14 @@ from guard.model import STRENGTH, Action, Mode
 from guard.numbering.number import EMERGENCY
 from guard.numbering.plan import Plan, PlanError, load_plan
 from guard.policy import schema
+from guard.policy.destinations import load_destinations
 from guard.policy.read import Versions, note, read_contracts, read_rules
 from guard.policy.terms import terms_of
 from guard.prospecting.lists import Lists, load_lists
 from guard.rules import BY_ID, COUNTS, JUDGES
 from guard.rules import EMERGENCY as EMERGENCY_RULE
 from guard.rules.base import AnyCount, AnyJudge, Settings, Terms
+from guard.rules.destinations import Destinations
 from guard.rules.numbers import ALWAYS, NEVER, HeldNumbers
 from guard.tomlread import Problem, Reader, nearest
 
@@ -112,9 +114,10 @@ def check_policy(config: Config, problems: list[Problem], key: bytes = b"") -> P
     rules = read_rules(config.policies / "rules", problems)
     contracts = read_contracts(config.policies / "contracts", problems)
     lists = load_lists(config.lists, config.zone, key, problems)
+    destinations = load_destinations(config.policies / "destinations", problems)
     loading = _Loading(config, rules, contracts, problems)
     compiled = loading.rules_in_force()
-    terms = loading.terms(lists)
+    terms = loading.terms(lists, destinations)
     if plan is not None:
         lost = [n for n in EMERGENCY if plan.lookup(n, 0).id != "emergency"]
         if lost:
@@ -217,7 +220,7 @@ class _Loading:
 
     # ---- contracts -------------------------------------------------------------------------------------------------
 
-    def terms(self, lists: Lists) -> dict[str, Terms]:
+    def terms(self, lists: Lists, destinations: Destinations) -> dict[str, Terms]:
         """What binds each trunk."""
         out: dict[str, Terms] = {}
         for i, trunk in enumerate(self.config.file.trunk, 1):
@@ -232,7 +235,7 @@ class _Loading:
                     [*key, "mask_caller"],
                     f'"{trunk.mask_caller}" is in no [[number]] that has no end: it may not be shown',
                 )
-            out[trunk.name] = terms_of(self.config, trunk, contract, lists)
+            out[trunk.name] = terms_of(self.config, trunk, contract, lists, destinations)
         return out
 
     def cited(self, terms: Terms) -> dict[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct, field
 
 from guard.model import Action, Mode
+from guard.rules.destinations import Country
 
 Line = Annotated[str, Meta(min_length=1)]
 Quote = Annotated[str, Meta(max_length=200)]  # the document's own words, kept short: French, verbatim
@@ -133,13 +134,15 @@ class Territory(Clause, frozen=True, kw_only=True):
 
 class Destinations(_Strict, frozen=True, kw_only=True):
     """Where calls may go. No document prints its list of countries: it is in the order or the price list, so a site
-    writes it down. `plan` are the national roots that a flat plan includes."""
+    writes it down: as `countries` in a contract file of its own, or for every trunk as a setting of dst.country. `plan`
+    are the national roots that a flat plan includes."""
 
     list_in: Literal["pre-set-list", "order-form", "interconnection-agreements", "options"]
     article: Line
     says: Line
     quote: Quote = ""
     plan: tuple[Pattern, ...] = ()
+    countries: tuple[Country, ...] = ()
     rules: tuple[str, ...] = ()
 
 

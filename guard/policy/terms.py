@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from guard.config import Config
 from guard.configschema import Trunk
-from guard.policy.schema import Contract
+from guard.policy.schema import Contract, SvaCaps
 from guard.prospecting.lists import Lists
 from guard.rules.base import Per, Terms
+from guard.rules.destinations import MINUTE_US, NO_CAPS, Caps, Destinations
 
 # What a contract may count by: quotas by channel are the trunk's as a whole, a user is a line.
 _CALLEES: tuple[tuple[str, Per], ...] = (
@@ -19,7 +20,9 @@ _CALLEES: tuple[tuple[str, Per], ...] = (
 _TALK: tuple[tuple[str, Per], ...] = (("talk_hours_per_channel", "trunk"), ("talk_hours_per_user", "line"))
 
 
-def terms_of(config: Config, trunk: Trunk, contract: Contract | None, lists: Lists) -> Terms:
+def terms_of(
+    config: Config, trunk: Trunk, contract: Contract | None, lists: Lists, destinations: Destinations
+) -> Terms:
     """The terms of one trunk. A trunk without a contract is bound by what guard.toml says of it alone."""
     own = Terms(
         trunk=trunk.name,
@@ -30,6 +33,7 @@ def terms_of(config: Config, trunk: Trunk, contract: Contract | None, lists: Lis
         zone=config.zone,
         held=config.held,
         lists=lists,
+        destinations=destinations,
     )
     if contract is None:
         return own
@@ -53,6 +57,17 @@ def terms_of(config: Config, trunk: Trunk, contract: Contract | None, lists: Lis
         zone=config.zone,
         held=config.held,
         lists=lists,
+        countries=contract.destinations.countries if contract.destinations else (),
+        sva=_caps(contract.sva) if contract.sva else NO_CAPS,
+        destinations=destinations,
+    )
+
+
+def _caps(sva: SvaCaps) -> Caps:
+    return Caps(
+        max_us=sva.max_minutes * MINUTE_US,
+        above_per_minute=sva.above_microeuros_per_minute,
+        max_microeuros=sva.max_microeuros_per_call,
     )
 
 

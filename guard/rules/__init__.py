@@ -17,11 +17,16 @@ from guard.rules import (
     cli_premium,
     cli_territory,
     cli_unopened,
+    dst_country,
     dst_frequency,
     dst_hours,
     dst_no_consent,
+    dst_premium,
     dst_refused,
+    dst_risk,
     dst_sector,
+    dst_sva_cap,
+    dst_sva_repeated,
     emergency,
     limit_channels,
     limit_line_calls,
@@ -68,6 +73,10 @@ JUDGES: Final[tuple[AnyJudge, ...]] = (
     dst_sector.BANNED,
     dst_sector.EXPIRED,
     quota_forwarded.RULE,
+    dst_country.RULE,
+    dst_risk.RULE,
+    dst_premium.RULE,
+    dst_sva_cap.RULE,
 )
 COUNTS: Final[tuple[AnyCount, ...]] = (
     rate_cps.RULE,
@@ -78,6 +87,7 @@ COUNTS: Final[tuple[AnyCount, ...]] = (
     dst_frequency.RULE,
     quota_callees.RULE,
     quota_talk.RULE,
+    dst_sva_repeated.RULE,
 )
 
 BY_ID: Final[dict[str, AnyJudge | AnyCount]] = {

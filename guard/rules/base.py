@@ -16,6 +16,7 @@ from guard.numbering.allotted import NOTHING, Allotted
 from guard.numbering.number import Number
 from guard.numbering.plan import Category
 from guard.prospecting.lists import NO_LISTS, Lists
+from guard.rules.destinations import NO_CAPS, NOWHERE, Caps, Destinations
 from guard.rules.numbers import NO_NUMBERS, HeldNumbers
 from guard.state.contract import Reading, Touch
 
@@ -33,7 +34,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     None and () where neither says anything. `country` is the contract's; `automated_banned`: it bans robots;
     `undetermined_origin`: it bills calls from another country than the presented number's at a tariff of their own.
     `callees` and `talk_hours` are quotas a month in `zone`, 0 for none, and what they are counted by; `held` and
-    `lists` are the site's, for rules that count.
+    `lists` are the site's, for rules that count. `countries` are those that may be called, `sva` what a call to a
+    premium number may last and cost; `destinations` is what the policies know of numbers called.
     """
 
     trunk: str = ""
@@ -54,14 +56,19 @@ class Terms(Struct, frozen=True, kw_only=True):
     zone: tzinfo = UTC
     held: HeldNumbers = NO_NUMBERS
     lists: Lists = NO_LISTS
+    countries: tuple[str, ...] = ()
+    sva: Caps = NO_CAPS
+    destinations: Destinations = NOWHERE
 
 
 class Hit(Struct, frozen=True):
-    """What a rule found. `say` names one of the rule's texts; `mask` the numbers (E.164 or short) to be masked."""
+    """What a rule found. `say` names one of the rule's texts; `mask` the numbers (E.164 or short) to be masked;
+    `max_talk_us` how long the call may talk before the guard ends it (0: as long as it likes)."""
 
     say: str
     facts: dict[str, str | int | bool]
     mask: tuple[str, ...] = ()
+    max_talk_us: int = 0
 
 
 Lookup = Callable[[str, int], Category]

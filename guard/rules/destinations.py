@@ -5,11 +5,15 @@ Longest prefix first, one dictionary look-up for each length of prefix: about a 
 
 from __future__ import annotations
 
-from typing import Final, Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Level = Literal["elevated", "high"]
+Country = Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="a country in two capitals, such as FR")]
+E164Prefix = Annotated[
+    str, Meta(pattern=r"\A\+[1-9][0-9]{0,13}\Z", description="the first digits of numbers in E.164, such as +8816")
+]
 MINUTE_US: Final = 60_000_000
 
 
