@@ -24,6 +24,7 @@ State = Literal["accrued", "avoided"]
 # pattern of a contract may make them cost money.
 NEVER = ("rate.", "limit.", "quota.", "dst.emergency")
 COSTLY = frozenset({"block", "mask"})  # a finding that only flags rests on an unverified fact or asks for a look
+ORIGIN = ("cli.territory", "cli.foreign")  # what says that a number is of another country than the installation
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -32,6 +33,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     `rules` are the rules whose breach is fined, by name or by prefix with `*` (`cli.*`). `reading` names which of two
     contradictory amounts was taken. `zone` is where billing months begin. `mask_accrues` tells whether a call that
     went out with its caller masked is a breach all the same (the attempt was made), or was put right (avoided).
+    `article` (with its file) fixes the penalties. `origin_rate`, micro-euros a minute, is what the tariff of
+    undetermined origin adds (V-10.3, IX-11.3, XII-11.3): no document prints it, so the site writes it down.
     """
 
     contract: str
@@ -42,6 +45,9 @@ class Figures(Struct, frozen=True, kw_only=True):
     reading: str = ""
     period: Literal["month", "ever"] = "month"
     mask_accrues: bool = True
+    article: str = ""
+    origin_rate: int = 0
+    origin_article: str = ""
 
     def fines(self, rule: str) -> bool:
         """Whether a breach of `rule` is fined."""
@@ -51,28 +57,38 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 class Stake(Struct, frozen=True, kw_only=True):
-    """A call that costs, before it is known whether its number was counted in `period` already."""
+    """A call that costs, before it is known whether its number was counted in `period` already.
+
+    `fined` is whether it owes the penalties; `origin` whether the tariff of undetermined origin holds for it. A call
+    that is not fined has no `number` here.
+    """
 
     state: State
     rule: str
     number: str
     period: str
     figures: Figures
+    fined: bool = True
+    origin: bool = False
 
     def money(self, *, first: bool) -> Money:
         """The amounts; `first` tells that this call is the first of its number in its period."""
         figures = self.figures
-        per_number = figures.per_number if first else 0
-        total = figures.per_attempt + per_number
+        per_number = figures.per_number if first and self.fined else 0
+        per_attempt = figures.per_attempt if self.fined else 0
+        total = per_attempt + per_number
         return Money(
             accrued=total if self.state == "accrued" else 0,
             avoided=total if self.state == "avoided" else 0,
             rule=self.rule,
             number=self.number,
-            per_attempt=figures.per_attempt,
+            per_attempt=per_attempt,
             per_number=per_number,
             contract=figures.contract,
             reading=figures.reading,
+            article=figures.article if self.fined else "",
+            origin_rate=figures.origin_rate if self.origin else 0,
+            origin_article=figures.origin_article if self.origin else "",
         )
 
 
@@ -85,23 +101,52 @@ def assess(call: CallAttempt, decision: Decision, figures: Figures) -> Stake | N
     if not decision.findings or call.emergency:
         return None
     fined = [f for f in decision.findings if f.action in COSTLY and figures.fines(f.rule)]
-    if not fined:
+    foreign = _foreign(decision, figures)
+    if not fined and foreign is None:
         return None
     state = _state(decision, fined, figures)
     if state is None:
         return None
-    rule = next((f.rule for f in fined if f.rule == decision.rule), fined[0].rule)
+    origin = foreign is not None and _left_as_it_was(decision, foreign)
+    if fined:
+        rule = next((f.rule for f in fined if f.rule == decision.rule), fined[0].rule)
+        number = calling_number(call)
+    elif origin and foreign is not None:
+        rule, number = foreign.rule, ""
+    else:
+        return None
     return Stake(
-        state=state, rule=rule, number=calling_number(call), period=period_of(call.at, figures), figures=figures
+        state=state,
+        rule=rule,
+        number=number,
+        period=period_of(call.at, figures),
+        figures=figures,
+        fined=bool(fined),
+        origin=origin,
     )
 
 
+def _foreign(decision: Decision, figures: Figures) -> Finding | None:
+    """What says that the call is of undetermined origin, flagged or worse, where the contract has a tariff for it."""
+    if not figures.origin_rate:
+        return None
+    return next((f for f in decision.findings if f.rule in ORIGIN and f.action != "allow"), None)
+
+
+def _left_as_it_was(decision: Decision, foreign: Finding) -> bool:
+    """Whether the operator saw the number that `foreign` speaks of: not where it was refused, withdrawn or masked."""
+    if decision.verdict == "blocked" or decision.held_until:
+        return False
+    return not (decision.masked and foreign.action == "mask" and foreign.mode == "enforce")
+
+
 def _state(decision: Decision, fined: list[Finding], figures: Figures) -> State | None:
+    """Whether the call accrues or was avoided; None when neither."""
     if decision.verdict == "blocked":
         return "avoided"
     if decision.held_until:
         return None  # withdrawn while it was held: it never reached the operator, and the guard did not stop it
-    cured = decision.masked and all(f.action == "mask" and f.mode == "enforce" for f in fined)
+    cured = bool(fined) and decision.masked and all(f.action == "mask" and f.mode == "enforce" for f in fined)
     return "avoided" if cured and not figures.mask_accrues else "accrued"
 
 

@@ -85,6 +85,8 @@ class Money(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one call costs or would have cost, in micro-euros, and by which figures of which contract.
 
     `number` is the calling number that the penalty is due for, `per_number` 0 when it was counted before in its period.
+    `article` is the contract's, with its file, that fixes the penalties. `origin_rate` (micro-euros a minute) is what
+    a tariff of undetermined origin adds, by `origin_article`: what it comes to is known when the call ends.
     """
 
     accrued: int = 0
@@ -95,6 +97,9 @@ class Money(Struct, frozen=True, kw_only=True, omit_defaults=True):
     per_number: int = 0
     contract: str = ""
     reading: str = ""
+    article: str = ""
+    origin_rate: int = 0
+    origin_article: str = ""
 
 
 NO_MONEY = Money()
