@@ -24,7 +24,10 @@ def terms_of(
     config: Config, trunk: Trunk, contract: Contract | None, lists: Lists, destinations: Destinations
 ) -> Terms:
     """The terms of one trunk. A trunk without a contract is bound by what guard.toml says of it alone."""
+    claimed = config.file.rules.get("cli.automated-exception")
+    exception = claimed is not None and claimed.enabled and bool(claimed.parameters.get("numbers"))
     own = Terms(
+        automated_exception=exception,
         trunk=trunk.name,
         contract=trunk.contract,
         cps=trunk.cps,
@@ -48,6 +51,7 @@ def terms_of(
         platform_roots=contract.platform.roots if contract.platform else (),
         mask_caller=trunk.mask_caller,
         country=contract.country,
+        automated_exception=exception,
         automated_banned=bool(contract.cited("source.automated-banned")),
         undetermined_origin=any(t.undetermined_origin for t in contract.territory),
         user_calls=contract.user_calls.value if contract.user_calls else 0,

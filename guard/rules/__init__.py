@@ -7,6 +7,7 @@ from typing import Final
 from guard.rules import (
     cli_anonymous,
     cli_automated,
+    cli_automated_exception,
     cli_forwarded,
     cli_malformed,
     cli_mismatch,
@@ -83,6 +84,7 @@ COUNTS: Final[tuple[AnyCount, ...]] = (
     limit_channels.RULE,
     limit_line_calls.RULE,
     limit_user_calls.RULE,
+    cli_automated_exception.RULE,
     cli_forwarded.RULE,
     dst_frequency.RULE,
     quota_callees.RULE,

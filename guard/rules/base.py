@@ -32,6 +32,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     """What binds calls of one trunk: figures and roots of its contract, overridden by its configuration.
 
     None and () where neither says anything. `country` is the contract's; `automated_banned`: it bans robots;
+    `automated_exception`: the site claims ARCEP's for systems that call few numbers;
     `undetermined_origin`: it bills calls from another country than the presented number's at a tariff of their own.
     `callees` and `talk_hours` are quotas a month in `zone`, 0 for none, and what they are counted by; `held` and
     `lists` are the site's, for rules that count. `countries` are those that may be called, `sva` what a call to a
@@ -48,6 +49,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     mask_caller: str = ""
     country: str = "FR"
     automated_banned: bool = False
+    automated_exception: bool = False
     undetermined_origin: bool = False
     user_calls: int = 0
     callees: tuple[Per, int] = ("trunk", 0)

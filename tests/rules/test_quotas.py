@@ -15,7 +15,7 @@ from guard.model import CallAttempt, CallEnded, Decision
 from guard.rules import BY_ID
 from guard.rules.months import month_of, month_start
 from guard.state.memory import MemoryState
-from tests.deciding import DAY, MAIN, NOW, SELLS, SITE, STRANGERS, call, engine_of
+from tests.deciding import DAY, MAIN, MOBILE, NOW, ROBOT, SELLS, SITE, STRANGERS, call, engine_of
 from tests.rules.table import PARIS, Row, check
 
 CENTREX: Final = SITE.replace('contract = "technicophone-sip-trunk"', 'contract = "technicophone-centrex"', 1)
@@ -26,6 +26,8 @@ USER: Final = "limit.user-calls"
 TRIES: Final = "dst.prospecting-frequency"
 LEG: Final = "cli.forwarded"
 FORWARDED: Final = "quota.forwarded"
+FEW: Final = "cli.automated-exception"
+CLAIMED: Final = '\n[rules."cli.automated-exception"]\nnumbers = 5\n'
 USERS: Final = '\n[rules."limit.user-calls"]\ncalls = 3\n'
 
 
@@ -43,6 +45,10 @@ def forwarded(caller: str = STRANGERS, source: str = "branch") -> CallAttempt:
 
 def inbound(made: CallAttempt) -> CallAttempt:
     return replace(made, direction="inbound")
+
+
+def alarm(callee: str = "0199001234") -> CallAttempt:
+    return call(MAIN, callee, source="robot")
 
 
 ROWS: Final = (
@@ -81,6 +87,12 @@ ROWS: Final = (
     Row(name="forwarded on a flat plan", rule=FORWARDED, call=forwarded(source="pbx"), says=("forwarded",)),
     Row(name="forwarded without a plan", rule=FORWARDED, call=forwarded()),
     Row(name="not forwarded", rule=FORWARDED, call=call()),
+    Row(name="a fifth number of an alarm", rule=FEW, call=alarm(), value=4, more=CLAIMED),
+    Row(name="a sixth number of an alarm", rule=FEW, call=alarm(), value=5, more=CLAIMED, says=("many",)),
+    Row(name="a number that the alarm called before", rule=FEW, call=alarm(), value=5, known=True, more=CLAIMED),
+    Row(name="a robot in its own range", rule=FEW, call=call(ROBOT, source="robot"), value=5, more=CLAIMED),
+    Row(name="no robot", rule=FEW, call=call(), value=5, more=CLAIMED),
+    Row(name="the exception is not claimed", rule=FEW, call=alarm(), value=5),
 )
 
 
@@ -174,6 +186,14 @@ def test_a_forwarded_call_with_its_leg() -> None:
     assert days(replace(made, at=made.at + later)).verdict == "allowed"
     assert days(replace(made, at=made.at + later + 1)).rule == LEG, "the leg is too old"
     assert days(forwarded("+33239112299")).rule == LEG, "another caller"
+
+
+def test_an_alarm_that_claims_the_exception_calls_five_numbers() -> None:
+    days = Days(engine_of(CLAIMED))
+    assert [days(alarm(f"019900000{n}")).verdict for n in (1, 2, 3, 4, 5, 5, 1)] == ["allowed"] * 7
+    assert days(alarm("0199000006")).rule == FEW
+    assert days(call(MOBILE, source="robot")).rule == "cli.automated-mobile", "mobile numbers know no exception"
+    assert Days(engine_of())(alarm()).rule == "cli.automated-range"
 
 
 def test_the_centrex_plan_counts_by_user() -> None:
