@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.model import SECOND, STRENGTH, Action, CallAttempt, Decision, Finding, Text, Verdict
-from guard.policy.load import CountRule, Policy, Rule
+from guard.policy.load import CountRule, JudgeRule, Policy, Rule
 from guard.rules import rate_cps
 from guard.rules.base import Case, Hit, Terms
 from guard.state.contract import Reading, Touch
@@ -56,6 +56,7 @@ class Engine:
         self._judges = policy.judges
         self._lookup = policy.plan.lookup
         self._statuses = {r.rule.id: r.rule.status for r in (policy.emergency, *policy.judges)}
+        self._statuses |= {r.rule.id: r.rule.status for r in (*policy.site.all, *policy.site_inbound.all)}
         self._statuses |= {r.rule.id: r.rule.status for r in policy.counts}
         self._statuses[f"{FAULT}.state"] = FAULT_STATUS
         cps = next((c.rule.settings for c in policy.counts if c.rule.id == rate_cps.ID), None)
@@ -76,14 +77,18 @@ class Engine:
             findings = tuple(self._finding(rule.rule, hit, terms) for hit in said)
             return Prepared(call, terms, findings, (), *self._touches(call, terms, force=True))
         if call.direction == "inbound":
-            return Prepared(call, terms, (), (), *self._touches(call, terms, force=True))
-        found, mask, talk = self._judged(call, terms)
+            own = policy.site_inbound.of(call)
+            found = self._judged(call, terms, own)[0] if own else ()
+            if any(f.action == "block" and _acts(f) for f in found):
+                return Prepared(call, terms, found, (), (), ())
+            return Prepared(call, terms, found, (), *self._touches(call, terms, force=True))
+        found, mask, talk = self._judged(call, terms, self._judges + policy.site.of(call))
         if any(f.action == "block" and _acts(f) for f in found):
             return Prepared(call, terms, found, mask, (), ())
         return Prepared(call, terms, found, mask, *self._touches(call, terms, force=False), talk)
 
     def _judged(
-        self, call: CallAttempt, terms: Terms
+        self, call: CallAttempt, terms: Terms, judges: tuple[JudgeRule, ...]
     ) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[int, str]]:
         policy = self.policy
         case = Case(call, terms, policy.held, self._lookup, policy.lists, policy.sector, policy.plan.blocks)
@@ -91,7 +96,7 @@ class Engine:
         found: list[Finding] = []
         mask: list[str] = []
         talk = NO_CAP
-        for judge in self._judges:
+        for judge in judges:
             rule = judge.rule
             if not rule.since <= at < rule.until:
                 continue

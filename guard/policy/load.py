@@ -16,10 +16,12 @@ from guard.confignumbers import after, micros
 from guard.ledger.penalties import Figures
 from guard.model import STRENGTH, Action, Mode
 from guard.numbering.number import EMERGENCY
-from guard.numbering.plan import Plan, PlanError, load_plan
+from guard.numbering.plan import FOREIGN, Plan, PlanError, load_plan
 from guard.policy import schema
 from guard.policy.destinations import load_destinations
+from guard.policy.money import figures_of
 from guard.policy.read import Versions, note, read_contracts, read_rules
+from guard.policy.site import Compiled, Known, as_written, compiled
 from guard.policy.terms import terms_of
 from guard.prospecting.lists import Lists, load_lists
 from guard.rules import BY_ID, COUNTS, JUDGES
@@ -27,11 +29,15 @@ from guard.rules import EMERGENCY as EMERGENCY_RULE
 from guard.rules.base import AnyCount, AnyJudge, Settings, Terms
 from guard.rules.destinations import Destinations
 from guard.rules.numbers import ALWAYS, NEVER, HeldNumbers
+from guard.rules.patterns import Index
+from guard.rules.site import SAY, UNKNOWN
+from guard.rules.site import Settings as SiteSettings
 from guard.tomlread import Problem, Reader, nearest
 
 LAW_ZONE: Final = ZoneInfo("Europe/Paris")  # days of French law begin there
 HOLDERS: Final = frozenset({"rate.cps"})  # rules that can hold a call
 MASKERS: Final = "cli."  # rules that can mask one: they speak of a presented number
+SITE: Final = "decision of the site"  # what a rule of its own rests on, when it names no text
 DIGEST: Final = 32  # hexadecimal digits kept of the SHA-256: 128 bits tell any two policies apart
 
 
@@ -71,7 +77,8 @@ class CountRule(Struct, frozen=True):
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """Everything that decides, frozen. `cited` is the contract's articles by trunk and rule."""
+    """Everything that decides, frozen. `cited` is the contract's articles by trunk and rule; `site` holds the rules of
+    the site's own for calls that go out, `site_inbound` those for calls that come in."""
 
     digest: str
     plan: Plan
@@ -84,6 +91,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     counts: tuple[CountRule, ...]
     lists: Lists
     sector: str
+    site: Index[JudgeRule]
+    site_inbound: Index[JudgeRule]
     versions: dict[str, Versions]
     contracts: dict[str, schema.Contract]
 
@@ -118,6 +127,7 @@ def check_policy(config: Config, problems: list[Problem], key: bytes = b"") -> P
     loading = _Loading(config, rules, contracts, problems)
     compiled = loading.rules_in_force()
     terms = loading.terms(lists, destinations)
+    own = loading.site_rules(plan)
     if plan is not None:
         lost = [n for n in EMERGENCY if plan.lookup(n, 0).id != "emergency"]
         if lost:
@@ -130,13 +140,15 @@ def check_policy(config: Config, problems: list[Problem], key: bytes = b"") -> P
         held=config.held,
         terms=terms,
         cited={name: loading.cited(t) for name, t in terms.items()},
-        figures=loading.figures(),
+        figures=figures_of(config, contracts),
         emergency=JudgeRule(compiled[EMERGENCY_RULE.id][-1], EMERGENCY_RULE),
         judges=tuple(JudgeRule(r, c) for c in JUDGES for r in compiled.get(c.id, ())),
         counts=tuple(CountRule(r, c) for c in COUNTS for r in compiled.get(c.id, ())),
         lists=lists,
         sector=config.file.prospecting.sector if config.file.prospecting is not None else "",
-        versions=rules,
+        site=Index((rule, made.needs) for rule, made in own if made.written.direction != "inbound"),
+        site_inbound=Index((rule, made.needs) for rule, made in own if made.written.direction != "outbound"),
+        versions=rules | {r.id: (as_written(r),) for r in config.file.site_rule},
         contracts=contracts,
     )
 
@@ -161,8 +173,11 @@ class _Loading:
 
     def rules_in_force(self) -> dict[str, tuple[Rule, ...]]:
         """Each enabled rule, compiled: every version of it."""
+        own = {rule.id for rule in self.config.file.site_rule}
         for name in self.config.file.rules:
-            if name not in BY_ID:
+            if name in own:
+                self.reader.problem(["rules", name], "is a rule of the site: set it in its [[site_rule]]")
+            elif name not in BY_ID:
                 self.reader.problem(["rules", name], f"no such rule{nearest(name, BY_ID)}")
             elif name == EMERGENCY_RULE.id:
                 self.reader.problem(["rules", name], "cannot be set: emergency calls always pass")
@@ -218,6 +233,32 @@ class _Loading:
                 values[name] = value
         return kind(**values) if good else None
 
+    def site_rules(self, plan: Plan | None) -> list[tuple[JudgeRule, Compiled]]:
+        """The site's own rules."""
+        file, zone = self.config.file, self.config.zone
+        known = Known(
+            sources=tuple(s.name for s in file.source),
+            trunks=tuple(t.name for t in file.trunk),
+            categories=None if plan is None else (*plan.categories, FOREIGN.id, UNKNOWN),
+            territories=None if plan is None else tuple(sorted(plan.territories)),
+        )
+        out: list[tuple[JudgeRule, Compiled]] = []
+        for made in compiled(file.site_rule, known, zone, self.reader):
+            written = made.written
+            (said,) = as_written(written).say.values()
+            rule = Rule(
+                id=written.id,
+                settings=SiteSettings(),
+                mode="monitor" if file.mode == "monitor" else written.mode,
+                status=written.status,
+                says={SAY: Said(written.action, said.en, said.fr)},
+                articles=(*written.articles, f"{SITE}: {written.source}"),
+                since=micros(written.from_, zone) if written.from_ else ALWAYS,
+                until=after(written.until, zone) if written.until else NEVER,
+            )
+            out.append((JudgeRule(rule, made.judge), made))
+        return out
+
     # ---- contracts -------------------------------------------------------------------------------------------------
 
     def terms(self, lists: Lists, destinations: Destinations) -> dict[str, Terms]:
@@ -244,27 +285,6 @@ class _Loading:
         if contract is None:
             return {}
         return {name: found for name in BY_ID if (found := contract.cited(name))}
-
-    def figures(self) -> dict[str, Figures]:
-        """The penalties of each trunk whose contract fixes some."""
-        out: dict[str, Figures] = {}
-        for trunk in self.config.file.trunk:
-            contract = self.contracts.get(trunk.contract)
-            if contract is None:
-                continue
-            amounts = {p.per: p.amount(trunk.reading) for p in contract.penalty}
-            if "calling-number" not in amounts and "call-or-attempt" not in amounts:
-                continue
-            out[trunk.name] = Figures(
-                contract=contract.id,
-                per_number=amounts.get("calling-number", 0),
-                per_attempt=amounts.get("call-or-attempt", 0),
-                rules=contract.penal_rules,
-                zone=self.config.zone,
-                reading=trunk.reading,
-                mask_accrues=False,  # the number that may not be shown never reached the operator
-            )
-        return out
 
 
 def _action(written: schema.Rule, say: schema.Say, setting: configschema.RuleSetting) -> Action:
@@ -297,8 +317,10 @@ def _digest(config: Config) -> str:
                 file.usage,
                 file.number,
                 file.rules,
+                file.site_rule,
                 file.faults,
                 file.prospecting,
+                file.ledger,
             ),
             order="sorted",
         )
