@@ -1,10 +1,11 @@
-"""`guard policy`: the rules and contracts in force at a date, with their sources."""
+"""`guard policy`: the rules and contracts in force at a date, with their sources; newer files of ARCEP's numbers."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guard.cli.common import CommandError, config_option, instant, json_lines, load_config
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments."""
-    sub = parser.add_subparsers(dest="what", metavar="list|show", required=True)
+    sub = parser.add_subparsers(dest="what", metavar="list|show|update-numbers", required=True)
     for name, text in (("list", "every rule in force"), ("show", "one rule or contract in full")):
         one = sub.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         config_option(one)
@@ -24,6 +25,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--json", action="store_true", help="JSON Lines, one object a line")
         if name == "show":
             one.add_argument("name", metavar="NAME", help="a rule's id (cli.premium) or a contract's")
+    text = "Check ARCEP's file of allotted blocks (MAJNUM.csv) and put it in force."
+    one = sub.add_parser("update-numbers", help="install a newer file of ARCEP's numbers", description=text)
+    config_option(one)
+    one.add_argument("--json", action="store_true", help="JSON Lines, one object a line")
+    one.add_argument("file", metavar="FILE", type=Path, help="MAJNUM.csv as ARCEP publishes it")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     from guard.policy.load import load_policy
 
     config = load_config(args.config)
+    if args.what == "update-numbers":
+        return _update(config, args.file, as_json=args.json)
     try:
         policy = load_policy(config)
     except ConfigError as error:
@@ -44,6 +52,20 @@ def run(args: argparse.Namespace) -> int:
         json_lines(found)
     else:
         _table(found, config, policy)
+    return 0
+
+
+def _update(config: Config, file: Path, *, as_json: bool) -> int:
+    """Install a file of numbers. A running guard reads it by itself, as it reads every policy that changed."""
+    import msgspec
+
+    from guard.cli.newnumbers import install, said, today_in
+
+    done = install(config.policies / "numbering", file, today_in(config.timezone))
+    if as_json:
+        json_lines([msgspec.to_builtins(done)])
+    else:
+        print("\n".join(said(done)))
     return 0
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from guard.engine import Engine
 from guard.model import CallAttempt
 from tests.deciding import MAIN, MOBILE, NOW, call, policy_of
-from tests.rules.table import Row, check
+from tests.rules.table import Row, check, hits
 
 TERRITORY: Final = "cli.territory"
 FOREIGN: Final = "cli.foreign"
@@ -101,6 +101,12 @@ ROWS: Final = (
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
 def test_row(row: Row) -> None:
     check(row)
+
+
+@pytest.mark.parametrize("rule", [TERRITORY, FOREIGN])
+def test_a_number_in_two_headers_is_told_of_the_first(rule: str) -> None:
+    (hit,) = hits(Row(name="", rule=rule, call=made(BELGIAN, pai=(BELGIAN,))))
+    assert hit.facts["header"] == "from"
 
 
 @pytest.mark.parametrize(
