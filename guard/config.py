@@ -169,6 +169,7 @@ class _Compiler:
             known = sorted(available_timezones())
             self.problem(["timezone"], f'"{file.timezone}" is no time zone{nearest(file.timezone, known)}')
         self._unsupported()
+        self._money()
         hops = self._trunks()
         sources = self._sources(hops)
         return Config(
@@ -197,6 +198,19 @@ class _Compiler:
                 self.warnings.append(f"{self.path}: {key}: {later}, and has no effect")
         for name in SHAPES:
             self._file(getattr(file.prospecting, name, ""), ["prospecting", name])
+
+    def _money(self) -> None:
+        """Sums of money: written with a decimal point, exact to a millionth of a euro."""
+        sums: list[tuple[list[str], float | None]] = [
+            (["trunk", f"[{i}]", "undetermined_origin"], trunk.undetermined_origin)
+            for i, trunk in enumerate(self.file.trunk, 1)
+        ]
+        sums += [(["ledger", name], getattr(self.file.ledger, name)) for name in ("alert_day", "alert_month")]
+        for key, euros in sums:
+            try:
+                schema.micro_euros(euros or 0)
+            except ValueError as error:
+                self.problem(key, str(error))
 
     def _file(self, name: str, key: list[str]) -> None:
         if name and not (self.path.parent / name).is_file():

@@ -7,6 +7,7 @@ wants. A key that is not here is an error of `guard check`.
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
@@ -34,6 +35,7 @@ LineFrom = Annotated[
 ]
 HeaderName = Annotated[str, Meta(pattern=r"\A[!#-'*+.0-9A-Z^-z|~-]+\Z", description="the name of a header")]
 RuleAction = Literal["flag", "mask", "hold", "block"]  # what a rule may be told to ask for
+Euros = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]  # see `micro_euros`
 Usages = Usage | Annotated[tuple[Usage, ...], Meta(min_length=1)]
 FaultVerdict = Literal["pass", "block"]
 
@@ -61,7 +63,10 @@ class Tls(_Strict, frozen=True, kw_only=True):
 
 
 class Trunk(_Strict, frozen=True, kw_only=True):
-    """[[trunk]]: an operator. `cps` overrides the contract; `reading` chooses between a contract's two amounts."""
+    """[[trunk]]: an operator. `cps` overrides the contract; `reading` chooses between a contract's two amounts.
+
+    `undetermined_origin` is what his tariff of undetermined origin adds to a minute, in euros.
+    """
 
     name: Name
     next_hop: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -70,6 +75,7 @@ class Trunk(_Strict, frozen=True, kw_only=True):
     cps: Positive | None = None
     reading: Literal["digits", "words"] = "digits"
     mask_caller: str = ""
+    undetermined_origin: Euros = 0
 
 
 class DialEntry(_Strict, frozen=True, kw_only=True):
@@ -166,6 +172,14 @@ class Web(_Strict, frozen=True, kw_only=True):
     listen: str = "127.0.0.1:8080"
 
 
+class Ledger(_Strict, frozen=True, kw_only=True):
+    """[ledger]: how penalties are counted, and the exposure, in euros, beyond which the guard warns."""
+
+    per_number: Literal["month", "ever"] = "month"
+    alert_day: Euros | None = None
+    alert_month: Euros | None = None
+
+
 class Faults(_Strict, frozen=True, kw_only=True):
     """[faults]: what becomes of a call when a part of the guard fails or is late. Emergency calls always pass.
 
@@ -209,6 +223,19 @@ class File(_Strict, frozen=True, kw_only=True):
     mqtt: Mqtt | None = None
     web: Web | None = None
     faults: Faults = Faults()
+    ledger: Ledger = Ledger()
+
+
+def micro_euros(euros: float) -> int:
+    """Euros as they were written, in micro-euros, exactly. ValueError where that is no whole number."""
+    try:
+        micros = Decimal(repr(euros)) * 1_000_000
+        whole = int(micros)
+    except (InvalidOperation, OverflowError, ValueError):
+        raise ValueError(f"{euros} is no sum of money") from None
+    if whole != micros:
+        raise ValueError(f"{euros} has more than six decimals")
+    return whole
 
 
 def usages(written: Usage | tuple[Usage, ...]) -> tuple[Usage, ...]:

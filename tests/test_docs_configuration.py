@@ -37,6 +37,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "`time` of a condition": siteschema.Window,
     "`[state]`": schema.State,
     "`[store]`": schema.Store,
+    "`[ledger]`": schema.Ledger,
     "`[faults]`": schema.Faults,
     "`[mqtt]`": schema.Mqtt,
     "`[web]`": schema.Web,

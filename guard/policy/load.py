@@ -320,7 +320,7 @@ def _digest(config: Config) -> str:
                 file.site_rule,
                 file.faults,
                 file.prospecting,
-                file.ledger,
+                file.ledger.per_number,
             ),
             order="sorted",
         )
