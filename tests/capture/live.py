@@ -20,7 +20,7 @@ from guard.ledger.record import CallRecord
 from guard.net.verdicts import COUNTERS, FaultPolicy, Verdicts
 from guard.policy.load import load_policy
 from guard.proxy.core import CoreSettings, ProxyCore
-from guard.proxy.effects import Decide, Ended, Flow, Send, Withdraw
+from guard.proxy.effects import Decide, Ended, Flow, Send, Stranger, Withdraw
 from guard.proxy.routing import Hop, Trunk, Trunks
 from guard.sip.message import Message, parse
 from guard.sources import Sources
@@ -30,6 +30,7 @@ from guard.store.sqlite import SqliteWriter
 from tests.capture.making import SECOND, T0, ipv4, pcap, udp
 from tests.proxy.world import DOWN, GUARD, OPERATOR, PBX, UP, reply, request
 
+SCANNER = ("127.0.0.66", 5060)  # a neighbour that no [[source]] names
 TRAVEL = 700  # µs from one end to the other
 
 
@@ -48,7 +49,7 @@ class Lab:
         self.verdicts = Verdicts(self.core, desk, _Log(self.writer), FaultPolicy(), counters, lambda: None)
         self.now = T0
         self.tape: list[tuple[int, bytes, bool]] = []  # instant, packet, whether it is on the IPBX's side
-        self.ends: dict[str, Callable[[Message], None]] = {}
+        self.ends: dict[str, list[Callable[[Message], None]]] = {}
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
 
@@ -104,6 +105,8 @@ class Lab:
                     self.verdicts.ended(effect, self.now)
                 elif isinstance(effect, Withdraw):
                     self.verdicts.withdraw(effect, self.now)
+                elif isinstance(effect, Stranger):
+                    self.verdicts.stranger(effect, self.now)
             self.verdicts.land(self.now)
             if not effects:
                 break
@@ -113,17 +116,19 @@ class Lab:
         peer = effect.flow.peer
         self.tape.append((self.now, ipv4(udp(effect.data), GUARD[0], peer[0]), peer == PBX))
         m = parse(effect.data)
-        self.at(self.now + TRAVEL, lambda: self.ends[peer[0]](m))
+        for hears in self.ends.get(peer[0], ()):
+            self.at(self.now + TRAVEL, lambda hears=hears: hears(m))  # type: ignore[misc]
 
 
 class Plan:
-    """What becomes of one call, drawn by lot: times in µs after the step before."""
+    """What becomes of one call, drawn by lot: times in µs after the step before. An inbound one comes from the
+    operator."""
 
-    def __init__(self, dice: random.Random, n: int) -> None:
+    def __init__(self, dice: random.Random, n: int, *, inbound: bool = False) -> None:
         def some(low: float, high: float) -> int:
             return round(dice.uniform(low, high) * SECOND)
 
-        self.call_id = f"call{n}"
+        self.call_id = f"{'in' if inbound else 'call'}{n}"
         self.start = some(0, 12)
         numbers = ["+33145678901"] * 6 + ["+33145679900", "+33892681234", "anonymous"]
         self.caller = dice.choice(numbers)
@@ -134,17 +139,23 @@ class Plan:
         self.ring, self.pick_up, self.talk = some(0.05, 1), some(0.1, 4), some(0.2, 8)
         self.patience = some(0.1, 3) if dice.random() < 0.2 or not self.answer else 0  # then the caller cancels
         self.who = dice.choice(["caller", "callee"])  # hangs up
+        self.host = GUARD[0]
+        if inbound:
+            self.caller, self.callee = dice.choice(["+33612345678", "anonymous"]), "+33145678901"
+            self.host = dice.choice([GUARD[0], PBX[0]])
 
 
-class Ipbx:
-    """Places the calls of its plans."""
+class Caller:
+    """Places the calls of its plans; `flow` is how the guard knows it."""
 
-    def __init__(self, lab: Lab, plans: list[Plan]) -> None:
+    def __init__(self, lab: Lab, plans: list[Plan], flow: Flow) -> None:
         self.lab = lab
+        self.flow = flow
+        self.address = flow.peer[0]
         self.plans = {p.call_id: p for p in plans}
         self.cseq = dict.fromkeys(self.plans, 0)
         self.over: set[str] = set()
-        lab.ends[PBX[0]] = self.hears
+        lab.ends.setdefault(self.address, []).append(self.hears)
         for plan in plans:
             lab.at(T0 + plan.start, lambda p=plan: self.invites(p))  # type: ignore[misc]
 
@@ -156,7 +167,7 @@ class Ipbx:
 
     def says(self, plan: Plan, method: str, cseq: int, *, branch: str = "", m: Message | None = None) -> None:
         """A request; with `m`, the 2xx, within the dialog."""
-        more, uri, to_tag = "", f"sip:{plan.callee}@127.0.0.1", ""
+        more, uri, to_tag = "", f"sip:{plan.callee}@{plan.host}", ""
         if m is not None:
             uri = m.routes(b"contact")[0].uri.decode()
             more = "".join(f"Route: <{r.uri.decode()}>\r\n" for r in reversed(m.routes(b"record-route")))
@@ -165,15 +176,16 @@ class Ipbx:
             request(
                 method,
                 uri,
-                caller=f"<sip:{plan.caller}@127.0.0.2>",
+                caller=f"<sip:{plan.caller}@{self.address}>",
                 to=f"<sip:{plan.callee}@127.0.0.1>",
                 to_tag=to_tag,
                 call_id=plan.call_id,
                 cseq=cseq,
                 branch=branch or f"{plan.call_id}{method}{cseq}",
+                host=self.address,
                 more=more,
             ),
-            UP,
+            self.flow,
         )
 
     def cancels(self, plan: Plan, cseq: int) -> None:
@@ -181,10 +193,12 @@ class Ipbx:
             self.says(plan, "CANCEL", cseq, branch=f"{plan.call_id}INVITE{cseq}")
 
     def hears(self, m: Message) -> None:
-        plan = self.plans[m.call_id().decode()]
+        plan = self.plans.get(m.call_id().decode())
+        if plan is None:
+            return
         if m.is_request:
             if m.method == b"BYE":
-                self.lab.say(reply(m, 200, contact="<sip:127.0.0.2:5060>"), UP)
+                self.lab.say(reply(m, 200, contact=f"<sip:{self.address}:5060>"), self.flow)
             return
         cseq, method = m.cseq()
         if method != b"INVITE" or m.status < 200:
@@ -201,21 +215,25 @@ class Ipbx:
         self.over.add(plan.call_id)
 
 
-class Operator:
-    """Takes the calls as their plans say."""
+class Callee:
+    """Takes the calls as their plans say; `flow` is how the guard knows it."""
 
-    def __init__(self, lab: Lab, plans: list[Plan]) -> None:
+    def __init__(self, lab: Lab, plans: list[Plan], flow: Flow) -> None:
         self.lab = lab
+        self.flow = flow
+        self.address = flow.peer[0]
         self.plans = {p.call_id: p for p in plans}
         self.invites: dict[str, Message] = {}
         self.done: set[str] = set()
-        lab.ends[OPERATOR[0]] = self.hears
+        lab.ends.setdefault(self.address, []).append(self.hears)
 
     def hears(self, m: Message) -> None:
         if not m.is_request:
             return
         call_id = m.call_id().decode()
-        plan = self.plans[call_id]
+        plan = self.plans.get(call_id)
+        if plan is None:
+            return
         if m.method == b"INVITE":
             self.rings(plan, m)
         elif m.method == b"CANCEL":
@@ -261,21 +279,36 @@ class Operator:
             to_tag=(seen.tag or b"").decode(),
             call_id=m.call_id().decode(),
             branch=f"{m.call_id().decode()}opBYE",
-            host=OPERATOR[0],
+            host=self.address,
             more=routes,
         )
-        self.lab.say(bye, DOWN)
+        self.lab.say(bye, self.flow)
 
     def says(self, m: Message, status: int) -> None:
-        self.lab.say(reply(m, status), DOWN)
+        self.lab.say(reply(m, status, contact=f"<sip:{self.address}:5060>"), self.flow)
 
 
-def lived(conf: Path, seed: int, calls: int) -> Lab:
-    """A guard's life with so many calls, drawn by lot."""
+def scan(lab: Lab) -> None:
+    """Calls of somebody whom nothing names: more in a second than are recorded, and one that is carried."""
+    flow = Flow("udp", GUARD, SCANNER)
+    for n in range(14):
+        data = request(uri=f"sip:0{n}@127.0.0.1", call_id=f"scan{n}", branch=f"scan{n}", host=SCANNER[0])
+        lab.at(T0 + 3 * SECOND + n * 50_000, lambda data=data: lab.say(data, flow))  # type: ignore[misc]
+    sos = request(uri="sip:112@127.0.0.1", call_id="sos", branch="sos", host=SCANNER[0])
+    lab.at(T0 + 5 * SECOND, lambda: lab.say(sos, flow))
+
+
+def lived(conf: Path, seed: int, calls: int, inbound: int, *, scanned: bool) -> Lab:
+    """A guard's life with so many calls either way, drawn by lot, and (`scanned`) a scan."""
     dice = random.Random(seed)
-    plans = [Plan(dice, n) for n in range(calls)]
+    outward = [Plan(dice, n) for n in range(calls)]
+    inward = [Plan(dice, n, inbound=True) for n in range(inbound)]
     lab = Lab(conf)
-    Ipbx(lab, plans)
-    Operator(lab, plans)
+    Caller(lab, outward, UP)
+    Callee(lab, outward, DOWN)
+    Caller(lab, inward, DOWN)
+    Callee(lab, inward, UP)
+    if scanned:
+        scan(lab)
     lab.run()
     return lab

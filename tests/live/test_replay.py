@@ -26,7 +26,7 @@ HABITS = {
     ABSENT: NO_ANSWER,
     BUSY_ONE: BUSY,
 }
-CALLS = 37  # one of them inbound: in a capture, the addresses of [[source]] alone tell which requests set up calls
+CALLS = 38  # two of them inbound
 FIELDS = (
     *("call_id", "source", "trunk", "line", "direction", "caller", "presented", "callee", "usage", "verdict"),
     *("response", "policy", "site"),
@@ -66,7 +66,11 @@ async def scenes(world: World) -> None:
     burst.append(pbx.place(s.ALICE, "112", How(line="391")))
     await asyncio.gather(*burst)
     await asyncio.sleep(1.2)
-    await pbx.call(s.BOB, s.CUSTOMER, How(line="201"))
+    by_name = f"sip:{s.BOB}@{s.IPBX}:{pbx.port}"
+    await asyncio.gather(
+        pbx.call(s.BOB, s.CUSTOMER, How(line="201")),
+        world.trunk.call(pbx.guard, s.CUSTOMER, s.BOB, target=by_name),
+    )
 
 
 @pytest.mark.parametrize("by", ["peers", "dumpcap"])
@@ -98,5 +102,5 @@ def test_a_replay_decides_as_the_live_guard_did(tmp_path: Path, by: str) -> None
     records = {r["call_id"]: decision(r) for r in replayed if "call_id" in r}
     lived = {r["call_id"]: decision(r) for r in found[0]}
     assert {r["verdict"] for r in found[0]} == {"allowed", "flagged", "masked", "blocked"}
-    assert [r["direction"] for r in found[0]].count("inbound") == 1
-    assert records == {c: r for c, r in lived.items() if r["direction"] == "outbound"}
+    assert [r["direction"] for r in found[0]].count("inbound") == 2
+    assert records == lived
