@@ -51,10 +51,9 @@ class Desk:
 
     def submit(self, ticket: int, call: CallAttempt, now: int) -> list[Taken]:
         """A new attempt. Its decision if there is one now; nothing when it is held."""
-        prepared = self._engine.prepare(call)
+        prepared = self._engine.prepare(call, str(ticket))
         if not prepared.touches:
             return [(ticket, self._engine.decide(prepared, (), now))]
-        prepared = replace(prepared, touches=_of(prepared.touches, str(ticket)))
         queue = self._queues.get(call.trunk)
         waits_behind = bool(queue) and not call.emergency and call.direction == "outbound"
         ahead = len(queue) if queue and waits_behind else 0
@@ -190,10 +189,6 @@ class Desk:
     def _tidy(self, trunk: str) -> None:
         if not self._queues[trunk]:
             del self._queues[trunk]
-
-
-def _of(touches: tuple[Touch, ...], ident: str) -> tuple[Touch, ...]:
-    return tuple(replace(t, ident=ident) for t in touches)
 
 
 def _free_at(readings: tuple[Reading, ...]) -> int:

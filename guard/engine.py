@@ -34,6 +34,14 @@ _HEADERS: Final = {
 }
 
 
+# Rules whose ids begin so look at the caller's side alone; tests/test_engine_memory.py holds them to it.
+BY_CALLER: Final = ("cli.", "source.")
+QUARTER: Final = 900 * SECOND  # µs
+REMEMBERED: Final = 4096  # callers whose judgement is kept; a dialler that changes its number each call only empties it
+
+Judged = tuple[tuple[Finding, ...], tuple[str, ...], tuple[int, str]]
+
+
 class Prepared(Struct, frozen=True):
     """A call as far as it can be judged without counters. `mask` is what its masking findings name; `touches` is what
     to count, with the rules that want it, and empty when the call is refused already; `talk` is how long it may talk
@@ -53,7 +61,10 @@ class Engine:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self._judges = policy.judges
+        self._by_caller = tuple(j for j in policy.judges if j.rule.id.startswith(BY_CALLER))
+        self._by_call = tuple(j for j in policy.judges if not j.rule.id.startswith(BY_CALLER))
+        self._counts = tuple((c, _acts(c.rule) and STRENGTH[_asked(c.rule)] > STRENGTH["flag"]) for c in policy.counts)
+        self._remembered: dict[tuple[object, ...], Judged] = {}
         self._lookup = policy.plan.lookup
         self._statuses = {r.rule.id: r.rule.status for r in (policy.emergency, *policy.judges)}
         self._statuses |= {r.rule.id: r.rule.status for r in (*policy.site.all, *policy.site_inbound.all)}
@@ -66,8 +77,8 @@ class Engine:
 
     # ---- without counters ------------------------------------------------------------------------------------------
 
-    def prepare(self, call: CallAttempt) -> Prepared:
-        """Every rule that needs no counter speaks; what to count comes out."""
+    def prepare(self, call: CallAttempt, ident: str = "") -> Prepared:
+        """Every rule that needs no counter speaks; what to count comes out, for the call named `ident`."""
         policy = self.policy
         terms = policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
         if call.emergency:
@@ -75,21 +86,39 @@ class Engine:
             rule = policy.emergency
             said = rule.code.judge(case, rule.rule.settings)
             findings = tuple(self._finding(rule.rule, hit, terms) for hit in said)
-            return Prepared(call, terms, findings, (), *self._touches(call, terms, force=True))
+            return Prepared(call, terms, findings, (), *self._touches(call, terms, ident, force=True))
         if call.direction == "inbound":
             own = policy.site_inbound.of(call)
             found = self._judged(call, terms, own)[0] if own else ()
             if any(f.action == "block" and _acts(f) for f in found):
                 return Prepared(call, terms, found, (), (), ())
-            return Prepared(call, terms, found, (), *self._touches(call, terms, force=True))
-        found, mask, talk = self._judged(call, terms, self._judges + policy.site.of(call))
+            return Prepared(call, terms, found, (), *self._touches(call, terms, ident, force=True))
+        before, masked, _ = self._of_caller(call, terms)
+        found, mask, talk = self._judged(call, terms, self._by_call + policy.site.of(call))
+        found, mask = before + found, masked + mask
         if any(f.action == "block" and _acts(f) for f in found):
             return Prepared(call, terms, found, mask, (), ())
-        return Prepared(call, terms, found, mask, *self._touches(call, terms, force=False), talk)
+        return Prepared(call, terms, found, mask, *self._touches(call, terms, ident, force=False), talk)
 
-    def _judged(
-        self, call: CallAttempt, terms: Terms, judges: tuple[JudgeRule, ...]
-    ) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[int, str]]:
+    def _of_caller(self, call: CallAttempt, terms: Terms) -> Judged:
+        """What the rules say that look at the caller's side only: the same for each of its calls, until the next
+        quarter of an hour. Dates of law, consents and files begin at midnights, which in every zone are such quarters.
+        """
+        if not call.source:
+            return self._judged(call, terms, self._by_caller)
+        key = (
+            call.source, call.trunk, call.caller, call.identities, call.diversions, call.usage, call.country,
+            call.forwarded, call.privacy, call.at // QUARTER,
+        )  # fmt: skip
+        known = self._remembered.get(key)
+        if known is None:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            known = self._remembered[key] = self._judged(call, terms, self._by_caller)
+        return known
+
+    def _judged(self, call: CallAttempt, terms: Terms, judges: tuple[JudgeRule, ...]) -> Judged:
+        """Findings, numbers to mask, and how long the call may talk."""
         policy = self.policy
         case = Case(call, terms, policy.held, self._lookup, policy.lists, policy.sector, policy.plan.blocks)
         at = call.at
@@ -126,22 +155,24 @@ class Engine:
         return Finding(rule=rule.id, action=asked, article=articles, text=text, facts=facts, mode=rule.mode)
 
     def _touches(
-        self, call: CallAttempt, terms: Terms, *, force: bool
+        self, call: CallAttempt, terms: Terms, ident: str, *, force: bool
     ) -> tuple[tuple[Touch, ...], tuple[CountRule, ...]]:
         """What to count. A rule that only looks on (monitor, flag) counts without a limit; `force` takes a place even
         where there is none."""
         touches: list[Touch] = []
         counts: list[CountRule] = []
-        for count in self.policy.counts:
+        for count, acts in self._counts:
             rule = count.rule
             if not rule.since <= call.at < rule.until:
                 continue
-            touch = count.code.touch(call, terms, "", rule.settings)
+            touch = count.code.touch(call, terms, ident, rule.settings)
             if touch is None:
                 continue
-            acts = _acts(rule) and STRENGTH[_asked(rule)] > STRENGTH["flag"]
-            limit = touch.limit if acts else None
-            touches.append(replace(touch, limit=limit, force=force or touch.force))
+            if not acts and touch.limit is not None:
+                touch = replace(touch, limit=None)
+            if force and not touch.force:
+                touch = replace(touch, force=True)
+            touches.append(touch)
             counts.append(count)
         return tuple(touches), tuple(counts)
 
@@ -196,13 +227,13 @@ class Engine:
     def counted(self, call: CallAttempt) -> tuple[Touch, ...]:
         """What a call of the past, that went out, counts in tallies: to rebuild them from the log."""
         terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
-        touches, _ = self._touches(call, terms, force=True)
+        touches, _ = self._touches(call, terms, "", force=True)
         return tuple(t for t in touches if t.kind == "tally" and t.take)
 
     def sums(self, call: CallAttempt) -> tuple[str, ...]:
         """The sums that a call's talk is added to when it ends."""
         terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
-        touches, _ = self._touches(call, terms, force=True)
+        touches, _ = self._touches(call, terms, "", force=True)
         return tuple(t.key for t in touches if t.kind == "sum")
 
     def uncounted(self, prepared: Prepared, error: str, *, passes: bool, waited: int = 0) -> Decision:
