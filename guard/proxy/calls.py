@@ -13,9 +13,10 @@ from guard.model import SECOND, CallAttempt, CallEnded, Decision, Outcome
 from guard.proxy.effects import Decide, Effect, Ended, Flow, Withdraw
 from guard.proxy.rewrite import Mask
 from guard.proxy.tables import CALL, C, K
-from guard.proxy.timers import DECISION, KINDS, REPEAT, SILENCE, Timers
+from guard.proxy.timers import DECISION, KINDS, REPEAT, SILENCE, TALK, Timers
 
 if TYPE_CHECKING:
+    from guard.proxy.hangup import Talk
     from guard.proxy.transactions import ServerTx
 
 MAX_CALLS: Final = 200_000  # at about 2 KiB each, 400 MiB: beyond that new calls are answered 480
@@ -42,13 +43,24 @@ def key_of(source: str, call_id: bytes, from_tag: bytes, *, urgent: bool) -> Key
     return f"{source}\0sos" if urgent else source, call_id, from_tag
 
 
+class Watch:
+    """What is kept of a call whose talk is limited: the last CSeq of each dialog and direction (True: of the caller),
+    and the answered dialogs that are, both by the callee's tag."""
+
+    __slots__ = ("numbers", "talks")
+
+    def __init__(self) -> None:
+        self.numbers: dict[tuple[bytes, bool], int] = {}
+        self.talks: dict[bytes, Talk] = {}
+
+
 class Call:
     """One attempt and its dialogs. Instants are µs on the timeline, 0 while they have not come."""
 
     __slots__ = (
         "answered_at", "armed", "attempt", "branches", "by", "callee_flow", "caller_flow", "chances", "closing",
         "dialogs", "hints", "key", "mask", "opened_at", "rung_at", "state", "status", "targets", "ticket",
-        "waiting",
+        "waiting", "watch",
     )  # fmt: skip
 
     def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
@@ -73,6 +85,7 @@ class Call:
         self.caller_flow: Flow | None = None
         self.callee_flow: Flow | None = None
         self.waiting: list[ServerTx] = []  # its INVITE transactions that wait for the decision
+        self.watch: Watch | None = None  # where the guard may end it
 
 
 class Calls:
@@ -285,7 +298,7 @@ class Calls:
     def _close(self, call: Call, now: int) -> None:
         """It counts no more. Dialogs that were answered are known a little longer: what is repeated of them still has
         its way, and its mask."""
-        call.armed[REPEAT] = call.armed[SILENCE] = call.armed[DECISION] = 0
+        call.armed[REPEAT] = call.armed[SILENCE] = call.armed[DECISION] = call.armed[TALK] = 0
         if self._attempts.get(call.key) is call:
             del self._attempts[call.key]
         del self._open[call.ticket]

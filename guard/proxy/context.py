@@ -17,7 +17,8 @@ from guard.sources import Sources
 # Everything that `ProxyCore.counters` may count; the set is closed so that a monitor can name them all.
 COUNTERS: Final = (
     "requests", "responses", "retransmissions", "unreadable", "unroutable", "rejected", "strangers", "stray_responses",
-    "stray_acks", "full", "cancelled", "decisions_late", "emergency_calls", "streams_closed", "loops",
+    "stray_acks", "full", "cancelled", "decisions_late", "emergency_calls", "streams_closed", "loops", "hangups",
+    "hangups_refused",
 )  # fmt: skip
 
 

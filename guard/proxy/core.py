@@ -20,7 +20,7 @@ from guard.proxy.rescue import Rescue
 from guard.proxy.responses import Responses
 from guard.proxy.routing import CoreSettings, Trunks
 from guard.proxy.tables import I
-from guard.proxy.timers import DECISION
+from guard.proxy.timers import DECISION, TALK
 from guard.proxy.transactions import ClientTx, ServerTx
 from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message, parse
@@ -143,6 +143,8 @@ class ProxyCore:
             elif isinstance(owner, Call):
                 if kind == DECISION:
                     self._requests.late(owner, now)
+                elif kind == TALK:
+                    self._requests.hangup.expired(owner, now)
                 else:
                     self._c.calls.expired(owner, kind, now)
 

@@ -13,6 +13,7 @@ from guard.proxy.calls import MAX_TARGETS, Call, key_of
 from guard.proxy.context import Context
 from guard.proxy.door import Door
 from guard.proxy.effects import Decide, Flow, Send
+from guard.proxy.hangup import OVER, Hangup
 from guard.proxy.keys import NO_VIA, reply_flow, server_key, tag_of
 from guard.proxy.nexthop import NextHop, hints_of
 from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, reason, refusal
@@ -40,6 +41,7 @@ class Requests:
         self._c = context
         self.door = Door(context)
         self._hop = NextHop(context)
+        self.hangup = Hangup(context, self._hop)
         self._again: dict[int, tuple[Call, ServerTx]] = {}  # other targets of a call, waiting to be judged
 
     def handle(self, m: Message, arrived: Flow, now: int) -> None:
@@ -253,6 +255,8 @@ class Requests:
             mask = mask_of(m, decision, c.sources.by_name.get(call.attempt.source))
             call.mask = mask if call.mask is None else replace(call.mask, numbers=call.mask.numbers | mask.numbers)
         self._send_out(tx, m, c.trunks.get(call.attempt.trunk), call, now)
+        if decision.max_talk_us:
+            self.hangup.watch(call, tx, m, decision)
 
     def _send_out(self, tx: ServerTx, m: Message, trunk: Trunk, call: Call | None, now: int) -> None:
         hop = trunk.hops[0]
@@ -287,9 +291,11 @@ class Requests:
 
     def _in_dialog(self, tx: ServerTx, m: Message, call: Call, from_caller: bool, now: int) -> None:
         c = self._c
+        if call.watch is not None and self.hangup.over(call, tx, m, now, from_caller=from_caller):
+            return
         if m.method == INVITE:
             if call.state is C.ENDED:
-                c.answer(tx, 481, now, (reason(481, "the call is over"),))
+                c.answer(tx, 481, now, (reason(481, OVER),))
                 return
             c.answer(tx, 100, now)
         tx.call, tx.from_caller, tx.again = call, from_caller, True

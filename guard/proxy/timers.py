@@ -9,8 +9,8 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import Final, Protocol
 
-RETRY, TIMEOUT, LINGER, TIMER_C, REPEAT, SILENCE, DECISION = range(7)
-KINDS: Final = 7
+RETRY, TIMEOUT, LINGER, TIMER_C, REPEAT, SILENCE, DECISION, TALK = range(8)
+KINDS: Final = 8
 TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step 11)
 
 

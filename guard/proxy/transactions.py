@@ -15,6 +15,7 @@ from guard.proxy.timers import KINDS, LINGER, RETRY, TIMEOUT, Timers
 
 if TYPE_CHECKING:
     from guard.proxy.calls import Call
+    from guard.proxy.hangup import Limit
     from guard.sip.message import Message
 
 # RFC 3261 table 4, in microseconds.
@@ -45,7 +46,7 @@ class ServerTx:
 
     __slots__ = (
         "again", "armed", "call", "cancelled", "cells", "client", "flow", "from_caller", "interval", "key", "lenient",
-        "reliable", "request", "sent", "state", "ticket",
+        "limit", "reliable", "request", "sent", "state", "ticket",
     )  # fmt: skip
 
     def __init__(self, key: ServerKey, request: Message, flow: Flow, *, invite: bool) -> None:
@@ -65,6 +66,7 @@ class ServerTx:
         self.cancelled = False  # its caller sent a CANCEL
         self.lenient = False  # of an emergency call: it is carried whatever cannot be read of it
         self.ticket = 0  # of the question whether this target is allowed, while that waits
+        self.limit: Limit | None = None  # of an INVITE whose talk is limited
 
 
 class ClientTx:
