@@ -96,10 +96,10 @@ def test_a_block_of_the_other_file_is_refused(folder: Path) -> None:
 
 
 def test_blocks_of_no_known_range_are_told(folder: Path) -> None:
-    done = put(folder, *OLD, *(row(f"084{n}", territory="") for n in range(7)))
+    done = put(folder, *OLD, *(row(f"200{n}", territory="") for n in range(7)))
     assert len(done.unknown) == 7
     assert newnumbers.said(done)[1].startswith("warning: 7 blocks are of no range")
-    assert newnumbers.said(done)[1].endswith(": +33840, +33841, +33842, +33843, +33844")
+    assert newnumbers.said(done)[1].endswith(": 2000, 2001, 2002, 2003, 2004")
 
 
 @pytest.mark.parametrize("broken", ["", "x\n", "# date: 2026-12-01\nx\n", None])

@@ -45,6 +45,7 @@ TEN_DIGITS: Final[tuple[Row, ...]] = (
     ("070935 070937", 10, "262", "mobile", "YT", True),
     ("070840 070845 070850 070855", 10, "508", "mobile", "PM", False),
     ("070856", 10, "508", "mobile", "PM", True),
+    ("070857 070859", 10, "508", "mobile", "PM", False),
     ("07000 07001 07002 07003 07004", 14, "33", "mobile-extended", "FR", None),
     ("070000 070001", 14, "33", "mobile-extended", "FR", True),
     ("07005", 13, "590", "mobile-extended", "GP", True),
@@ -99,7 +100,7 @@ TEN_DIGITS: Final[tuple[Row, ...]] = (
     ("0830 0839 0851 0859 0861 0869", 10, "33", "legacy-data", "", False),
     ("0890 0893 0895 0897 0899", 10, "33", "premium-089", "", True),
     ("0894 0896", 10, "33", "premium-089", "", False),
-    ("084 087 088", 10, "33", "", "", False),
+    ("084 087 088", 10, "33", "special-unallotted", "", False),
 )
 
 SHORT: Final[tuple[Row, ...]] = (

@@ -238,10 +238,11 @@ LIBPHONENUMBER: Final = {
     "premium-082": {"SHARED_COST", "PREMIUM_RATE"},
     "premium-089": {"PREMIUM_RATE"},
     "legacy-data": {"PREMIUM_RATE"},
+    "special-unallotted": {"SHARED_COST", "PREMIUM_RATE"},
 }
 # Where libphonenumber is of another mind, and ARCEP's data are not: 08 under overseas codes, which France dials under
-# +33 only; 0976 0 of Guadeloupe under Guyane's code; 084 and 088; and a mobile of Saint-Pierre that MAJNUM has fixed.
-NOT_IN_THE_PLAN: Final = ("+2628", "+5088", "+5908", "+5948", "+5968", "+594976012345", "+3384", "+3388")
+# +33 only; 0976 0 of Guadeloupe under Guyane's code; and a mobile of Saint-Pierre that MAJNUM has fixed.
+NOT_IN_THE_PLAN: Final = ("+2628", "+5088", "+5908", "+5948", "+5968", "+594976012345")
 OTHERWISE: Final = {"+508551234": "geographic"}
 
 
