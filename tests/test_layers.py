@@ -47,6 +47,10 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.asked": (*WORDS, *CONTRACTS, "guard.desk", "guard.engine", "guard.policy", "guard.ledger", "guard.state"),
     "guard.proxy": (*WORDS, "guard.proxy", "guard.sip"),
     "guard.store": ("guard.model", "guard.numbering", "guard.store", "guard.ledger"),
+    "guard.evidence": (
+        *WORDS, "guard.evidence", "guard.ledger", "guard.store", "guard.policy", "guard.config", "guard.configschema",
+    ),
+    "guard.housekeeping": ("*",),
     "guard.net": (
         *WORDS, *CONTRACTS, "guard.net", "guard.proxy", "guard.sip", "guard.desk", "guard.engine", "guard.configschema",
     ),

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-Kind = Literal["decision", "end", "lost"]
+Kind = Literal["decision", "end", "lost", "erased"]
 
 GENESIS = bytes(32)  # what stands for the previous hash before the first entry
 SALT_SIZE = 16  # octets: 128 bits, beyond trying out

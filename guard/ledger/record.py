@@ -3,14 +3,15 @@
 A call makes two entries in the log, each chained by hash to the one before: the decision, and the end. What people
 see is the two joined.
 
-`CallRecord` is what goes out. `DecisionBody`, `EndBody` and `LostBody` are what is kept: their JSON is what the hash
-chain covers, so a field, once published, keeps its name, its meaning and its default for good; new ones are added
-with a default.
+`CallRecord` is what goes out. `DecisionBody`, `EndBody`, `LostBody` and `ErasedBody` are what is kept: their JSON is
+what the hash chain covers, so a field, once published, keeps its name, its meaning and its default for good; new ones
+are added with a default.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, tzinfo
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -118,7 +119,7 @@ class DecisionBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is kept of a decision: what was seen, what every rule said, what was done, and the money.
 
     `at` is Unix time in microseconds. `caller` and `callee` are E.164 or short numbers, or the raw text where it is
-    neither; the `_raw` ones are as received, left out where they are the same.
+    neither; the `_raw` ones are as received, left out where they are the same. `withdrawn`: given up while it was held.
     """
 
     at: int
@@ -152,6 +153,7 @@ class DecisionBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     masked: bool = False
     masked_numbers: tuple[str, ...] = ()
     held_us: int = 0
+    withdrawn: bool = False
     policy: str = ""
     findings: tuple[FindingRecord, ...] = ()
     money: Money = NO_MONEY
@@ -177,7 +179,20 @@ class LostBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: int = 0
 
 
-Body = DecisionBody | EndBody | LostBody
+class ErasedBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What earlier entries said was erased, on purpose: by retention, or because a person asked for it.
+
+    `spans` are the first and the last seq of each run of erased entries, which number `entries` in all. It says
+    nothing of what they said.
+    """
+
+    at: int
+    reason: Literal["retention", "request"]
+    entries: int
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+Body = DecisionBody | EndBody | LostBody | ErasedBody
 
 
 def encode(body: Body) -> bytes:
@@ -220,6 +235,7 @@ def decision_body(call: CallAttempt, decision: Decision, site: str, money: Money
         masked=decision.masked,
         masked_numbers=decision.masked_numbers,
         held_us=decision.held_us,
+        withdrawn=decision.held_until > 0,
         policy=decision.policy,
         findings=tuple(
             FindingRecord(

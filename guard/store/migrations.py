@@ -59,5 +59,20 @@ V1 = (
     f" VALUES ({_new(('seq', 'at', 'trunk', 'line', *EXPOSURE))}); END",
 )
 
+# Evidence and data protection. `checkpoints` stand beside the chain and cover it; `policy_files` are kept once by their
+# content, `policies` list each policy's; `marks` remember how far the purge has come; `requests` are what another
+# process asks the writer to do; `token_keys` hide the numbers that penalties were counted for, once these are erased.
+V2 = (
+    "CREATE TABLE checkpoints(n INTEGER PRIMARY KEY, seq INTEGER NOT NULL, at INTEGER NOT NULL, message BLOB NOT NULL,"
+    " signature BLOB NOT NULL, key BLOB NOT NULL)",
+    "CREATE TABLE policies(digest TEXT PRIMARY KEY, at INTEGER NOT NULL, parts BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE policy_files(sha256 BLOB PRIMARY KEY, content BLOB NOT NULL)",
+    "CREATE TABLE marks(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE requests(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, argument TEXT NOT NULL,"
+    " at INTEGER NOT NULL, answer TEXT)",
+    "CREATE TABLE token_keys(period TEXT PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX fined_numbers_seq ON fined_numbers(seq)",
+)
+
 # One tuple of statements a version, in order; the file's user_version counts those applied.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (V1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (V1, V2)

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ from guard.ledger.penalties import Exposure
 from guard.ledger.record import CallRecord, DecisionBody, EndBody, to_record
 from guard.store.contract import Query
 from guard.store.errors import StoreError
-from guard.store.filters import Value, matches, select
+from guard.store.filters import Value, matches, names, select
 from guard.store.schema import explained, open_reader, user_version
 
 Row = tuple[Any, ...]  # what SQLite gives for a row: its types are those of the statement
@@ -49,7 +49,8 @@ class EntryNote(Struct, frozen=True, kw_only=True):
 class SqliteReader:
     """Reads the log at `path`; times come out in `timezone`. StoreError, naming the file, where it cannot.
 
-    A log that is just being made has no records yet. A record whose body was erased no longer comes out.
+    A log that is just being made has no records yet. A record whose body was erased no longer comes out. `view` makes
+    of each call what may be seen of it.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class SqliteReader:
         *,
         timezone: str = "Europe/Paris",
         shared: tuple[sqlite3.Connection, threading.Lock] | None = None,
+        view: Callable[[Detail], Detail] | None = None,
     ) -> None:
         self.path = os.fspath(path)
         self.zone = ZoneInfo(timezone)
@@ -65,6 +67,7 @@ class SqliteReader:
         self._lock = shared[1] if shared else nullcontext()
         self._db = shared[0] if shared else open_reader(self.path)
         self._made = False
+        self._view = view
 
     def records(self, query: Query) -> Iterator[CallRecord]:
         """Records that fit, by rising seq (or falling with `newest_first`); `limit` takes the first of that order."""
@@ -72,9 +75,12 @@ class SqliteReader:
 
     def details(self, query: Query) -> Iterator[Detail]:
         """The same with all that was kept of each call."""
-        found = self._seqs(query)
-        for start in range(0, len(found), PAGE):
-            yield from self._page(found[start : start + PAGE])
+        yield from self.of(self._seqs(query))
+
+    def of(self, seqs: Sequence[int]) -> Iterator[Detail]:
+        """The calls whose decisions are these entries, in this order."""
+        for start in range(0, len(seqs), PAGE):
+            yield from self._page(seqs[start : start + PAGE])
 
     def exposures(self, since: int, until: int) -> Iterator[Exposure]:
         """The money of the calls from `since` until before `until` (Unix time, microseconds), by rising seq."""
@@ -96,13 +102,7 @@ class SqliteReader:
 
     def names(self, what: Literal["rule", "trunk"]) -> frozenset[str]:
         """The rules, or the trunks, that any record of this log names."""
-        table = "call_rules" if what == "rule" else "calls"
-        # A loose index scan: one look a name, where DISTINCT would read every row.
-        sql = (
-            f"WITH RECURSIVE n(name) AS (SELECT min({what}) FROM {table} UNION ALL"
-            f" SELECT (SELECT min({what}) FROM {table} WHERE {what} > n.name) FROM n WHERE n.name IS NOT NULL)"
-            " SELECT name FROM n WHERE name <> ''"
-        )
+        sql = names(what, "call_rules" if what == "rule" else "calls")
         return frozenset(row[0] for row in self.fetch(sql, ()))
 
     def call_ids(self, beginning: str, limit: int) -> list[str]:
@@ -115,6 +115,10 @@ class SqliteReader:
         """What entry `seq` is, whatever its kind; None when there is none."""
         rows = self.fetch("SELECT kind, call_seq, body FROM entries WHERE seq = ?", (seq,))
         return EntryNote(kind=rows[0][0], call=rows[0][1], body=rows[0][2]) if rows else None
+
+    def has(self, table: str) -> bool:
+        """Whether the log has a table: one of an older guard, or just being made, may not."""
+        return bool(self.fetch("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)))
 
     def last_seq(self) -> int:
         """The last entry's seq, 0 for an empty log: what to follow from."""
@@ -158,7 +162,8 @@ class SqliteReader:
             if decided is not None:
                 body, end = self._bodies(seq, decided, ended)
                 record = to_record(seq, digest, body, end, self.zone)
-                yield Detail(record=record, body=body, end=end, end_seq=end_seq or 0)
+                detail = Detail(record=record, body=body, end=end, end_seq=end_seq or 0)
+                yield self._view(detail) if self._view is not None else detail
 
     def _bodies(self, seq: int, decided: bytes, ended: bytes | None) -> tuple[DecisionBody, EndBody | None]:
         try:

@@ -9,7 +9,6 @@ from functools import lru_cache
 from itertools import chain as chained
 
 import msgspec
-from msgspec import Struct
 
 from guard.ledger import chain
 from guard.ledger.penalties import Figures, Stake, assess
@@ -18,16 +17,18 @@ from guard.ledger.record import (
     Body,
     DecisionBody,
     EndBody,
+    ErasedBody,
     LostBody,
     Money,
     decision_body,
     encode,
     end_body,
 )
-from guard.model import CallAttempt, CallEnded, Decision
+from guard.store.entries import Chained, Decided, Ended, Entry, Erase, Errand, Mark, Sign
+from guard.store.erasing import Eraser, Tokens
 from guard.store.migrations import CALL, EXPOSURE, INTAKE
+from guard.store.signing import Signer, sign
 
-Done = Callable[[BaseException | None], None]
 Value = str | int | bytes | None
 Row = tuple[Value, ...]
 
@@ -40,48 +41,15 @@ NO_CALL: tuple[None, ...] = (None,) * (len(CALL) + 1)
 NO_EXPOSURE: tuple[None, ...] = (None,) * len(EXPOSURE)
 
 
-class Decided(Struct, kw_only=True):
-    """A decision handed over, not yet on disk."""
-
-    seq: int
-    call: CallAttempt
-    decision: Decision
-    done: Done | None
-
-
-class Ended(Struct, kw_only=True):
-    """An end handed over; `call` is its decision's seq."""
-
-    seq: int
-    call: int
-    ended: CallEnded
-    done: Done | None = None
-
-
-class Lost(Struct, kw_only=True):
-    """A note of entries that could not be kept."""
-
-    seq: int
-    body: LostBody
-    done: Done | None = None
-
-
-class Mark(Struct, kw_only=True):
-    """Nothing to write: asks to be told when all before it is on disk."""
-
-    done: Done | None
-
-
-Entry = Decided | Ended | Lost | Mark
-
-KINDS: dict[type, chain.Kind] = {DecisionBody: "decision", EndBody: "end", LostBody: "lost"}
+KINDS: dict[type, chain.Kind] = {DecisionBody: "decision", EndBody: "end", LostBody: "lost", ErasedBody: "erased"}
 
 
 class Fined:
     """Which numbers' penalties are counted already, exactly: a table with a unique key, in the entries' transaction."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, tokens: Tokens) -> None:
         self._db = db
+        self._tokens = tokens
         self._known: dict[tuple[str, str, str], set[str]] = {}
 
     def first(self, trunk: str, stake: Stake, seq: int) -> bool:
@@ -99,8 +67,10 @@ class Fined:
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
         if states is None:
+            # a number that was erased is still counted, under its token
+            also = self._tokens.find(stake.period, stake.number) or stake.number
             found = self._db.execute(
-                "SELECT state FROM fined_numbers WHERE trunk = ? AND period = ? AND number = ?", key
+                "SELECT state FROM fined_numbers WHERE trunk = ? AND period = ? AND number IN (?, ?)", (*key, also)
             ).fetchall()
             if len(self._known) >= FINED_CACHE:
                 self._known.clear()
@@ -112,27 +82,43 @@ class Fined:
         return True
 
     def forget(self) -> None:
-        """The transaction was rolled back: only the file knows now."""
+        """The transaction was rolled back, or numbers were erased: only the file knows now."""
         self._known.clear()
+        self._tokens.forget()
 
 
 class Builder:
-    """Makes rows of entries. `money` is each trunk's figures, by the trunk's name; `salts` gives so many octets."""
+    """Makes rows of entries, and does what else is asked. `money` is each trunk's figures, by the trunk's name; `salts`
+    gives so many octets; without a `signer` there are no checkpoints."""
 
     def __init__(
-        self, site: str, money: Mapping[str, Figures], fined: Fined, salts: Callable[[int], bytes] = os.urandom
+        self,
+        db: sqlite3.Connection,
+        site: str,
+        money: Mapping[str, Figures],
+        salts: Callable[[int], bytes] = os.urandom,
+        signer: Signer | None = None,
     ) -> None:
+        self._db = db
         self._site = site
         self.money = money
-        self._fined = fined
+        tokens = Tokens(db)
+        self._fined = Fined(db, tokens)
+        self._eraser = Eraser(db, tokens)
         self._salts = salts
+        self._signer = signer
+
+    def forget(self) -> None:
+        """The transaction was rolled back."""
+        self._fined.forget()
 
     def build(self, batch: Sequence[Entry], tip: bytes) -> tuple[list[Row], bytes]:
         """The rows of `batch` for `intake`, and the hash of its last entry; `tip` is the hash before it."""
         rows: list[Row] = []
         salts = self._salts(chain.SALT_SIZE * len(batch))
         for n, entry in enumerate(batch):
-            if isinstance(entry, Mark):
+            if isinstance(entry, Mark | Sign | Errand):
+                self._aside(entry, tip)
                 continue
             body = self._body(entry)
             salt = salts[n * chain.SALT_SIZE : (n + 1) * chain.SALT_SIZE]
@@ -144,11 +130,25 @@ class Builder:
             rows.append((entry.seq, kind, call_seq, body.at, digest, tip, salt, data, *index(body)))
         return rows, tip
 
-    def _body(self, entry: Decided | Ended | Lost) -> Body:
+    def _aside(self, entry: Mark | Sign | Errand, tip: bytes) -> None:
+        if isinstance(entry, Mark) or (isinstance(entry, Sign) and self._signer is None):
+            return
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        if isinstance(entry, Errand):
+            entry.work(self._db)
+        elif self._signer is not None:
+            sign(self._db, self._signer, site=self._site, at=entry.at, seq=entry.seq, tip=tip)
+
+    def _body(self, entry: Chained) -> Body:
         if isinstance(entry, Decided):
             return decision_body(entry.call, entry.decision, self._site, self._price(entry))
         if isinstance(entry, Ended):
             return end_body(entry.call, entry.ended)
+        if isinstance(entry, Erase):
+            note = self._eraser.erase(entry)
+            self._fined.forget()  # what it knew names numbers that are gone
+            return note
         return entry.body
 
     def _price(self, entry: Decided) -> Money:
@@ -163,7 +163,7 @@ def index(body: Body) -> Row:
     """What of a body goes into the index: the columns of `intake` after those of the entry itself."""
     if isinstance(body, EndBody):
         return (*NO_CALL, body.outcome, *NO_EXPOSURE)
-    if isinstance(body, LostBody):
+    if isinstance(body, LostBody | ErasedBody):
         return (*NO_CALL, None, *NO_EXPOSURE)
     return (*call_columns(body), rules_of(body), None, *exposure_columns(body.money))
 

@@ -33,6 +33,7 @@ def open_writer(path: str, durability: Durability) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
         db.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
+        db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten, not just forgotten
         _migrate(db)
     except sqlite3.Error as error:
         db.close()

@@ -22,17 +22,20 @@ from guard.ledger.chain import GENESIS
 from guard.ledger.penalties import Figures
 from guard.ledger.record import LostBody
 from guard.model import CallAttempt, CallEnded, Decision
+from guard.store.entries import Decided, Done, Ended, Entry, Erase, Errand, Lost, Mark, Sign
 from guard.store.errors import StoreError, StoreFull
 from guard.store.lock import Lock
 from guard.store.reader import SqliteReader
-from guard.store.rows import Builder, Decided, Done, Ended, Entry, Fined, Lost, Mark, insert
+from guard.store.rows import Builder, insert
 from guard.store.schema import MEMORY, Durability, explained, open_writer
+from guard.store.signing import Signer
 
 QUEUE_LIMIT = 50_000  # entries that wait for the disk: some 100 MB, and 100 s of a stopped disk at 500 entries a second
 BATCH = 1_000  # entries in one transaction: what waits behind it waits some 20 ms
 LAZY = 0.5  # seconds an entry that nobody waits for may wait to be committed with others (contract: one second)
 RETRY = 0.5  # seconds between tries while the disk refuses; somebody who waits makes it try at once
 CLOSE_PATIENCE = 5.0  # seconds that closing goes on trying while the disk refuses
+ERASE_LIMIT = 500  # entries erased in one transaction: what waits behind it waits some 20 ms
 FLUSH_PATIENCE = 60.0  # seconds: a full queue on a slow disk takes a few
 
 
@@ -43,7 +46,8 @@ class SqliteWriter:
     `overflow` "drop" an entry beyond `queue_limit` is not kept: its `done` hears StoreFull, its seq is 0, it is
     counted in `lost` and the next entry that is kept is preceded by a note of it in the log; with "wait" (replay)
     the caller waits instead. `salts` gives so many random octets: a log that nobody keeps (replay) may have them all
-    alike, so that the same calls make the same hashes. `faults` counts commits that failed and were tried again.
+    alike, so that the same calls make the same hashes. With a `signer`, `sign` and `close` leave checkpoints.
+    `faults` counts commits that failed and were tried again.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class SqliteWriter:
         queue_limit: int = QUEUE_LIMIT,
         overflow: Literal["drop", "wait"] = "drop",
         salts: Callable[[int], bytes] = os.urandom,
+        signer: Signer | None = None,
     ) -> None:
         self.path = os.fspath(path)
         self.faults = 0
@@ -82,8 +87,8 @@ class SqliteWriter:
                 self._lock.release()
             raise
         self._reading = threading.Lock()  # a log in memory has one connection for its writer and its readers
-        self._fined = Fined(self._db)
-        self._builder = Builder(site, money or {}, self._fined, salts)
+        self._signer = signer
+        self._builder = Builder(self._db, site, money or {}, salts, signer)
         self._backlog: deque[Entry] = deque()  # the thread's own: taken from the queue, not yet on disk
         self._size = BATCH
         self._thread = threading.Thread(target=self._run, name="guard-log", daemon=True)
@@ -114,6 +119,37 @@ class SqliteWriter:
         self._seq = own = self._seq + 1
         self._hand_over(Ended(seq=own, call=seq, ended=ended), urgent=False)
 
+    def sign(self, at: int, done: Done | None = None) -> None:
+        """Leave a checkpoint over all that was taken so far; `at` is Unix time in microseconds. Nothing without a
+        signer."""
+        self._hand_over(Sign(seq=self._seq, at=at, done=done), urgent=done is not None)
+
+    def erase(
+        self,
+        seqs: tuple[int, ...],
+        reason: Literal["retention", "request"],
+        at: int,
+        *,
+        mark: int = 0,
+        forget: str = "",
+        done: Done | None = None,
+    ) -> None:
+        """Erase what these entries said (at most ERASE_LIMIT), and leave a note of it, in one transaction.
+
+        `mark`: retention has dealt with all up to there. `forget`: of months before that one (`2026-11`), the keys go
+        that tell an erased number's penalties apart.
+        """
+        if len(seqs) > ERASE_LIMIT:
+            raise ValueError(f"{len(seqs)} entries to erase at once: {ERASE_LIMIT} is the limit")
+        self._seq = own = self._seq + 1
+        entry = Erase(seq=own, seqs=seqs, reason=reason, at=at, mark=mark, forget=forget, done=done)
+        self._hand_over(entry, urgent=done is not None)
+
+    def errand(self, work: Callable[[sqlite3.Connection], None], done: Done | None = None) -> None:
+        """Have something written that is no entry of the log. `work` runs in the writer's thread, in a transaction,
+        and anew when that was rolled back."""
+        self._hand_over(Errand(work=work, done=done), urgent=done is not None)
+
     def adopt(self, money: Mapping[str, Figures]) -> None:
         """Other penalties from now on: those of entries that the thread has yet to write."""
         self._builder.money = money
@@ -135,6 +171,8 @@ class SqliteWriter:
             return
         if self._dropped:
             self._tell_lost()
+        if self._signer is not None:
+            self.sign(time.time_ns() // 1000)
         self._closing = self._closed = True
         self._signals.put(True)
         self._thread.join()
@@ -265,7 +303,7 @@ class SqliteWriter:
             rows, tip = self._builder.build(batch, self._tip)
             insert(self._db, rows)
         except BaseException:
-            self._fined.forget()
+            self._builder.forget()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -288,9 +326,10 @@ class SqliteWriter:
             return
         entry = batch[0]
         self._tell(entry, error)
-        if isinstance(entry, Mark):
+        if isinstance(entry, Mark | Sign | Errand):
             self._backlog.popleft()
             self._written += 1
+            self._size = BATCH
             return
         self.lost += 1
         reason = f"cannot be written: {type(error).__name__}"

@@ -19,7 +19,8 @@ from guard.store import rows as rows_module
 from guard.store import sqlite as module
 from guard.store.contract import Query
 from guard.store.errors import StoreError, StoreFull
-from guard.store.rows import Entry, Mark, Row
+from guard.store.entries import Entry, Mark
+from guard.store.rows import Row
 from guard.store.sqlite import SqliteWriter
 from tests.store.making import AT, attempt, decision, ended, finding
 from tests.store.making_log import DIGITS, details, seqs, verified

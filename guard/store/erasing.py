@@ -1,0 +1,137 @@
+"""What entries said is erased; that they were there stays. All in the writer's thread, in the note's own transaction.
+
+Bodies and salts go, and with them every row of the index that repeats what they said. What a call cost stays, without
+its line, and under a token in place of its number: sums of a month must not change because a person was forgotten, and
+a number whose penalty was counted must not be counted again. A token is a keyed hash, with a key a billing month, and
+the key is destroyed once the whole month is past its retention.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+from guard.ledger.record import ErasedBody
+from guard.store.entries import Erase
+from guard.store.filters import names
+
+PREFIX: Final = "#"  # no number begins so
+TOKEN_SIZE: Final = 12  # octets: 96 bits; two numbers of one month do not meet
+KEY_SIZE: Final = 32  # octets
+PURGED: Final = "purged"  # the mark of the last entry that retention has dealt with
+
+Span = tuple[int, int]
+
+
+def spans(seqs: Sequence[int]) -> tuple[Span, ...]:
+    """Rising numbers as runs: first and last of each."""
+    out: list[Span] = []
+    for seq in seqs:
+        if out and seq == out[-1][1] + 1:
+            out[-1] = (out[-1][0], seq)
+        else:
+            out.append((seq, seq))
+    return tuple(out)
+
+
+class Tokens:
+    """What stands for an erased number in the sums of a period."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._keys: dict[str, bytes] | None = None
+
+    def find(self, period: str, number: str) -> str | None:
+        """The token of a number in a period; None where no number of that period was erased."""
+        key = self._known().get(period)
+        return None if key is None else _token(key, number)
+
+    def make(self, period: str, number: str) -> str:
+        """The same, with a key made where there is none. A token stands for itself."""
+        if number.startswith(PREFIX):
+            return number
+        keys = self._known()
+        if period not in keys:
+            keys[period] = os.urandom(KEY_SIZE)
+            self._db.execute("INSERT INTO token_keys VALUES (?, ?)", (period, keys[period]))
+        return _token(keys[period], number)
+
+    def forget(self) -> None:
+        """The transaction was rolled back, or keys were destroyed: only the file knows now."""
+        self._keys = None
+
+    def _known(self) -> dict[str, bytes]:
+        if self._keys is None:
+            self._keys = dict(self._db.execute("SELECT period, key FROM token_keys"))
+        return self._keys
+
+
+def _token(key: bytes, number: str) -> str:
+    return PREFIX + blake2b(number.encode(), key=key, digest_size=TOKEN_SIZE).hexdigest()
+
+
+class Eraser:
+    """Erases what entries said."""
+
+    def __init__(self, db: sqlite3.Connection, tokens: Tokens) -> None:
+        self._db = db
+        self._tokens = tokens
+
+    def erase(self, asked: Erase) -> ErasedBody:
+        """Erase, within a transaction that is begun here where there is none; the note to be written in it."""
+        db = self._db
+        if not db.in_transaction:
+            db.execute("BEGIN IMMEDIATE")
+        marks = _marks(asked.seqs)
+        found = db.execute(
+            f"SELECT seq, kind, call_seq FROM entries WHERE seq IN ({marks}) AND body IS NOT NULL"
+            " AND kind IN ('decision', 'end') ORDER BY seq",
+            asked.seqs,
+        ).fetchall()
+        calls = [seq for seq, kind, _ in found if kind == "decision"]
+        self._money(calls, keep=asked.reason == "request")
+        self._index(calls, [(call, seq) for seq, kind, call in found if kind == "end"])
+        seqs = [seq for seq, _, _ in found]
+        db.execute(f"UPDATE entries SET body = NULL, salt = NULL WHERE seq IN ({_marks(seqs)})", seqs)
+        if asked.mark:
+            db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (PURGED, asked.mark))
+        if asked.forget:
+            for table in ("token_keys", "fined_numbers"):
+                db.execute(f"DELETE FROM {table} WHERE period <> '' AND period < ?", (asked.forget,))
+            self._tokens.forget()
+        return ErasedBody(at=asked.at, reason=asked.reason, entries=len(seqs), spans=spans(seqs))
+
+    def _money(self, calls: list[int], *, keep: bool) -> None:
+        """Sums stay, numbers and lines go. What counts a number once goes too, unless its period may still run."""
+        db, marks = self._db, _marks(calls)
+        owed = db.execute(
+            f"SELECT seq, trunk, period, number, state FROM fined_numbers WHERE seq IN ({marks})", calls
+        ).fetchall()
+        tokens = {seq: self._tokens.make(period, number) for seq, _, period, number, _ in owed}
+        db.execute(f"UPDATE exposures SET number = '', line = '' WHERE seq IN ({marks})", calls)
+        db.executemany("UPDATE exposures SET number = ? WHERE seq = ?", [(t, seq) for seq, t in tokens.items()])
+        for seq, trunk, period, number, state in owed:
+            key = (trunk, period, number, state)
+            if keep or not period:
+                db.execute(
+                    "UPDATE OR REPLACE fined_numbers SET number = ?"
+                    " WHERE trunk = ? AND period = ? AND number = ? AND state = ?",
+                    (tokens[seq], *key),
+                )
+            else:
+                db.execute("DELETE FROM fined_numbers WHERE trunk = ? AND period = ? AND number = ? AND state = ?", key)
+
+    def _index(self, calls: list[int], ends: list[tuple[int, int]]) -> None:
+        db, marks = self._db, _marks(calls)
+        # The key of call_rules begins with the rule: one look a rule and call, where seqs alone would read every row.
+        for (rule,) in db.execute(names("rule", "call_rules")).fetchall() if calls else ():
+            db.execute(f"DELETE FROM call_rules WHERE rule = ? AND seq IN ({marks})", (rule, *calls))
+        db.execute(f"DELETE FROM calls WHERE seq IN ({marks})", calls)
+        db.executemany("DELETE FROM ends WHERE call_seq = ? AND seq = ?", ends)
+
+
+def _marks(values: Sequence[int]) -> str:
+    return ",".join("?" * len(values))

@@ -1,0 +1,68 @@
+"""What the ledger asks of the log: the calls of a month that cost, and all of them as an operator may bill them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+from guard.ledger.lines import LedgerLine, lines_of
+from guard.ledger.penalties import ORIGIN
+from guard.ledger.reconcile import Kept
+from guard.store.reader import PAGE, Detail, SqliteReader
+
+_COSTLY = (
+    "SELECT seq FROM exposures WHERE at >= ? AND at < ?"
+    f" UNION SELECT c.seq FROM call_rules r JOIN calls c ON c.seq = r.seq WHERE r.rule IN ({', '.join('?' * len(ORIGIN))})"
+    " AND c.at >= ? AND c.at < ? ORDER BY seq"
+)
+_ORIGIN_ONLY = (
+    f"SELECT DISTINCT c.seq FROM call_rules r JOIN calls c ON c.seq = r.seq WHERE r.rule IN ({', '.join('?' * len(ORIGIN))})"
+    " AND c.at >= ? AND c.at < ? ORDER BY c.seq"
+)
+
+
+def costly(reader: SqliteReader, since: int, until: int) -> Iterator[Detail]:
+    """Calls from `since` until before `until` (µs) that cost or would have cost, by rising seq."""
+    found: array[int] = array("q")
+    found.extend(row[0] for row in reader.fetch(_COSTLY, (since, until, *ORIGIN, since, until)))
+    return reader.of(found)
+
+
+def month_lines(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:
+    """The lines of these calls; penalties that were put off are still among them (`lines.put_off`)."""
+    for detail in costly(reader, since, until):
+        yield from lines_of(detail.record.seq, detail.body, detail.end)
+
+
+def surcharges(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:
+    """Only the lines of the tariff of undetermined origin: few calls, so that sums need not read every body."""
+    found: array[int] = array("q")
+    found.extend(row[0] for row in reader.fetch(_ORIGIN_ONLY, (*ORIGIN, since, until)))
+    for detail in reader.of(found):
+        yield from (one for one in lines_of(detail.record.seq, detail.body, detail.end) if one.kind == "undetermined-origin")
+
+
+def kept_calls(reader: SqliteReader, since: int, until: int, trunk: str) -> Iterator[Kept]:
+    """Every call of a trunk in that time, as far as an invoice can name it. No body is read."""
+    after = 0
+    sql = (
+        "SELECT c.seq, c.at, c.verdict, c.caller, c.presented, c.callee, c.call_id, x.accrued, x.avoided, x.per_number,"
+        " x.number, x.fined_rule FROM calls c LEFT JOIN exposures x ON x.seq = c.seq"
+        " WHERE c.at >= ? AND c.at < ? AND c.trunk = ? AND c.direction = 'outbound' AND c.seq > ? ORDER BY c.seq LIMIT ?"
+    )
+    while rows := reader.fetch(sql, (since, until, trunk, after, PAGE)):
+        after = rows[-1][0]
+        for seq, at, verdict, caller, presented, callee, call_id, accrued, avoided, per_number, number, rule in rows:
+            yield Kept(
+                seq=seq,
+                at=at,
+                verdict=verdict,
+                callers=tuple(dict.fromkeys(n for n in (presented, caller) if n)),
+                callee=callee,
+                call_id=call_id,
+                accrued=accrued or 0,
+                avoided=avoided or 0,
+                per_number=per_number or 0,
+                number=number or "",
+                rule=rule or "",
+            )
