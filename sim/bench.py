@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gc
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from tempfile import TemporaryDirectory
 
 from guard.asked import Question, attempt_of
@@ -180,8 +182,36 @@ def records(policy: Policy, folder: Path, attempt: CallAttempt) -> float:
     return min(times)
 
 
+def consents(folder: Path, count: int) -> None:
+    """A canvasser's decision with a list of `count` consents: what it takes to load, to hold and to ask."""
+    rows = (f"06{n:08d},2026-09-01,,form {n}\n" for n in range(count))
+    with (folder / "consents.csv").open("w", encoding="utf-8") as file:
+        file.write("number,from,until,proof\n")
+        file.writelines(rows)
+    more = '[prospecting]\nconsents = "consents.csv"\n'
+    config = load(Site(folder=folder, port=5060, trunk_port=5060, pbx_port=5060, more=more).write())
+    begun = time.perf_counter()
+    policy = load_policy(config)
+    loading = time.perf_counter() - begun
+    friday = 1_795_185_000_000_000  # 2026-11-20, 15:30 in Paris
+    attempt = attempt_of(
+        Question(source=config.sources[0], caller=ALICE, callee="0600012345", at=friday, usage=("prospecting",))
+    )
+    held = getrusage(RUSAGE_SELF).ru_maxrss / 1024
+    cost = best(lambda: len([policy.lists["consents"].at("+33600012345", friday) for _ in range(2000)]))
+    print(f"\n{len(policy.lists['consents'])} consents: loaded in {loading:.1f} s, the process at most {held:.0f} MB,")
+    print(f"one look-up {cost:.1f} µs, a canvasser's decision {decisions(policy, attempt):.1f} µs")
+
+
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, and print a table; `--consents N` adds a decision with a list of so many."""
+    parser = ArgumentParser(description="What the core costs.")
+    parser.add_argument("--consents", type=int, default=0, metavar="N", help="with a list of N consents as well")
+    wanted = parser.parse_args().consents
+    if wanted:
+        with TemporaryDirectory() as folder:
+            consents(Path(folder), wanted)
+        return
     with TemporaryDirectory() as folder:
         site = Site(folder=Path(folder), port=5060, trunk_port=5060, pbx_port=5060)
         config = load(site.write())
