@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from hashlib import file_digest, sha256
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -19,6 +18,7 @@ from guard.numbering.number import EMERGENCY
 from guard.numbering.plan import FOREIGN, Plan, PlanError, load_plan
 from guard.policy import schema
 from guard.policy.destinations import load_destinations
+from guard.policy.digest import digest, parts
 from guard.policy.money import figures_of
 from guard.policy.read import Versions, note, read_contracts, read_rules
 from guard.policy.site import Compiled, Known, as_written, compiled
@@ -38,7 +38,6 @@ LAW_ZONE: Final = ZoneInfo("Europe/Paris")  # days of French law begin there
 HOLDERS: Final = frozenset({"rate.cps"})  # rules that can hold a call
 MASKERS: Final = "cli."  # rules that can mask one: they speak of a presented number
 SITE: Final = "decision of the site"  # what a rule of its own rests on, when it names no text
-DIGEST: Final = 32  # hexadecimal digits kept of the SHA-256: 128 bits tell any two policies apart
 
 
 class Said(Struct, frozen=True):
@@ -135,7 +134,7 @@ def check_policy(config: Config, problems: list[Problem], key: bytes = b"") -> P
     if plan is None or len(problems) > before:
         return None
     return Policy(
-        digest=_digest(config),
+        digest=digest(parts(config)),
         plan=plan,
         held=config.held,
         terms=terms,
@@ -294,35 +293,3 @@ def _action(written: schema.Rule, say: schema.Say, setting: configschema.RuleSet
     if setting.action is None or say.advisory or milder:
         return own
     return setting.action
-
-
-def _digest(config: Config) -> str:
-    """What names these policies: every file of them, and what guard.toml adds to the decision."""
-    found = sha256()
-    for path in sorted(p for p in config.policies.rglob("*") if p.suffix in {".toml", ".csv"}):
-        body = path.read_bytes()
-        found.update(b"%s\0%d\0" % (str(path.relative_to(config.policies)).encode(), len(body)))
-        found.update(body)
-    for name, listed in sorted(config.lists.items()):
-        with listed.open("rb") as stream:
-            found.update(b"%s\0" % name.encode() + file_digest(stream, "sha256").digest())
-    file = config.file
-    found.update(
-        msgspec.json.encode(
-            (
-                file.mode,
-                file.timezone,
-                file.trunk,
-                file.source,
-                file.usage,
-                file.number,
-                file.rules,
-                file.site_rule,
-                file.faults,
-                file.prospecting,
-                file.ledger.per_number,
-            ),
-            order="sorted",
-        )
-    )
-    return f"sha256:{found.hexdigest()[:DIGEST]}"
