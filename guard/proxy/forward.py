@@ -96,8 +96,15 @@ class Forwarder:
 
     def branch(self, m: Message) -> bytes:
         """A new branch: our token, a number, and a digest of what would make a second pass a loop (16.6 step 8)."""
+        return self._branch(self._loop_digest(m))
+
+    def own_branch(self, seed: bytes) -> bytes:
+        """A new branch for a request of our own."""
+        return self._branch(crc32(seed))
+
+    def _branch(self, digest: int) -> bytes:
         self._n += 1
-        return b"z9hG4bK%s-%x-%08x" % (self._token, self._n, self._loop_digest(m))
+        return b"z9hG4bK%s-%x-%08x" % (self._token, self._n, digest)
 
     def _loop_digest(self, m: Message) -> int:
         parts = [
@@ -153,7 +160,7 @@ class Forwarder:
         """
         routes = self._route_values(m)
         ours = 0
-        while ours < len(routes) and self._ours(routes[ours].uri):
+        while ours < len(routes) and self.ours(routes[ours].uri):
             ours += 1
         uri, rest = m.uri, routes[ours:]
         values = [m.data[r.start : r.end] for r in rest]
@@ -169,10 +176,11 @@ class Forwarder:
             edit.replace_uri(uri)
         if ours or uri != m.uri:
             edit.set_routes(values)
-        if not within and len(routes) == ours and self._ours(m.uri) and b"@" in m.uri and not self.in_dialog(m):
+        if not within and len(routes) == ours and self.ours(m.uri) and b"@" in m.uri and not self.in_dialog(m):
             edit.replace_uri(self._at_hop(m.uri, to))
 
-    def _ours(self, raw: bytes) -> bool:
+    def ours(self, raw: bytes) -> bool:
+        """Whether a URI names one of our addresses."""
         try:
             uri = parse_uri(raw)
         except BadUri:
@@ -180,7 +188,7 @@ class Forwarder:
         return uri.scheme in {"sip", "sips"} and self._here.is_us(uri.host, uri.port)
 
     def _strict(self, m: Message) -> bool:
-        return self._loose(m.uri) and self._ours(m.uri)
+        return self._loose(m.uri) and self.ours(m.uri)
 
     @staticmethod
     def _loose(raw: bytes) -> bool:
@@ -200,19 +208,34 @@ class Forwarder:
 
     def for_us(self, m: Message) -> bool:
         """Whether a request is meant for the guard itself: its Request-URI is our address, without a user."""
-        return b"@" not in m.uri and self._ours(m.uri) and len(self._others(m)) == 0
+        return b"@" not in m.uri and self.ours(m.uri) and len(self._others(m)) == 0
 
     def _others(self, m: Message) -> list[bytes]:
         routes = [r.uri for r in self._route_values(m)]
-        while routes and self._ours(routes[0]):
+        while routes and self.ours(routes[0]):
             routes.pop(0)
         return routes
 
     def next_target(self, m: Message) -> Target | None:
         """Where the next Route, or else the Request-URI, points; None for a name, and for ourselves."""
         routes = self._others(m)
-        raw = routes[0] if routes else m.uri
-        return None if self._ours(raw) else target_of(raw)
+        return self.target((), routes[0] if routes else m.uri)
+
+    def target(self, routes: Sequence[bytes], uri: bytes) -> Target | None:
+        """The same for a request of our own with these Route values and this Request-URI."""
+        raw = self._uri_of(routes[0]) if routes else uri
+        return None if self.ours(raw) else target_of(raw)
+
+    @staticmethod
+    def _uri_of(value: bytes) -> bytes:
+        return NameAddr(value, 0, len(value), "Route").uri
+
+    def addressed(self, contact: bytes, routes: tuple[bytes, ...]) -> tuple[bytes, tuple[bytes, ...]]:
+        """Request-URI and Route values of a request of our own within a dialog: where a strict router comes first, it
+        is in the Request-URI, and the contact ends the route (RFC 3261 12.2.1.1)."""
+        if not routes or self._loose(self._uri_of(routes[0])):
+            return contact, routes
+        return self._uri_of(routes[0]), (*routes[1:], b"<" + contact + b">")
 
     # ---- responses -------------------------------------------------------------------------------------------------
 

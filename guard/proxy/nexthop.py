@@ -56,10 +56,13 @@ class NextHop:
     def within(self, call: Call, m: Message, *, from_caller: bool) -> Flow:
         """The next place of a request within a call: what its Route or Request-URI names, if that belongs to the other
         side; else where that side's own messages came from."""
+        return self.toward(call, self._c.forwarder.next_target(m), from_caller=from_caller)
+
+    def toward(self, call: Call, target: Target | None, *, from_caller: bool) -> Flow:
+        """The same for what points to `target`."""
         c = self._c
         other = call.callee_flow if from_caller else call.caller_flow
         assert other is not None  # both are set before a dialog can exist
-        target = c.forwarder.next_target(m)
         if target is None:
             return other
         transport, host, port = target

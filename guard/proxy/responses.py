@@ -60,8 +60,12 @@ class Responses:
                     c.timers.arm(tx, TIMER_C, now + TIMER_C_WAIT)
             else:
                 tx.armed[TIMER_C] = 0
-        if server is None or status == 100:
-            return  # the answer to our own CANCEL; and a 100 is for one hop
+        if server is None:  # the answer to a request of our own
+            if status >= 200:
+                self._requests.hangup.done(tx, status, now)
+            return
+        if status == 100:
+            return  # it is for one hop
         call = server.call
         if call is not None:
             if tx.invite:
@@ -71,7 +75,10 @@ class Responses:
                 c.calls.closed(call, callee_tag, "caller" if server.from_caller else "callee", now)
         mask = call.mask if call is not None else None
         data = c.forwarder.response(response, server.flow, mask=mask, to_caller=server.from_caller)
+        request = server.request
         c.layer.respond(server, status, data, now)
+        if call is not None and call.watch is not None and 200 <= status < 300:
+            self._requests.hangup.answered(call, server, request, response, data, now)
 
     def _set_up(self, server: ServerTx, response: Message, now: int) -> None:
         """What an answer to an INVITE tells of the call. A re-INVITE's tells nothing new."""
@@ -104,6 +111,7 @@ class Responses:
         tx.armed[TIMER_C] = tx.armed[RETRY] = 0
         server = tx.server
         if server is None:
+            self._requests.hangup.done(tx, status, now)
             return
         call = server.call
         if tx.invite:
