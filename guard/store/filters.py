@@ -7,7 +7,7 @@ from guard.store.contract import Query
 PREFIX_END = "\U0010ffff"  # sorts after every character: prefix <= x < prefix + this
 NO_SEQ = (1 << 63) - 1  # above every seq: SQLite's largest integer
 
-Value = str | int
+Value = str | int | bytes
 Condition = tuple[str, tuple[Value, ...]]
 
 

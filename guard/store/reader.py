@@ -154,7 +154,7 @@ class SqliteReader:
         marks = ",".join("?" * len(seqs))
         sql = (
             "SELECT d.seq, d.hash, d.body, e.body, e.seq FROM entries d LEFT JOIN ends x ON x.call_seq = d.seq"
-            f" LEFT JOIN entries e ON e.seq = x.seq WHERE d.seq IN ({marks})"
+            f" LEFT JOIN entries e ON e.seq = x.seq WHERE d.kind = 'decision' AND d.seq IN ({marks})"
         )
         rows = {row[0]: row for row in self.fetch(sql, tuple(seqs))}
         for seq in seqs:
