@@ -10,15 +10,10 @@ from guard.ledger.penalties import ORIGIN
 from guard.ledger.reconcile import Kept
 from guard.store.reader import PAGE, Detail, SqliteReader
 
-_COSTLY = (
-    "SELECT seq FROM exposures WHERE at >= ? AND at < ?"
-    f" UNION SELECT c.seq FROM call_rules r JOIN calls c ON c.seq = r.seq WHERE r.rule IN ({', '.join('?' * len(ORIGIN))})"
-    " AND c.at >= ? AND c.at < ? ORDER BY seq"
-)
-_ORIGIN_ONLY = (
-    f"SELECT DISTINCT c.seq FROM call_rules r JOIN calls c ON c.seq = r.seq WHERE r.rule IN ({', '.join('?' * len(ORIGIN))})"
-    " AND c.at >= ? AND c.at < ? ORDER BY c.seq"
-)
+_RULES = ", ".join("?" * len(ORIGIN))
+_FOREIGN = f"call_rules r JOIN calls c ON c.seq = r.seq WHERE r.rule IN ({_RULES}) AND c.at >= ? AND c.at < ?"
+_COSTLY = f"SELECT seq FROM exposures WHERE at >= ? AND at < ? UNION SELECT c.seq FROM {_FOREIGN} ORDER BY seq"
+_ORIGIN_ONLY = f"SELECT DISTINCT c.seq FROM {_FOREIGN} ORDER BY c.seq"
 
 
 def costly(reader: SqliteReader, since: int, until: int) -> Iterator[Detail]:
@@ -39,7 +34,9 @@ def surcharges(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerL
     found: array[int] = array("q")
     found.extend(row[0] for row in reader.fetch(_ORIGIN_ONLY, (*ORIGIN, since, until)))
     for detail in reader.of(found):
-        yield from (one for one in lines_of(detail.record.seq, detail.body, detail.end) if one.kind == "undetermined-origin")
+        yield from (
+            one for one in lines_of(detail.record.seq, detail.body, detail.end) if one.kind == "undetermined-origin"
+        )
 
 
 def kept_calls(reader: SqliteReader, since: int, until: int, trunk: str) -> Iterator[Kept]:
@@ -48,7 +45,8 @@ def kept_calls(reader: SqliteReader, since: int, until: int, trunk: str) -> Iter
     sql = (
         "SELECT c.seq, c.at, c.verdict, c.caller, c.presented, c.callee, c.call_id, x.accrued, x.avoided, x.per_number,"
         " x.number, x.fined_rule FROM calls c LEFT JOIN exposures x ON x.seq = c.seq"
-        " WHERE c.at >= ? AND c.at < ? AND c.trunk = ? AND c.direction = 'outbound' AND c.seq > ? ORDER BY c.seq LIMIT ?"
+        " WHERE c.at >= ? AND c.at < ? AND c.trunk = ? AND c.direction = 'outbound' AND c.seq > ?"
+        " ORDER BY c.seq LIMIT ?"
     )
     while rows := reader.fetch(sql, (since, until, trunk, after, PAGE)):
         after = rows[-1][0]
@@ -57,7 +55,7 @@ def kept_calls(reader: SqliteReader, since: int, until: int, trunk: str) -> Iter
                 seq=seq,
                 at=at,
                 verdict=verdict,
-                callers=tuple(dict.fromkeys(n for n in (presented, caller) if n)),
+                callers=_callers(verdict, presented, caller),
                 callee=callee,
                 call_id=call_id,
                 accrued=accrued or 0,
@@ -66,3 +64,10 @@ def kept_calls(reader: SqliteReader, since: int, until: int, trunk: str) -> Iter
                 number=number or "",
                 rule=rule or "",
             )
+
+
+def _callers(verdict: str, presented: str, caller: str) -> tuple[str, ...]:
+    """The numbers that an operator may bill a call under: as sent on ("" where it went out without), as received."""
+    if verdict == "blocked":
+        return (caller,)
+    return tuple(dict.fromkeys((presented, caller)))
