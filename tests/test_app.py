@@ -366,3 +366,21 @@ def test_a_fault_in_reading_the_log_costs_no_call(tmp_path: Path, monkeypatch: p
             assert len(g.log()) == 1
 
     run(scene)
+
+
+def test_the_talk_of_a_call_counts_for_the_next(tmp_path: Path) -> None:
+    """What a quota of talk time is read from comes with the end of each call."""
+
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            await g.connected()
+            await g.hung_up()
+            await g.carried(2)
+            await g.stop()
+            first = g.log()[0]
+            assert first.end is not None
+            assert first.end.talk_us > 0
+            since = 0
+            assert g.app._state.tallies.total("talk:trunk:operator", since)[0] == first.end.talk_us
+
+    run(scene)

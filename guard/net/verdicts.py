@@ -325,7 +325,7 @@ class Verdicts:
             self._counters["decided"] += 1
             self._counters[decision.verdict] += 1
         else:
-            self._alone(self._desk.ended, ticket, now)
+            self._alone(self._desk.ended, ticket, now, ended)
         if seq > 0:
             self._log.ended(seq, ended)
 
