@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from guard.config import Config
 from guard.desk import Desk
 from guard.engine import Engine
+from guard.housekeeping import Housekeeper
 from guard.net import stream, udp
 from guard.net.clock import SystemClock
 from guard.net.driver import Driver
@@ -78,6 +79,8 @@ class App:
         self._notify = Notify()
         self._garbage = Garbage()
         self._recounting: asyncio.Task[None] | None = None
+        self._house = Housekeeper(store, config, clock, self.driver.fault)
+        self._house.adopt(config, policy.digest)
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
 
@@ -99,6 +102,7 @@ class App:
         self.driver.attach(sockets, self._streams, self._verdicts)
         self._started = True
         self._recounting = self._loop.create_task(self._recount())
+        self._house.start()
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
@@ -122,6 +126,7 @@ class App:
         self.desk.adopt(self._engine, faults.state)
         self._verdicts.adopt(FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000))
         self._store.adopt(policy.figures)
+        self._house.adopt(config, policy.digest)
         self._notify.tell("READY=1", f"STATUS=policy {policy.digest}")
 
     async def _recount(self) -> None:
@@ -164,6 +169,7 @@ class App:
             timer.cancel()
         self.driver.stop()
         await self._reloader.stop()
+        await self._house.stop()
         if self._recounting is not None:
             self._recounting.cancel()
             await asyncio.gather(self._recounting, return_exceptions=True)

@@ -6,21 +6,28 @@ import socket
 from typing import cast
 
 from guard.config import Config, ConfigError
+from guard.evidence.keys import BadKey, load_or_make
 from guard.policy.load import Policy
 from guard.proxy.effects import Transport
 from guard.proxy.routing import Hop, Trunk, Trunks
+from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
 from guard.tomlread import Problem
 
 
 def open_store(config: Config, policy: Policy) -> SqliteWriter:
-    """The log of a configuration. Raises StoreError."""
+    """The log of a configuration, with the key that signs for it, made at the first start. Raises StoreError."""
     config.store_path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        key, _ = load_or_make(config.key_path)
+    except BadKey as error:
+        raise StoreError(str(error)) from error
     return SqliteWriter(
         config.store_path,
         site=config.site,
         durability=config.file.store.durability,
         money=policy.figures,
+        signer=key,
     )
 
 

@@ -84,6 +84,12 @@ class Config(Struct, frozen=True, kw_only=True):
         """The log's file."""
         return self.path.parent / self.file.store.path
 
+    @property
+    def key_path(self) -> Path:
+        """The file of the key that signs; the log's name and `-key` where none is named."""
+        key = self.file.evidence.key
+        return self.path.parent / key if key else self.store_path.with_name(self.store_path.name + "-key")
+
 
 def load(path: Path) -> Config:
     """Read and check `path`. Raises ConfigError with every mistake found."""

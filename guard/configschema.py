@@ -159,6 +159,19 @@ class Store(_Strict, frozen=True, kw_only=True):
     retention_days: Positive = 180
 
 
+class Evidence(_Strict, frozen=True, kw_only=True):
+    """[evidence]: the private key that signs checkpoints and extracts; empty: beside the log, with `-key` added."""
+
+    key: str = ""
+
+
+class Privacy(_Strict, frozen=True, kw_only=True):
+    """[privacy]: who is shown numbers in full: the log's `owner` (and root), all who can read it, or, `masked`, the
+    owner who asks for them each time."""
+
+    show_numbers: Literal["owner", "full", "masked"] = "owner"
+
+
 class Mqtt(_Strict, frozen=True, kw_only=True):
     """[mqtt]: absent, no alerts are published."""
 
@@ -220,6 +233,8 @@ class File(_Strict, frozen=True, kw_only=True):
     site_rule: tuple[SiteRule, ...] = ()
     state: State = State()
     store: Store = Store()
+    evidence: Evidence = Evidence()
+    privacy: Privacy = Privacy()
     mqtt: Mqtt | None = None
     web: Web | None = None
     faults: Faults = Faults()

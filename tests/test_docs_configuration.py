@@ -37,6 +37,8 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "`time` of a condition": siteschema.Window,
     "`[state]`": schema.State,
     "`[store]`": schema.Store,
+    "`[evidence]`": schema.Evidence,
+    "`[privacy]`": schema.Privacy,
     "`[ledger]`": schema.Ledger,
     "`[faults]`": schema.Faults,
     "`[mqtt]`": schema.Mqtt,

@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     from guard.app_parts import open_store
     from guard.config import ConfigError
+    from guard.evidence.keys import word
     from guard.net.say import LOG, Line
     from guard.reload import load_all
     from guard.store.errors import StoreError
@@ -57,13 +58,14 @@ def run(args: argparse.Namespace) -> int:
             await app.stop()
             raise CommandError(error.strerror or str(error)) from error
         LOG.info(
-            "ready: %s; mode %s, %d trunks, %d sources, policy %s, log %s",
+            "ready: %s; mode %s, %d trunks, %d sources, policy %s, log %s, signed by %s",
             ", ".join(f"{t} {h}:{p}" for t, found in (("udp", config.udp), ("tcp", config.tcp)) for h, p in found),
             config.file.mode,
             len(config.file.trunk),
             len(config.sources),
             policy.digest,
             config.store_path,
+            word(store.public),
         )
         await app.wait()
         try:

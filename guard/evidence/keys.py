@@ -45,11 +45,6 @@ class Key:
         return self._key.sign(message)
 
 
-def default_path(store: Path) -> Path:
-    """Where the key of a log is, when nothing else is said: beside it."""
-    return store.with_name(store.name + "-key")
-
-
 def load(path: Path) -> Key:
     """The key in a file. Raises BadKey."""
     try:

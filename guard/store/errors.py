@@ -9,3 +9,7 @@ class StoreError(Exception):
 
 class StoreFull(StoreError):
     """The queue of entries that wait for the disk has reached its bound: this entry is not kept."""
+
+
+class StoreLocked(StoreError):
+    """Another guard is writing this log."""

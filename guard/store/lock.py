@@ -10,7 +10,7 @@ import fcntl
 import os
 from typing import Self
 
-from guard.store.errors import StoreError
+from guard.store.errors import StoreError, StoreLocked
 from guard.store.schema import FILE_MODE
 
 
@@ -28,7 +28,7 @@ class Lock:
         except BlockingIOError as error:
             holder = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
-            raise StoreError(f"{path}: another guard is writing it (process {holder or 'unknown'})") from error
+            raise StoreLocked(f"{path}: another guard is writing it (process {holder or 'unknown'})") from error
         try:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, str(os.getpid()).encode("ascii"), 0)

@@ -129,7 +129,6 @@ class SqliteWriter:
         seqs: tuple[int, ...],
         reason: Literal["retention", "request"],
         at: int,
-        *,
         mark: int = 0,
         forget: str = "",
         done: Done | None = None,
@@ -182,6 +181,11 @@ class SqliteWriter:
             self._lock.release()
         if left:
             raise StoreError(f"{self.path}: {left} entries could not be written: {self.last_error}")
+
+    @property
+    def public(self) -> bytes:
+        """The public key of the checkpoints; empty where there are none."""
+        return self._signer.public if self._signer is not None else b""
 
     @property
     def pending(self) -> int:
