@@ -38,14 +38,15 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.policy": (
         *WORDS, "guard.policy", "guard.rules", "guard.detectors", "guard.prospecting", "guard.state.contract",
-        "guard.ledger.record", "guard.ledger.penalties", "guard.config", "guard.confignumbers", "guard.configschema",
-        "guard.tomlread",
+        "guard.ledger.record", "guard.ledger.penalties", "guard.ledger.incidents", "guard.ledger.days",
+        "guard.config", "guard.confignumbers", "guard.configschema", "guard.tomlread",
     ),
     "guard.engine": (*WORDS, "guard.engine", "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract"),
     "guard.desk": (*WORDS, "guard.engine", "guard.policy", "guard.state.contract"),
     "guard.recount": (*WORDS, *CONTRACTS, "guard.engine", "guard.policy", "guard.rules", "guard.ledger"),
     "guard.asked": (*WORDS, *CONTRACTS, "guard.desk", "guard.engine", "guard.policy", "guard.ledger", "guard.state"),
     "guard.proxy": (*WORDS, "guard.proxy", "guard.sip"),
+    "guard.report": ("guard.report", "guard.ledger"),
     "guard.store": ("guard.model", "guard.numbering", "guard.store", "guard.ledger"),
     "guard.evidence": (
         *WORDS, "guard.evidence", "guard.ledger", "guard.store", "guard.policy", "guard.config", "guard.configschema",
@@ -69,8 +70,8 @@ TOP: Final = ("guard.app", "guard.cli", "sim")
 # Where nothing waits, watches a clock, throws dice or looks around.
 PURE: Final = (
     "guard.sip", "guard.numbering", "guard.model", "guard.sources", "guard.state.contract", "guard.state.memory",
-    "guard.ledger.record", "guard.ledger.chain", "guard.ledger.penalties", "guard.rules", "guard.detectors",
-    "guard.prospecting", "guard.policy", "guard.engine", "guard.desk", "guard.proxy",
+    "guard.ledger", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting", "guard.policy",
+    "guard.engine", "guard.desk", "guard.proxy",
 )  # fmt: skip
 IMPURE_MODULES: Final = frozenset(
     {"asyncio", "socket", "selectors", "ssl", "time", "random", "secrets", "uuid", "logging", "threading", "subprocess",

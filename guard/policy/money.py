@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from guard.config import Config
 from guard.configschema import micro_euros
+from guard.ledger.days import Limit
+from guard.ledger.incidents import NO_TERMS, Clock, Terms
 from guard.ledger.penalties import Figures
-from guard.policy.schema import Contract
+from guard.policy.schema import Contract, Span
 
 TARIFF: Final = "undetermined-origin-tariff"  # the consequence that bears the article of that tariff
 
@@ -41,3 +43,42 @@ def figures_of(config: Config, contracts: Mapping[str, Contract]) -> dict[str, F
             origin_article=f"{contract.file} {tariff}" if tariff else "",
         )
     return out
+
+
+def incident_terms(contract: Contract | None, reading: Literal["digits", "words"] = "digits") -> Terms:
+    """What a contract has to say of an incident: the clocks that the operator's letters start, and what misses cost."""
+    if contract is None:
+        return NO_TERMS
+    by = {p.per: p for p in contract.penalty}
+    late = by.get("sva-not-put-right")
+    clocks = []
+    for clause in (*contract.grounds(), *contract.contesting):
+        if not clause.letter or clause.within is None:
+            continue
+        fined = late is not None and clause.letter == "breach" and late.within is not None
+        clocks.append(
+            Clock(
+                letter=clause.letter,
+                value=clause.within.value,
+                unit=clause.within.unit,
+                article=f"{contract.file} {clause.article}",
+                says=clause.says,
+                cost=late.amount(reading) if late is not None and fined else 0,
+                kind="sva-not-put-right" if fined else None,
+            )
+        )
+    each, again = by.get("sva-number"), by.get("sva-repeated-in-a-year")
+    return Terms(
+        contract=contract.id,
+        reading=reading,
+        country=contract.country,
+        clocks=tuple(clocks),
+        subject_cost=each.amount(reading) if each else 0,
+        repeat_cost=again.amount(reading) if again else 0,
+        repeat=_limit(again.within) if again and again.within else None,
+        article=f"{contract.file} {each.article}" if each else "",
+    )
+
+
+def _limit(span: Span) -> Limit:
+    return Limit(span.value, span.unit)

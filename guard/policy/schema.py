@@ -20,6 +20,7 @@ Pattern = Annotated[str, Meta(pattern=r"\A[0-9]+[A-Z]*\Z")]  # a root as contrac
 Prefix = Annotated[str, Meta(pattern=r"\A\+?[0-9]{1,15}\Z")]
 Confidence = Literal["sure", "probable", "unverified"]
 Micro = Annotated[int, Meta(ge=0)]  # micro-euros
+Letter = Literal["", "question", "breach", "formal-notice", "second-notice", "guarantee", "suspension", "invoice"]
 
 
 class _Strict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +86,8 @@ class Span(_Strict, frozen=True, kw_only=True):
 class Clause(_Strict, frozen=True, kw_only=True):
     """What one article of a contract is the ground for: the rules that cite it, and what it says, in our words.
 
-    `quote` is there where a figure is: a few words of the document that hold it.
+    `quote` is there where a figure is: a few words of the document that hold it. `letter` is the kind of the
+    operator's letter that starts the time limit `within`, where one does.
     """
 
     article: Line
@@ -93,6 +95,7 @@ class Clause(_Strict, frozen=True, kw_only=True):
     says: Line
     quote: Quote = ""
     within: Span | None = None
+    letter: Letter = ""
 
 
 class Consequence(Clause, frozen=True, kw_only=True):
