@@ -128,7 +128,7 @@ class Hangup:
                 asked.contact = (_contact(request, None) if request is not None else b"") or asked.contact
             return
         limit = tx.limit
-        if talk is not None or limit is None or call.dialogs.get(tag) != CONFIRMED:
+        if talk is not None or limit is None:
             return  # repeated, or of a fork that may talk as long as it likes
         to_caller = got if call.mask is None else parse(sent, stream=True)
         watch.numbers[tag, True] = max(watch.numbers.get((tag, True), 0), number)

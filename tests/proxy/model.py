@@ -12,6 +12,7 @@ TIMEOUT = 32 * SECOND  # of a request that nobody answers, and of a decision tha
 RINGING = 185 * SECOND  # of a phone that nobody picks up; then it is cancelled, and given TIMEOUT to say so
 HOPE = 5 * SECOND  # how long an answer that asks for a repetition is waited upon
 DAY = 24 * 3600 * SECOND
+TALK = 50 * SECOND  # of a call whose talk is limited; long enough that a BYE of a party's own may time out before
 ASKS_AGAIN = {401, 407, 413, 415, 416, 420, 422}
 
 State = Literal["deciding", "setup", "hoping", "answered", "over"]
@@ -41,14 +42,27 @@ class Attempt:
         self.legs: list[Leg] = []
         self.first = target
         self.said: dict[str, bool] = {}  # which targets may be called
+        self.limited: set[str] = set()  # which of them may talk for so long only
         self.chances = 0  # INVITEs that answers asked for
-        self.dialogs: dict[str, Literal["early", "up", "closing", "closed"]] = {}
+        self.dialogs: dict[str, Literal["early", "up", "closed"]] = {}
+        self.talks: dict[str, Talk] = {}  # dialogs that may talk for so long only
+        self.by_guard = False  # who closed the last dialog
         self.until = 0
 
     @property
     def busy(self) -> bool:
         """Whether one of its INVITEs may still be answered."""
         return any(leg.state in {"waiting", "asking", "sent"} for leg in self.legs)
+
+
+class Talk:
+    """A limited dialog: until when, when a party said BYE, and who has not answered the guard's own BYE."""
+
+    def __init__(self, until: int) -> None:
+        self.until = until
+        self.parting = 0
+        self.ending = False
+        self.unanswered = {"up": 0, "down": 0}  # until when each is waited for
 
 
 class Counting:
@@ -67,7 +81,7 @@ class Counting:
 
     def outcomes(self) -> list[str]:
         """How each attempt ended, "" for one that did not."""
-        return [a.outcome for a in self.opened]
+        return [a.outcome + (" by guard" if a.outcome == "answered" and a.by_guard else "") for a in self.opened]
 
     # ---- what happens ----------------------------------------------------------------------------------------------
 
@@ -101,11 +115,13 @@ class Counting:
         else:
             self._failed(leg, 403)
 
-    def decided(self, attempt: Attempt, passes: bool) -> None:
+    def decided(self, attempt: Attempt, passes: bool, *, limited: bool = False) -> None:
         """The attempt's decision, if it still wants one."""
         if attempt.state != "deciding":
             return
         attempt.said[attempt.first] = passes
+        if limited:
+            attempt.limited.add(attempt.first)
         if not passes:
             self._over(attempt, "blocked")
             return
@@ -114,10 +130,12 @@ class Counting:
             if leg.state == "waiting":
                 self._judge(leg)
 
-    def answered_question(self, leg: Leg, passes: bool) -> None:
+    def answered_question(self, leg: Leg, passes: bool, *, limited: bool = False) -> None:
         """Whether another target may be called."""
         if leg.state == "asking":
             leg.attempt.said[leg.target] = passes
+            if limited:
+                leg.attempt.limited.add(leg.target)
             if leg.attempt.state == "over":
                 leg.state = "gone"
             else:
@@ -167,22 +185,45 @@ class Counting:
         if attempt.state == "answered":
             if attempt.dialogs.get(tag, "early") == "early":
                 attempt.dialogs[tag] = "up"
+            if attempt.dialogs[tag] == "up" and leg.target in attempt.limited and not attempt.key[1]:
+                attempt.talks.setdefault(tag, Talk(self.now + TALK))
             self._settle(attempt)
 
-    def heard(self, attempt: Attempt) -> None:
-        """Any request within a dialog."""
-        if attempt.state == "answered":
+    def ending(self, attempt: Attempt, tag: str) -> bool:
+        """Whether the guard has said BYE to both sides of a dialog."""
+        return tag in attempt.talks and attempt.talks[tag].ending
+
+    def heard(self, attempt: Attempt, tag: str) -> None:
+        """Any request within a dialog that the guard has not ended."""
+        if attempt.state == "answered" and not self.ending(attempt, tag):
             attempt.until = self.now + DAY
 
-    def bye(self, attempt: Attempt, tag: str, *, answered: bool) -> None:
-        """One side hangs up one dialog; the other agrees, or is silent."""
-        if tag not in attempt.dialogs:
+    def bye(self, attempt: Attempt, tag: str, answer: Literal["agreed", "challenged", "silent"]) -> None:
+        """One side hangs up one dialog; the other agrees, wants a password, or is silent."""
+        if tag not in attempt.dialogs or self.ending(attempt, tag):
             return
-        self.heard(attempt)
-        if answered:
+        self.heard(attempt, tag)
+        if tag in attempt.talks:
+            attempt.talks[tag].parting = self.now
+        if answer == "agreed":
             self._closed(attempt, tag)
-        else:
+        elif answer == "silent":
             self.byes.append((self.now + TIMEOUT, attempt, tag))
+
+    def agreed(self, attempt: Attempt, tag: str, side: str) -> None:
+        """One side answers the guard's BYE."""
+        talk = attempt.talks[tag]
+        if talk.unanswered.pop(side, None) is not None and not talk.unanswered:
+            self._closed(attempt, tag, by_guard=True)
+
+    def _talked(self, attempt: Attempt, tag: str) -> None:
+        """A dialog has talked enough: the guard ends it, unless a party is about to."""
+        talk = attempt.talks[tag]
+        if talk.parting and talk.parting + TIMEOUT > self.now:
+            talk.until = talk.parting + TIMEOUT
+        else:
+            talk.ending = True
+            talk.unanswered = dict.fromkeys(talk.unanswered, self.now + TIMEOUT)
 
     def time(self, now: int) -> None:
         """Time passes; whatever is due happens in its order."""
@@ -196,6 +237,11 @@ class Counting:
                     for n, leg in enumerate(attempt.legs)
                     if leg.state in {"asking", "sent", "accepted"} and leg.until <= now
                 ]
+                for tag, talk in attempt.talks.items():
+                    if talk.ending:
+                        due += [(at, 4, attempt, f"{side} {tag}") for side, at in talk.unanswered.items() if at <= now]
+                    elif attempt.dialogs[tag] == "up" and attempt.state == "answered" and talk.until <= now:
+                        due.append((talk.until, 3, attempt, tag))
             if not due:
                 self.now = now
                 return
@@ -204,7 +250,13 @@ class Counting:
                 self.byes.remove((self.now, attempt, what))
                 self._closed(attempt, what)
             elif kind == 1:
+                attempt.by_guard = False
                 self._over(attempt, "answered" if attempt.state == "answered" else "failed")
+            elif kind == 3:
+                self._talked(attempt, what)
+            elif kind == 4:
+                side, tag = what.split(" ")
+                self.agreed(attempt, tag, side)
             else:
                 self._timed_out(attempt.legs[int(what)])
 
@@ -234,8 +286,10 @@ class Counting:
         else:
             self._over(attempt, "cancelled" if leg.cancelled and status == 487 else "failed")
 
-    def _closed(self, attempt: Attempt, tag: str) -> None:
+    def _closed(self, attempt: Attempt, tag: str, *, by_guard: bool = False) -> None:
         attempt.dialogs[tag] = "closed"
+        if attempt.state == "answered":
+            attempt.by_guard = by_guard
         self._settle(attempt)
 
     def _settle(self, attempt: Attempt) -> None:

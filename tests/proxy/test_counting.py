@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from guard.proxy.effects import Flow
 from guard.sip.message import Message
-from tests.proxy.model import Attempt, Counting, Leg
+from tests.proxy.model import TALK, Attempt, Counting, Leg
 from tests.proxy.world import ALLOW, BLOCK, DOWN, UP, World, reply, request
 
 TARGETS = ["+33145670001", "+33145670002", "+33145670003"]
 TAGS = ["x", "y", "z"]
 STATUSES = [302, 401, 404, 407, 486, 487, 500, 603]
+LIMITED = replace(ALLOW, max_talk_us=TALK, talk_rule="dst.sva-cap")
 HALF = st.integers(0, 10_000)  # picks one of whatever there is
 
 
@@ -123,16 +127,16 @@ class Guard(RuleBasedStateMachine):
     # ---- what the rules do -----------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.questions)
-    @rule(pick=HALF, passes=st.integers(0, 3))
+    @rule(pick=HALF, passes=st.integers(0, 4))
     def decision(self, pick: int, passes: int) -> None:
-        """Now or later, once or twice, wanted or not any more."""
+        """Now or later, once or twice, wanted or not any more; for as long as they like, or not."""
         ticket = list(self.questions)[pick % len(self.questions)]
         what = self.questions[ticket]
         if isinstance(what, Attempt):
-            self.model.decided(what, passes > 0)
+            self.model.decided(what, passes > 0, limited=passes > 2)
         else:
-            self.model.answered_question(what, passes > 0)
-        self.w.decide(ticket, ALLOW if passes else BLOCK)
+            self.model.answered_question(what, passes > 0, limited=passes > 2)
+        self.w.decide(ticket, LIMITED if passes > 2 else ALLOW if passes else BLOCK)
         self.bind()
         self.pass_time(0.001)
 
@@ -184,7 +188,7 @@ class Guard(RuleBasedStateMachine):
         if found is None:
             return
         if method != "ACK":
-            self.model.heard(found[0].leg.attempt)
+            self.model.heard(found[0].leg.attempt, found[1])
         self.tell(self.within(*found, method, by_caller=by_caller, cseq=5), UP if by_caller else DOWN)
 
     @rule(pick=HALF, by_caller=st.booleans(), status=st.sampled_from([200, 200, 200, 481, 407, 0]))
@@ -196,13 +200,30 @@ class Guard(RuleBasedStateMachine):
         before = len(self.w.sent)
         self.tell(self.within(sent, tag, "BYE", by_caller=by_caller, cseq=9), UP if by_caller else DOWN)
         attempt = sent.leg.attempt
-        if status == 407:
-            self.model.heard(attempt)
-        else:
-            self.model.bye(attempt, tag, answered=status > 0)
-        if status:
+        ended = self.model.ending(attempt, tag)
+        answer: Literal["agreed", "challenged", "silent"] = "challenged" if status == 407 else "agreed"
+        self.model.bye(attempt, tag, answer if status else "silent")
+        if status and not ended:
             out = self.w.shown(before)[0][1]
             self.tell(reply(out, status), DOWN if by_caller else UP)
+
+    @precondition(lambda self: any(t.ending for a in self.model.opened for t in a.talks.values()))
+    @rule(pick=HALF, side=st.sampled_from(["up", "down"]), status=st.sampled_from([200, 481, 407]))
+    def agree(self, pick: int, side: str, status: int) -> None:
+        """One side answers a BYE of the guard's own, once or again."""
+        there = [(s, t) for s in self.sent for t, talk in s.leg.attempt.talks.items() if talk.ending]
+        sent, tag = there[pick % len(there)]
+        for to, m in self.w.shown(0):
+            if to == side and m.method == b"BYE" and b"dst.sva-cap" in m.data and self.of(m, sent.name, tag, side):
+                self.model.agreed(sent.leg.attempt, tag, side)
+                self.tell(reply(m, status), UP if side == "up" else DOWN)
+                return
+        raise AssertionError(f"no BYE {side} of {sent.name} {tag}")
+
+    @staticmethod
+    def of(m: Message, name: str, tag: str, side: str) -> bool:
+        callee = m.from_() if side == "up" else m.to()
+        return m.first(b"call-id") == name.encode() and callee.tag == tag.encode()
 
     # ---- and the rest ----------------------------------------------------------------------------------------------
 
@@ -223,7 +244,10 @@ class Guard(RuleBasedStateMachine):
         assert w.core.calls == model.in_use(), "attempts in use"
         over = [*w.ended, *w.withdrawn]
         assert len(over) == len({ticket for ticket, _ in over}), "each ends once"
-        outcomes = {ticket: ended.outcome for ticket, ended in over}
+        outcomes = {
+            ticket: ended.outcome + (" by guard" if ended.outcome == "answered" and ended.by == "guard" else "")
+            for ticket, ended in over
+        }
         assert [outcomes.get(t, "") for t in self.tickets] == model.outcomes()
 
     def teardown(self) -> None:

@@ -101,6 +101,31 @@ def test_an_emergency_call_is_never_ended() -> None:
     leg.bye()
 
 
+@pytest.mark.parametrize("how", ["emergency", "inbound"])
+def test_what_must_not_be_ended_is_not_watched_whoever_asks(how: str) -> None:
+    w = World(answer=None)
+    uri = "sip:112@127.0.0.1" if how == "emergency" else "sip:+33145678901@127.0.0.2"
+    w(request(uri=uri, host="127.0.0.2" if how == "emergency" else "127.0.0.3"), UP if how == "emergency" else DOWN)
+    call = w.core._c.calls.get(w.asked[0].ticket)
+    (tx,) = w.core._c.layer.servers.values()
+    assert call is not None
+    assert tx.request is not None
+    w.core._requests.hangup.watch(call, tx, tx.request, CAPPED)
+    assert call.watch is None
+    assert tx.limit is None
+
+
+def test_an_answer_that_is_repeated_puts_nothing_off() -> None:
+    w = World(answer=CAPPED)
+    leg = Leg(w)
+    leg.answer(200)
+    w.later(20)
+    leg.answer(200)
+    w(leg.from_pbx("ACK"), UP)
+    agree(w, w.later(LIMIT - 20))
+    over(w)
+
+
 def test_a_call_from_the_operator_is_not_ended() -> None:
     w = World(answer=CAPPED)
     raw = request(uri="sip:+33145678901@127.0.0.2", host="127.0.0.3")
@@ -157,6 +182,26 @@ def test_the_reason_names_the_rule_and_the_record() -> None:
         assert all(len(r) < 128 for r in reasons)
 
 
+def test_the_reason_of_a_call_without_a_record_names_the_rule() -> None:
+    w = World(answer=None)
+    leg = Leg(w)
+    w.core.decided(w.asked[0].ticket, CAPPED, 0, w.now)
+    w.drain()
+    leg.invite = w.shown(0)[-1][1]
+    leg.up()
+    assert byes(w.later(LIMIT))[0].all(b"reason")[0] == b'SIP;cause=480;text="dst.sva-cap"'
+
+
+def test_a_request_before_the_answer_counts_as_well() -> None:
+    w = World(answer=CAPPED)
+    leg = Leg(w)
+    leg.answer(183, more="Require: 100rel\r\nRSeq: 1\r\n")
+    w(reply(w(leg.from_pbx("PRACK"), UP)[0][1], 200), DOWN)
+    leg.answer(200)
+    w(leg.from_pbx("ACK", branch="ack"), UP)
+    assert byes(w.later(LIMIT))[0].cseq() == (3, b"BYE")
+
+
 def test_the_numbers_are_above_the_last_of_each_direction() -> None:
     w = World(answer=CAPPED)
     leg = Leg(w)
@@ -164,7 +209,7 @@ def test_the_numbers_are_above_the_last_of_each_direction() -> None:
     w(reply(w(leg.from_pbx("PRACK"), UP)[0][1], 200), DOWN)  # 2, before the answer
     leg.answer(200)
     w(leg.from_pbx("ACK", branch="ack"), UP)
-    for cseq in (7, 8):
+    for cseq in (8, 7):  # out of order
         w(reply(w(leg.from_operator("INFO", cseq=cseq), DOWN)[0][1], 200), UP)
     for _ in range(3):
         w(reply(w(leg.from_pbx("INFO"), UP)[0][1], 200), DOWN)
@@ -196,7 +241,8 @@ def test_a_masked_call_is_ended_as_each_side_knows_it() -> None:
 def test_it_goes_the_way_of_the_dialog() -> None:
     """Proxies on either side want to see it: those before us are in the INVITE, those behind us in its answer."""
     w = World(answer=CAPPED)
-    leg = Leg(w, more="Record-Route: <sip:127.0.0.2:5070;lr>\r\nRecord-Route: <sip:127.0.0.2:5071;lr>\r\n")
+    ours = "<sip:127.0.0.1:5060;lr>"  # it was here before
+    leg = Leg(w, more=f"Record-Route: <sip:127.0.0.2:5070;lr>\r\nRecord-Route: <sip:127.0.0.2:5071;lr>,{ours}\r\n")
     theirs = "Record-Route: <sip:127.0.0.3:5081;lr>,<sip:127.0.0.3:5080;lr;x=1>\r\n"
     plain = reply(leg.invite, 200, contact="<sip:callee@10.9.9.9:5099;ob>")
     first = plain.index(b"Record-Route: ")
@@ -232,9 +278,10 @@ def test_it_finds_a_party_that_has_moved(method: str) -> None:
     assert up.uri == b"sip:moved@127.0.0.2:5092"
 
 
-def test_a_move_that_was_refused_is_none() -> None:
+def test_a_move_that_was_refused_is_none_nor_is_the_contact_of_anything_else() -> None:
     w = World(answer=CAPPED)
     leg = Leg(w).up()
+    w(reply(w(leg.from_pbx("INFO"), UP)[-1][1], 200, contact="<sip:new@127.0.0.3:5090>"), DOWN)
     w(reply(w(leg.from_pbx("INVITE"), UP)[-1][1], 488, contact="<sip:new@127.0.0.3:5090>"), DOWN)
     down, _ = byes([o for o in w.later(LIMIT) if o[1].method == b"BYE"])
     assert down.uri == b"sip:127.0.0.3:5060"
@@ -395,6 +442,18 @@ def test_each_answered_fork_is_ended_in_its_time() -> None:
     assert {m.to().tag if side == "down" else m.from_().tag for side, m in second} == {b"y"}
     agree(w, second)
     over(w, talk=LIMIT + 10)
+
+
+def test_an_ended_fork_is_not_ended_again() -> None:
+    w = World(answer=CAPPED)
+    leg = Leg(w)
+    leg.answer(200, to_tag="x")
+    w.later(10)
+    leg.answer(200, to_tag="y")
+    w.later(LIMIT)
+    sent = {m.via().branch for side, m in w.shown(0) if side == "down" and m.method == b"BYE"}
+    assert len(sent) == 2
+    assert w.core.counters["hangups"] == 2
 
 
 def test_of_two_targets_only_the_limited_one_is_ended() -> None:
