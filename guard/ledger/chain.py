@@ -12,6 +12,7 @@ stays, so a body and its salt may be erased and the chain still verifies.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Literal, get_args
 
@@ -44,14 +45,14 @@ class Link(Struct, frozen=True):
     body: bytes | None
 
 
-def fault(previous: bytes, seq: int, entry: Link) -> str:
+def fault(previous: bytes, seq: int, entry: Link, kinds: Collection[str] = get_args(Kind)) -> str:
     """What is wrong with `entry`, which should be `seq` after one of the hash `previous`; "" for nothing."""
     if entry.seq != seq:
         if entry.seq < seq:
             return "its number is not one of this log"
         gone = f"entry {seq} is" if entry.seq == seq + 1 else f"entries {seq} to {entry.seq - 1} are"
         return f"{gone} missing"
-    if entry.kind not in get_args(Kind):
+    if entry.kind not in kinds:
         return f'its kind "{entry.kind}" is none of this log'
     if entry.body is not None and entry.salt is not None:
         if body_hash(entry.salt, entry.body) != entry.body_hash:
