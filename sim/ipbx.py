@@ -81,6 +81,7 @@ class Ipbx(Agent):
         super().__init__(host, "ipbx")
         self.guard = guard
         self.taken: list[Sip] = []  # INVITEs of the operator's calls to us
+        self.byes: list[Sip] = []  # of the called party, or of the guard in its place
         self._hung: dict[str, asyncio.Future[Sip]] = {}  # by Call-ID: the called party's BYE
         self._inside: dict[str, Dialog] = {}
         self._placing: set[asyncio.Task[Result]] = set()
@@ -146,6 +147,7 @@ class Ipbx(Agent):
         """Requests of the operator: BYE of our calls, and its own calls, which are answered at once."""
         request = tx.request
         if request.method == "BYE":
+            self.byes.append(request)
             hung = self._hung.get(request.call_id)
             if hung is not None and not hung.done():
                 hung.set_result(request)
