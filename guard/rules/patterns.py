@@ -115,6 +115,7 @@ class Index(Generic[T]):
             for table, keys in ((exact, heads[0]), (begins, heads[1])):
                 for key in dict.fromkeys(keys):
                     table.setdefault(name, {}).setdefault(key, []).append(place)
+        self._unasked = tuple([self.all[place] for place in self._always])
         self._tables = tuple(
             (get, exact.get(name, {}), begins.get(name, {}), tuple(sorted({len(k) for k in begins.get(name, ())})))
             for name, get in FIELDS.items()
@@ -135,8 +136,8 @@ class Index(Generic[T]):
             for length in lengths:
                 if (head := value[:length]) in begins:
                     found = found + begins[head]
-        if not found:
-            return ()
+        if found is self._always:
+            return self._unasked
         rules = self.all
         return tuple([rules[i] for i in (found if len(found) == 1 else sorted(set(found)))])
 
