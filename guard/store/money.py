@@ -29,6 +29,15 @@ def month_lines(reader: SqliteReader, since: int, until: int) -> Iterator[Ledger
         yield from lines_of(detail.record.seq, detail.body, detail.end)
 
 
+def ledger_lines(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:
+    """The ledger of one billing month: these lines without the penalties that were only put off, one by one."""
+    sql = "SELECT DISTINCT trunk, number FROM exposures WHERE at >= ? AND at < ? AND per_number > 0 AND accrued > 0"
+    accrued = set(reader.fetch(sql, (since, until)))
+    for line in month_lines(reader, since, until):
+        if line.kind != "per-number" or line.state == "accrued" or (line.trunk, line.number) not in accrued:
+            yield line
+
+
 def surcharges(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:
     """Only the lines of the tariff of undetermined origin: few calls, so that sums need not read every body."""
     found: array[int] = array("q")

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from guard.ledger.lines import joined, put_off, sums, total
 from guard.ledger.penalties import By, Figures, month_bounds, month_of, summarise
+from guard.ledger.tally import Tally
 from guard.model import CallEnded
 from guard.policy.money import figures_of
-from guard.store.money import month_lines, surcharges
+from guard.store.money import ledger_lines, month_lines, surcharges
 from guard.store.reader import SqliteReader
 from tests.ledger.drawing import DAY, DAYS, TRUNKS, Call
 from tests.policy.reading import contracts
@@ -144,13 +145,19 @@ def test_totals_are_the_sums_of_their_lines_and_the_same_by_every_way(day: list[
             for month in months:
                 bounds = month_bounds(month, PARIS)
                 lines = put_off(month_lines(reader, *bounds))
+                assert list(ledger_lines(reader, *bounds)) == lines
                 whole = total(lines)
+                tally = Tally(PARIS)
+                for line in lines:
+                    tally.add(line)
+                assert tally.total == whole
                 more = list(surcharges(reader, *bounds))
                 assert more == [one for one in lines if one.kind == "undetermined-origin"]
                 for by in get_args(By):
                     groups = joined(summarise(reader.exposures(*bounds), by, PARIS), sums(more, by, PARIS))
                     assert groups[-1] == whole
                     mine = sums(lines, by, PARIS)
+                    assert tally.by(by) == [mine[key] for key in sorted(mine)]
                     assert sorted(mine) == sorted(g.key for g in groups[:-1] if g.calls or g.accrued or g.avoided)
                     for group in groups[:-1]:
                         assert mine.get(group.key, group) == group

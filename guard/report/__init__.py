@@ -1,0 +1,1 @@
+"""Pages for people on paper: the monthly statement, the dossier of a contest. Text out, nothing read."""
