@@ -38,6 +38,7 @@ class Desk:
         self._queues: dict[str, OrderedDict[int, Waiting]] = {}  # by trunk, in order of arrival
         self._queue_of: dict[int, str] = {}
         self._pending: set[int] = set()  # allowed, and not yet on its way
+        self._inbound: dict[int, CallAttempt] = {}  # of which rules remember how they end
         self._sums: dict[int, tuple[str, ...]] = {}  # allowed: the sums that its talk is added to
         self.state_faults = 0
 
@@ -52,6 +53,8 @@ class Desk:
     def submit(self, ticket: int, call: CallAttempt, now: int) -> list[Taken]:
         """A new attempt. Its decision if there is one now; nothing when it is held."""
         prepared = self._engine.prepare(call, str(ticket))
+        if call.direction == "inbound":
+            self._inbound[ticket] = call
         if not prepared.touches:
             return [(ticket, self._engine.decide(prepared, (), now))]
         queue = self._queues.get(call.trunk)
@@ -172,6 +175,10 @@ class Desk:
         for key in self._sums.pop(ticket, ()):
             if ended is not None and ended.talk_us:
                 self._state.used(key, ended.at, ended.talk_us)
+        call = self._inbound.pop(ticket, None)
+        if call is not None and ended is not None:
+            for touch in self._engine.after(call, ended):
+                self._state.restore(replace(touch, ident=ident))
 
     def _give_back(self, ticket: int, readings: tuple[Reading, ...], now: int) -> None:
         """A call that is refused uses up nothing, whichever rule refused it after its counters were read."""

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from guard.model import SECOND, STRENGTH, Action, CallAttempt, Decision, Finding, Text, Verdict
+from guard.model import SECOND, STRENGTH, Action, CallAttempt, CallEnded, Decision, Finding, Text, Verdict
 from guard.policy.load import CountRule, JudgeRule, Policy, Rule
 from guard.rules import rate_cps
 from guard.rules.base import Case, Hit, Terms
@@ -229,6 +229,16 @@ class Engine:
         terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
         touches, _ = self._touches(call, terms, "", force=True)
         return tuple(t for t in touches if t.kind == "tally" and t.take)
+
+    def after(self, call: CallAttempt, ended: CallEnded) -> tuple[Touch, ...]:
+        """What a call counts in tallies by the way it ended."""
+        terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
+        found = [
+            count.code.ended(call, terms, ended, count.rule.settings)
+            for count, _ in self._counts
+            if count.code.ended is not None and count.rule.since <= call.at < count.rule.until
+        ]
+        return tuple(t for t in found if t is not None)
 
     def sums(self, call: CallAttempt) -> tuple[str, ...]:
         """The sums that a call's talk is added to when it ends."""

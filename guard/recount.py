@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from guard.engine import Engine
 from guard.ledger.past import attempt_of_body
 from guard.ledger.record import DecisionBody, EndBody
+from guard.model import CallEnded
 from guard.rules import rate_cps
 from guard.state.contract import State
 
@@ -33,6 +34,9 @@ def recount(engine: Engine, state: State, past: Iterable[Past]) -> Iterator[int]
         call = attempt_of_body(body)
         for touch in engine.counted(call):
             state.restore(replace(touch, ident=f"#{seq}"))
+        if end is not None and body.direction == "inbound":
+            for touch in engine.after(call, _ended(end)):
+                state.restore(replace(touch, ident=f"#{seq}"))
         if end is not None and end.talk_us:
             for key in engine.sums(call):
                 state.used(key, end.at, end.talk_us)
@@ -41,6 +45,10 @@ def recount(engine: Engine, state: State, past: Iterable[Past]) -> Iterator[int]
             yield counted
             counted = 0
     yield counted
+
+
+def _ended(end: EndBody) -> CallEnded:
+    return CallEnded(at=end.at, outcome=end.outcome, ring_us=end.ring_us, talk_us=end.talk_us)
 
 
 def _gave_up(body: DecisionBody) -> bool:

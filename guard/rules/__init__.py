@@ -18,6 +18,7 @@ from guard.rules import (
     cli_premium,
     cli_territory,
     cli_unopened,
+    dst_callback,
     dst_country,
     dst_frequency,
     dst_hours,
@@ -90,6 +91,7 @@ COUNTS: Final[tuple[AnyCount, ...]] = (
     quota_callees.RULE,
     quota_talk.RULE,
     dst_sva_repeated.RULE,
+    dst_callback.RULE,
 )
 
 BY_ID: Final[dict[str, AnyJudge | AnyCount]] = {

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from guard.model import CallAttempt, Identity
+from guard.model import CallAttempt, CallEnded, Identity
 from guard.numbering.allotted import NOTHING, Allotted
 from guard.numbering.number import Number
 from guard.numbering.plan import Category
@@ -154,6 +154,7 @@ class Count(Struct, Generic[S], frozen=True):
     """A rule that counts. Each touch of it has a key that begins with `key` and a colon.
 
     `touch` gives what to count for a call, with the limit that would be enforced; `judge` says what a reading means.
+    `ended` gives what a call counts by the way it ended: a member of a tally.
     """
 
     id: str
@@ -162,6 +163,7 @@ class Count(Struct, Generic[S], frozen=True):
     settings: type[S]
     touch: Callable[[CallAttempt, Terms, str, S], Touch | None]
     judge: Callable[[CallAttempt, Terms, Reading, S], Hit | None]
+    ended: Callable[[CallAttempt, Terms, CallEnded, S], Touch | None] | None = None
 
 
 AnyJudge = Judge[Any]
