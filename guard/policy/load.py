@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -75,6 +76,15 @@ class CountRule(Struct, frozen=True):
     code: AnyCount
 
 
+class Folder(Struct, frozen=True, kw_only=True):
+    """A folder of policies as it is written down, of no site yet. `plan` is None where it has mistakes."""
+
+    plan: Plan | None
+    rules: dict[str, Versions]
+    contracts: dict[str, schema.Contract]
+    destinations: Destinations
+
+
 class Policy(Struct, frozen=True, kw_only=True):
     """Everything that decides, frozen. `cited` is the contract's articles by trunk and rule; `site` holds the rules of
     the site's own for calls that go out, `site_inbound` those for calls that come in."""
@@ -114,27 +124,50 @@ def load_policy(config: Config, key: bytes = b"") -> Policy:
 def check_policy(config: Config, problems: list[Problem], key: bytes = b"") -> Policy | None:
     """The same, with mistakes added to `problems`; None where there are any."""
     before = len(problems)
+    folder = read_folder(config.policies, problems)
+    lists = load_lists(config.lists, config.zone, key, problems)
+    policy = compile_policy(config, folder, lists, problems)
+    return policy if len(problems) == before else None
+
+
+def read_folder(policies: Path, problems: list[Problem]) -> Folder:
+    """The files of a folder, whose site nobody has said yet; mistakes go to `problems`."""
     plan = None
     try:
-        plan = load_plan(config.policies / "numbering")
+        plan = load_plan(policies / "numbering")
     except PlanError as error:
         problems += error.problems
-    rules = read_rules(config.policies / "rules", problems)
-    contracts = read_contracts(config.policies / "contracts", problems)
-    lists = load_lists(config.lists, config.zone, key, problems)
-    destinations = load_destinations(config.policies / "destinations", problems)
-    loading = _Loading(config, rules, contracts, problems)
-    compiled = loading.rules_in_force()
-    terms = loading.terms(lists, destinations)
-    own = loading.site_rules(plan)
+    rules = read_rules(policies / "rules", problems)
+    contracts = read_contracts(policies / "contracts", problems)
+    destinations = load_destinations(policies / "destinations", problems)
     if plan is not None:
         lost = [n for n in EMERGENCY if plan.lookup(n, 0).id != "emergency"]
         if lost:
-            note(problems, config.policies / "numbering", f"takes away emergency numbers: {', '.join(lost)}")
-    if plan is None or len(problems) > before:
+            note(problems, policies / "numbering", f"takes away emergency numbers: {', '.join(lost)}")
+    return Folder(plan=plan, rules=rules, contracts=contracts, destinations=destinations)
+
+
+def compile_policy(
+    config: Config,
+    folder: Folder,
+    lists: Lists,
+    problems: list[Problem],
+    *,
+    reader: Reader | None = None,
+    named: str = "",
+) -> Policy | None:
+    """A folder's policies for one site; None where anything is wrong. `reader` is that of the file which says what is
+    set (guard.toml where none is given), `named` what records name the policy by."""
+    before = len(problems)
+    plan, rules, contracts = folder.plan, folder.rules, folder.contracts
+    loading = _Loading(config, rules, contracts, problems, reader)
+    compiled = loading.rules_in_force()
+    terms = loading.terms(lists, folder.destinations)
+    own = loading.site_rules(plan)
+    if plan is None or len(problems) > before or not compiled.get(EMERGENCY_RULE.id):
         return None
     return Policy(
-        digest=digest(parts(config)),
+        digest=named or digest(parts(config)),
         plan=plan,
         held=config.held,
         terms=terms,
@@ -161,13 +194,14 @@ class _Loading:
         rules: dict[str, Versions],
         contracts: dict[str, schema.Contract],
         problems: list[Problem],
+        reader: Reader | None,
     ) -> None:
         self.config = config
         self.rules = rules
         self.contracts = contracts
         self.problems = problems
-        self.reader = Reader(str(config.path), problems)
-        if config.path.is_file():
+        self.reader = reader or Reader(str(config.path), problems)
+        if reader is None and config.path.is_file():
             self.reader.parse(config.path)
 
     def rules_in_force(self) -> dict[str, tuple[Rule, ...]]:
