@@ -69,6 +69,13 @@ def log_of(args: argparse.Namespace) -> tuple[str, ZoneInfo]:
     return str(config.store_path), ZoneInfo(config.timezone)
 
 
+def key_of(args: argparse.Namespace, store: str) -> Path:
+    """The file of the key that signs for a log: the configuration's, or the one beside a log named by `--store`."""
+    if args.store is None or args.config != DEFAULT_CONFIG:
+        return load_config(args.config).key_path
+    return Path(store + "-key")
+
+
 _AGO: Final = re.compile(r"(\d{1,6})\s*([smhd])\Z")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -119,7 +126,7 @@ def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(header)
     for row in rows:
-        writer.writerow([_cell(v) for v in row])
+        writer.writerow([cell(v) for v in row])
 
 
 # Also after a semicolon: spreadsheets of half of Europe split lines there, whatever is quoted.
@@ -127,6 +134,7 @@ _FORMULA: Final = re.compile(r"(?:\A|(?<=;))\s*(?=[=+\-@\t\r])")
 _NUMBER: Final = re.compile(r"[+-]?[0-9.]+\Z")
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a field of CSV that no spreadsheet runs."""
     text = "" if value is None else str(value)
     return text if _NUMBER.match(text) else _FORMULA.sub("'", text)

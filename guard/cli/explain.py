@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from guard.cli.access import numbers_option, view_of
 from guard.cli.common import CommandError, json_lines, log_of, store_option
 from guard.cli.explained import as_object, paragraphs
 from guard.cli.log import say
@@ -29,6 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="Call-ID of SIP, whole; or a record's number, 123 or '#123', as the Reason header of a refusal names it",
     )
     parser.add_argument("--lang", choices=("en", "fr"), default="en", help="language of the rules' sentences (en)")
+    numbers_option(parser)
     parser.add_argument("--json", action="store_true", help="JSON Lines: each record, and all that was kept beside it")
 
 
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     path, zone = log_of(args)
     try:
-        with SqliteReader(path, timezone=zone.key) as reader:
+        with SqliteReader(path, timezone=zone.key, view=view_of(args, path)) as reader:
             found = _found(reader, args.call_id)
             if args.json:
                 json_lines(map(as_object, found))

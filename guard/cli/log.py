@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from guard.cli.common import CommandError, csv_lines, json_lines, log_of, output_options, store_option
+from guard.cli.access import numbers_option, view_of
+from guard.cli.common import CommandError, csv_lines, json_lines, key_of, log_of, output_options, store_option
 from guard.cli.show import COLUMNS, cells, harmless, table
 from guard.cli.wanted import FOLLOW_LIMIT, PEOPLE_LIMIT, filter_options, filters_given, limit, query_of
 
@@ -38,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="walk the whole log's hash chain: is it what was written? Status 1 names the first entry that is not",
     )
+    numbers_option(parser)
     output_options(parser)
 
 
@@ -48,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
     path, zone = log_of(args)
     try:
-        with SqliteReader(path, timezone=zone.key) as reader:
+        view = None if args.verify else view_of(args, path)
+        with SqliteReader(path, timezone=zone.key, view=view) as reader:
             if args.verify:
                 return _verify(args, reader)
             query = query_of(args, zone, reader)
@@ -99,13 +102,14 @@ def _follow(args: argparse.Namespace, reader: SqliteReader, query: Query) -> int
 
 
 def _verify(args: argparse.Namespace, reader: SqliteReader) -> int:
+    from guard.evidence.keys import checker
     from guard.store.verify import verify
 
     if args.follow or args.csv or filters_given(args):
         odd = ", ".join([*filters_given(args), *(f"--{n}" for n in ("follow", "csv") if getattr(args, n))])
         raise CommandError(f"--verify is about the whole log: leave out {odd}", status=2)
     with progress() as advance:
-        found = verify(reader, advance)
+        found = verify(reader, advance, checker(key_of(args, reader.path)))
     if args.json:
         json_lines([found])
     elif found.ok:
@@ -113,6 +117,8 @@ def _verify(args: argparse.Namespace, reader: SqliteReader) -> int:
         lost = f"; {found.lost:,} could not be kept, which the log says itself" if found.lost else ""
         print(f"{reader.path}: {found.entries:,} entries as they were written{erased}{lost}")
         print(f"last: #{found.seq} {found.hash}")
+        if found.checkpoints:
+            print(f"checkpoints: {found.checkpoints:,}, signed")
     else:
         raise CommandError(f"{reader.path}: entry #{found.broken}: {found.reason}")
     return 0 if found.ok else 1

@@ -20,6 +20,9 @@ COMMANDS: Final[dict[str, str]] = {
     "log": "the blocked-call log",
     "explain": "one call: every rule that spoke, the articles, the money",
     "penalties": "exposure to penalties, accrued and avoided",
+    "incidents": "incidents, the operator's letters and their deadlines",
+    "evidence": "signed extracts of the log, and their check",
+    "subject": "what the log holds about one number: export it, erase it",
     "replay": "captured traffic through the same engine",
     "policy": "policies in force, with their sources",
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+
+from guard.ledger.checkpoint import Signed
 
 WORD: Final = "ed25519:"
 MODE: Final = 0o600  # who can read it can sign in the guard's name
@@ -145,3 +148,21 @@ def good(public: bytes, message: bytes, signature: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def checker(path: Path) -> Callable[[Signed], str]:
+    """What looks at the signatures of a log's checkpoints: by the key in a file, where that can be read; else all by
+    one key, whichever it is."""
+    try:
+        trusted = load(path).public
+    except BadKey:
+        trusted = b""
+
+    def check(one: Signed) -> str:
+        nonlocal trusted
+        if not good(one.key, one.message, one.signature):
+            return "forged: the signature is not the key's"
+        trusted = trusted or one.key
+        return "" if one.key == trusted else f"signed by another key: {word(one.key)}"
+
+    return check

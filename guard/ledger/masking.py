@@ -71,8 +71,8 @@ def masked_body(body: DecisionBody) -> DecisionBody:
     )
 
 
-def masked_detail_parts(record: CallRecord, body: DecisionBody) -> tuple[CallRecord, DecisionBody]:
-    """Both."""
+def masked_parts(record: CallRecord, body: DecisionBody) -> tuple[CallRecord, DecisionBody]:
+    """A record, and what was kept of it."""
     return masked_record(record), masked_body(body)
 
 

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -124,6 +124,15 @@ class SqliteReader:
         """The last entry's seq, 0 for an empty log: what to follow from."""
         rows = self.fetch("SELECT max(seq) FROM entries", ())
         return (rows[0][0] or 0) if rows else 0
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read within is of one instant. Not for long: what is written meanwhile piles up in the WAL."""
+        self.fetch("BEGIN", made=False)
+        try:
+            yield
+        finally:
+            self.fetch("ROLLBACK", made=False)
 
     def version(self) -> int:
         """A number that changes when another process has committed: cheap to ask, again and again."""

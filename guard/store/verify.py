@@ -7,7 +7,7 @@ anew by who has its key. Any record or checkpoint kept elsewhere shows that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -136,7 +136,7 @@ class _Walk:
             last, head, hashed = rows[0] if rows else (None, None, None)
             after = self._walk(after, last or 0, advance)
             self._head(head, hashed)
-            bare = next(_uncovered(self._gone, self._noted), None)
+            bare = next(uncovered(self._gone, self._noted), None)
             if bare is None:
                 break
             if self._reader.last_seq() == last:
@@ -244,7 +244,7 @@ def signatures(reader: SqliteReader) -> list[Cells]:
     return reader.fetch("SELECT seq, message, signature, key FROM checkpoints ORDER BY n")
 
 
-def _uncovered(gone: list[tuple[int, int]], noted: list[tuple[int, int]]) -> Iterator[int]:
+def uncovered(gone: Sequence[tuple[int, int]], noted: Sequence[tuple[int, int]]) -> Iterator[int]:
     """The first of each run that is gone and not noted, in order."""
     noted = sorted(noted)
     place = 0

@@ -19,13 +19,16 @@ TABLE = r"""
 | `guard log [-c FILE] [--since T] [--until T] [--verdict V] [--rule R] [--caller N] [--callee N] [--trunk T] [--line L] [--call-id ID] [--all] [--follow] [--limit N] [--json] [--csv]` |
 | `guard explain CALL_ID` |
 | `guard penalties [--month YYYY-MM] [--by rule\|number\|trunk\|line\|day] [--json] [--csv]` |
+| `guard evidence key\|export\|verify\|purge` |
+| `guard subject export\|erase NUMBER` |
+| `guard incidents [list\|show\|notify\|resolve\|release]` |
 | `guard replay CAPTURE... -c FILE [--json] [--store DB]` |
 | `guard policy list\|show\|diff` |
 """  # noqa: E501
 ROWS = {m.group(1): m.group(0) for m in re.finditer(r"^\| `guard ([a-z]+).*$", TABLE, re.MULTILINE)}
 EXTRA = {
-    "log": ["--store", "--verify"],
-    "explain": ["-c", "--store", "--lang", "--json"],
+    "log": ["--store", "--verify", "--numbers"],
+    "explain": ["-c", "--store", "--lang", "--numbers", "--json"],
     "penalties": ["-c", "--store"],
 }
 THERE = sorted(name for name in COMMANDS if find_spec(f"guard.cli.{name}"))

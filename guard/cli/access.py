@@ -1,0 +1,116 @@
+"""Who may see numbers in full, what the others see, and who looked: an access log beside the log.
+
+That others see masks is a matter of what commands show; who can read the file can read all of it with a database tool.
+So the file's mode decides who may, and this what they are shown by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import pwd
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from guard.cli.common import DEFAULT_CONFIG, CommandError, load_config
+from guard.ledger.masking import masked_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from guard.store.reader import Detail
+
+SUFFIX: Final = "-access"  # after the log's name
+MODE: Final = 0o600
+
+
+def numbers_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--numbers`."""
+    parser.add_argument(
+        "--numbers",
+        choices=("full", "masked"),
+        help="show telephone numbers in full, or with the last four digits hidden (see [privacy] show_numbers)",
+    )
+
+
+def view_of(args: argparse.Namespace, store: str) -> Callable[[Detail], Detail] | None:
+    """What a reading command shows of each call: None for all of it. Reading in full is noted in the access log.
+
+    CommandError where full numbers are asked for and may not be shown.
+    """
+    refusal = "" if args.numbers == "masked" else _refusal(args, store)
+    if args.numbers == "full" and refusal:
+        raise CommandError(f"{store}: numbers are not shown in full: {refusal}")
+    if args.numbers == "masked" or refusal:
+        return masked
+    note(store, args.command, args)
+    return None
+
+
+def masked(detail: Detail) -> Detail:
+    """A call with the last four digits of every number hidden."""
+    record, body = masked_parts(detail.record, detail.body)
+    return msgspec.structs.replace(detail, record=record, body=body)
+
+
+def _refusal(args: argparse.Namespace, store: str) -> str:
+    """Why full numbers are not shown; "" where they are."""
+    show = "owner"
+    if args.store is None or args.config != DEFAULT_CONFIG or DEFAULT_CONFIG.exists():
+        show = load_config(args.config).file.privacy.show_numbers
+    if show == "full":
+        return ""
+    if not owns(store):
+        return "only the owner of the log and root see them"
+    if show == "masked" and args.numbers != "full":
+        return 'privacy.show_numbers is "masked", and --numbers full was not given'
+    return ""
+
+
+def owns(store: str) -> bool:
+    """Whether this process is of the log's owner, or root's."""
+    try:
+        return os.geteuid() in {0, Path(store).stat().st_uid}
+    except OSError:
+        return True  # there is no such log: nothing to hide, and the command says so
+
+
+def note(store: str, command: str, args: argparse.Namespace) -> None:
+    """Add a line to the access log: when, who, which command, and which options; never the numbers that were asked for.
+    CommandError where that cannot be done: who cannot be noted sees no numbers."""
+    if not Path(store).exists():
+        return
+    given = sorted(name for name, value in vars(args).items() if value not in (None, False) and name != "command")
+    line = msgspec.json.encode(
+        {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "uid": os.getuid(),
+            "user": _name(os.getuid()),
+            "for": os.environ.get("SUDO_USER", "")[:64],
+            "command": command,
+            "options": given,
+        }
+    )
+    path = store + SUFFIX
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os.write(fd, line + b"\n")
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise CommandError(
+            f"{path}: the access log cannot be written ({error.strerror}): --numbers masked shows the rest"
+        ) from error
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""

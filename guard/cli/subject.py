@@ -1,0 +1,130 @@
+"""guard subject: what the log holds about one number, to be handed to the person, or erased."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+from guard.cli.access import note
+from guard.cli.common import CommandError, json_lines, key_of, load_config, log_of, store_option
+from guard.cli.log import progress, say
+from guard.cli.show import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from guard.store.reader import SqliteReader
+    from guard.store.requests import Answer, Kind
+    from guard.store.retention import About
+
+PATIENCE: Final = 600.0  # seconds that the running guard may take: it looks at every body of its log
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `guard subject`."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    one = actions.add_parser("export", help="every call that the number is part of, in full, as JSON Lines")
+    store_option(one)
+    one.add_argument("number", metavar="NUMBER", help="as dialled or as +33...")
+    one = actions.add_parser("erase", help="erase what these calls said; that there were calls stays, without a number")
+    store_option(one)
+    one.add_argument("number", metavar="NUMBER", help="as dialled or as +33...")
+    one.add_argument("--yes", action="store_true", help="do not ask")
+    one.add_argument("--dry-run", action="store_true", help="only say how many calls that would be")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it."""
+    from guard.store.errors import StoreError
+    from guard.store.reader import SqliteReader
+
+    path, zone = log_of(args)
+    number = _number(args.number)
+    note(path, f"subject {args.action}", argparse.Namespace())
+    try:
+        with SqliteReader(path, timezone=zone.key) as reader:
+            if args.action == "export":
+                return _export(reader, number)
+            calls = sum(1 for _ in _about(reader, number))
+        return _erase(args, path, number, calls)
+    except StoreError as error:
+        raise CommandError(str(error)) from error
+
+
+def _number(word: str) -> str:
+    from guard.numbering.number import Dial, normalise
+
+    found = normalise(word, Dial())
+    if not found.value:
+        raise CommandError(
+            f'"{harmless(word)}" is no telephone number: write it as dialled, or as +33145678900', status=2
+        )
+    return found.value
+
+
+def _about(reader: SqliteReader, number: str) -> Iterator[About]:
+    from guard.store.retention import about
+
+    with progress() as advance:
+        yield from about(reader, number, advance)
+
+
+def _export(reader: SqliteReader, number: str) -> int:
+    from guard.cli.explained import as_object
+
+    count = 0
+    for found in _about(reader, number):
+        json_lines([as_object(found.detail)])
+        count += 1
+    say(f"{count:,} calls")
+    return 0
+
+
+def _erase(args: argparse.Namespace, path: str, number: str, calls: int) -> int:
+    if not calls:
+        print(f"{path}: no call of this number")
+        return 0
+    if args.dry_run:
+        print(f"{path}: would be erased: what {calls:,} calls said")
+        return 0
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise CommandError(f"{calls:,} calls would be erased for good: say --yes", status=2)
+        print(f"Erase what {calls:,} calls said, for good? Type yes: ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() != "yes":
+            raise CommandError("nothing was erased")
+    answer = writing(args, path, "erase", number, PATIENCE)
+    print(f"{path}: erased: what {answer.calls:,} calls said ({answer.entries:,} entries)")
+    return 0
+
+
+def writing(args: argparse.Namespace, path: str, kind: Kind, argument: str, patience: float) -> Answer:
+    """Have it done: by the guard that is writing this log, or here where none is. StoreError, CommandError."""
+    from guard.evidence.keys import BadKey, load
+    from guard.store import erasures, requests
+    from guard.store.errors import StoreLocked
+    from guard.store.sqlite import SqliteWriter
+
+    now = time.time_ns() // 1000
+    try:
+        signer = load(key_of(args, path))
+    except BadKey as error:
+        signer = None
+        say(f"no checkpoint is left: {error}")
+    site = load_config(args.config).site if args.store is None else ""
+    try:
+        with closing(SqliteWriter(path, site=site, signer=signer if site else None)) as writer:
+            if kind == "purge":
+                answer = erasures.purge(writer, now, int(argument))
+            else:
+                answer = erasures.forget(writer, argument, now, lambda _done, _of: None)
+    except StoreLocked:
+        answer = requests.ask(path, kind, argument, now, patience)
+    else:
+        requests.settle(path)
+    if answer.error:
+        raise CommandError(f"{path}: {answer.error}")
+    return answer
