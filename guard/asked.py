@@ -11,7 +11,7 @@ from guard.desk import Desk
 from guard.engine import Engine
 from guard.ledger.penalties import assess
 from guard.ledger.record import NO_MONEY, DecisionBody, decision_body
-from guard.model import CallAttempt, Decision, Header, Identity, Usage
+from guard.model import CallAttempt, Decision, Direction, Header, Identity, Usage
 from guard.numbering.number import NONE, emergency_of, normalise
 from guard.policy.load import Policy
 from guard.sources import Source
@@ -21,7 +21,7 @@ from guard.state.memory import MemoryState
 class Question(Struct, frozen=True, kw_only=True):
     """What is asked. Numbers are as an IPBX would write them; `at` is µs of Unix time; `caller` "" presents none.
 
-    `usage` () takes the source's, by line and caller.
+    `usage` () takes the source's, by line, caller and `headers` (names in small letters, with their values).
     """
 
     source: Source
@@ -33,6 +33,9 @@ class Question(Struct, frozen=True, kw_only=True):
     asserted: tuple[str, ...] = ()
     diversion: tuple[str, ...] = ()
     privacy: bool = False
+    user_agent: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    direction: Direction = "outbound"
 
 
 def attempt_of(question: Question) -> CallAttempt:
@@ -46,6 +49,7 @@ def attempt_of(question: Question) -> CallAttempt:
     caller = normalise(_user(question.caller), dial) if question.caller else NONE
     callee, scheme = _user(question.callee), _scheme(question.callee)
     line = question.line or _user(question.caller)
+    headers = dict(question.headers)
     return CallAttempt(
         call_id="asked",
         from_tag="",
@@ -55,7 +59,7 @@ def attempt_of(question: Question) -> CallAttempt:
         trunk=source.trunk,
         line=line,
         callee=normalise(callee, dial, scheme=scheme, callee=True),
-        usage=question.usage or source.usage_of(line, caller.value, lambda _: ""),
+        usage=question.usage or source.usage_of(line, caller.value, lambda name: headers.get(name.lower(), "")),
         country=source.country,
         forwarded=source.forwarded,
         caller=caller,
@@ -63,6 +67,9 @@ def attempt_of(question: Question) -> CallAttempt:
         diversions=identities("diversion", question.diversion),
         emergency=emergency_of(callee, dial, scheme=scheme),
         privacy=question.privacy,
+        user_agent=question.user_agent,
+        headers=tuple((n, v) for n, v in question.headers if n in source.headers),
+        direction=question.direction,
     )
 
 

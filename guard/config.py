@@ -13,6 +13,7 @@ from msgspec import Struct
 from guard import configschema as schema
 from guard.confignumbers import numbers
 from guard.numbering.number import EMERGENCY, Dial, emergency_of, normalise
+from guard.policy.caseschema import Case
 from guard.policy.siteschema import SiteRule, headers_of
 from guard.prospecting.lists import SHAPES
 from guard.rules.numbers import HeldNumbers
@@ -29,6 +30,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "usage": schema.UsageEntry,
     "number": schema.NumberEntry,
     "site_rule": SiteRule,
+    "case": Case,
 }
 RULE_KEYS: Final = frozenset({"enabled", "action", "mode"})
 
@@ -110,6 +112,12 @@ def read(path: Path, problems: list[Problem]) -> Config | None:
     return _Compiler(reader, path, cast("dict[str, object]", raw)).config()
 
 
+def made_up(reader: Reader, path: Path, raw: dict[str, object]) -> Config:
+    """A configuration that stands in no guard.toml: of a site that cases are judged for. Proofs that it names need not
+    be there."""
+    return _Compiler(reader, path, raw, files=False).config()
+
+
 def _parts(reader: Reader, raw: dict[str, object]) -> schema.File:
     """The file with whatever in it is good: one bad table costs itself, not the checks of all others."""
     fields = {f.encode_name: f for f in msgspec.structs.fields(schema.File)}
@@ -157,8 +165,9 @@ def host_port(text: str) -> tuple[str, int] | None:
 class _Compiler:
     """One reading of one file."""
 
-    def __init__(self, reader: Reader, path: Path, raw: dict[str, object]) -> None:
+    def __init__(self, reader: Reader, path: Path, raw: dict[str, object], *, files: bool = True) -> None:
         self.reader = reader
+        self.files = files
         self.problem = reader.problem
         self.path = path
         self.raw = raw
@@ -219,7 +228,7 @@ class _Compiler:
                 self.problem(key, str(error))
 
     def _file(self, name: str, key: list[str]) -> None:
-        if name and not (self.path.parent / name).is_file():
+        if name and self.files and not (self.path.parent / name).is_file():
             self.problem(key, f'"{name}": no such file in {self.path.parent.absolute()}')
 
     def _policies(self) -> Path:

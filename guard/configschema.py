@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 
 from guard.model import Mode, Usage
 from guard.numbering.number import Dial
+from guard.policy.caseschema import Case
 from guard.policy.siteschema import SiteRule
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -231,6 +232,7 @@ class File(_Strict, frozen=True, kw_only=True):
     prospecting: Prospecting | None = None
     rules: dict[str, RuleSetting] = {}
     site_rule: tuple[SiteRule, ...] = ()
+    case: tuple[Case, ...] = ()
     state: State = State()
     store: Store = Store()
     evidence: Evidence = Evidence()

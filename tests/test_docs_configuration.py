@@ -13,7 +13,7 @@ from msgspec import NODEFAULT, Struct
 
 from guard import configschema as schema
 from guard.config import load
-from guard.policy import siteschema
+from guard.policy import caseschema, siteschema
 from guard.policy.load import load_policy
 from guard.prospecting.lists import SHAPES
 
@@ -35,6 +35,8 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "`text` of a site rule": siteschema.Texts,
     "`when` of a site rule": siteschema.When,
     "`time` of a condition": siteschema.Window,
+    "`[[case]]`": caseschema.Case,
+    "`before` of a case": caseschema.Before,
     "`[state]`": schema.State,
     "`[store]`": schema.Store,
     "`[evidence]`": schema.Evidence,

@@ -27,6 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pai", metavar="N", action="append", default=[], help="number in P-Asserted-Identity")
     parser.add_argument("--diversion", metavar="N", action="append", default=[], help="number in Diversion")
     parser.add_argument("--privacy", action="store_true", help="with Privacy: id")
+    parser.add_argument("--user-agent", metavar="TEXT", default="", help="the device, as User-Agent names it")
+    parser.add_argument("--header", metavar="NAME: VALUE", action="append", default=[], help="another header")
+    parser.add_argument("--inbound", action="store_true", help="a call that comes in from the operator")
     parser.add_argument("--at", metavar="ISO", help="instant of the call (now)")
     parser.add_argument("--lang", choices=("en", "fr"), default="en", help="language of the texts (en)")
     parser.add_argument("--json", action="store_true", help="the record, as one line of JSON")
@@ -59,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
         asserted=tuple(args.pai),
         diversion=tuple(args.diversion),
         privacy=args.privacy,
+        user_agent=args.user_agent,
+        headers=tuple(map(_header, args.header)),
+        direction="inbound" if args.inbound else "outbound",
     )
     decision, body = answer(policy, attempt_of(question))
     record = to_record(0, b"", body, None, config.zone)
@@ -82,6 +88,13 @@ def _source(config: Config, name: str | None) -> Source:
     if name not in names:
         raise CommandError(f'--source: no [[source]] "{name}"{nearest(name, names)}', status=2)
     return config.sources[names.index(name)]
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise CommandError(f'--header: "{text}" is no header: write it as "X-Tenant: acme"', status=2)
+    return name.strip().lower(), value.strip()
 
 
 def _usage(text: str | None) -> tuple[Usage, ...]:

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct, field
 
 from guard.model import Action, Mode
+from guard.policy.caseschema import Case
 from guard.rules.destinations import Country
 
 Line = Annotated[str, Meta(min_length=1)]
@@ -70,9 +71,11 @@ class Rule(_Strict, frozen=True, kw_only=True):
 
 
 class RuleFile(_Strict, frozen=True, kw_only=True):
-    """One file of policies/rules."""
+    """One file of policies/rules; `case`s that its rules must pass, judged for a `site` written as in guard.toml."""
 
     rule: Annotated[tuple[Rule, ...], Meta(min_length=1)]
+    site: dict[str, object] = {}
+    case: tuple[Case, ...] = ()
 
 
 class Span(_Strict, frozen=True, kw_only=True):

@@ -74,6 +74,20 @@ def load_lists(
     return Lists(tables=tables, paths={n: str(p) for n, p in paths.items()})
 
 
+def lists_of(texts: dict[str, str], zone: ZoneInfo, where: Path, problems: list[Problem]) -> Lists:
+    """Lists that stand as CSV in another file (`where`): those of a made-up site."""
+    tables = {name: Table(b"") for name in SHAPES}
+    for name, text in texts.items():
+        if name not in SHAPES:
+            problems.append(Problem(str(where), 0, f"lists.{name}", f"no such list{nearest(name, SHAPES)}"))
+            continue
+        for _ in _File(name, where, zone, problems).rows(text, tables[name]):
+            pass
+        for _ in tables[name].freeze():
+            pass
+    return Lists(tables=tables, paths={})
+
+
 class _Bad(ValueError):
     """A row that cannot be used; the text says why."""
 
@@ -101,6 +115,11 @@ class _File:
             self._note(0, f"is no CSV in UTF-8: {error}")
         if self.bad > NAMED:
             self._say(0, f"{self.bad - NAMED} more rows are broken, {self.bad} in all")
+
+    def rows(self, text: str, table: Table) -> Iterator[int]:
+        """The same from a text."""
+        lines = iter(text.strip().splitlines(keepends=True))
+        yield from self._rows(next(lines, ""), lines, table)
 
     def _rows(self, first: str, file: Iterator[str], table: Table) -> Iterator[int]:
         delimiter = ";" if first.count(";") > first.count(",") else ","

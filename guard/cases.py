@@ -1,0 +1,261 @@
+"""Cases that policies carry, judged: each by the same engine and desk as real calls, with counters of its own.
+
+Those of a file in policies/rules are of a made-up site, which the file's `[site]` describes, so that they hold whatever
+the operator's own configuration says. Those of guard.toml are of the site itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, cast
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from guard import configschema
+from guard.asked import Question, attempt_of
+from guard.config import Config, made_up
+from guard.desk import Desk
+from guard.engine import Engine
+from guard.model import SECOND, CallAttempt, CallEnded, Decision
+from guard.policy import schema
+from guard.policy.caseschema import Before, Case
+from guard.policy.load import Folder, Policy, compile_policy, read_folder
+from guard.prospecting.lists import lists_of
+from guard.sources import Source
+from guard.state.memory import MemoryState
+from guard.tomlread import Problem, Reader, nearest
+
+MS: Final = 1000  # microseconds
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NOBODY: Final = Source(name="", networks=(), trunk="")
+STRANGER: Final = "203.0.113.9"  # an address of no source (RFC 5737)
+COUNTED_UP: Final = 10_000  # numbers that the last four digits can tell apart
+# What a made-up site has where its file says nothing: addresses are of RFC 5737.
+_LISTEN: Final = {"udp": ["192.0.2.1:5060"]}
+_HOPS: Final = ["sip:198.51.100.10"]
+_TRUNK: Final = "operator"
+_SOURCE: Final = "pbx"
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """One case, judged. `wrong` is everything in which the decision is not what the case says, () where it holds."""
+
+    file: str
+    line: int
+    key: str
+    case: Case
+    decision: Decision | None
+    wrong: tuple[str, ...]
+
+    def problem(self) -> Problem:
+        """As a mistake of its file."""
+        return Problem(self.file, self.line, self.key, f'"{self.case.name}": {"; ".join(self.wrong)}')
+
+
+def run_all(config: Config, policy: Policy) -> Iterator[Outcome]:
+    """Every case of the policies and of guard.toml, in the order of the files."""
+    yield from run_folder(config.policies)
+    if config.file.case:
+        reader = Reader(str(config.path), [])
+        reader.parse(config.path)
+        site = _Site(config, policy)
+        for i, case in enumerate(config.file.case, 1):
+            yield site.outcome(case, reader, ["case", f"[{i}]"])
+
+
+def failing(config: Config, policy: Policy) -> list[Problem]:
+    """The cases that do not hold, each as a mistake that names its file and itself."""
+    return [outcome.problem() for outcome in run_all(config, policy) if outcome.wrong]
+
+
+def run_folder(policies: Path) -> Iterator[Outcome]:
+    """Every case of the files in policies/rules, whose own mistakes `read_rules` tells."""
+    folder: Folder | None = None
+    for path in sorted((policies / "rules").glob("*.toml")):
+        problems: list[Problem] = []
+        reader = Reader(str(path), problems)
+        raw = reader.parse(path)
+        file = None if raw is None else reader.struct(raw, schema.RuleFile, [])
+        if file is None or not file.case:
+            continue
+        folder = folder or read_folder(policies, [])
+        yield from _of_file(path, reader, file, policies, folder)
+
+
+def _of_file(path: Path, reader: Reader, file: schema.RuleFile, policies: Path, folder: Folder) -> Iterator[Outcome]:
+    """The cases of one file. A site that is wrong fails the first of them: nothing can be judged."""
+    problems: list[Problem] = []
+    inner = _Inner(str(path), problems)
+    inner.lines = reader.lines
+    config = replace(made_up(inner, path, _completed(file.site)), policies=policies)
+    texts = file.site.get("lists", {})
+    lists = lists_of(cast("dict[str, str]", texts) if isinstance(texts, dict) else {}, config.zone, path, problems)
+    policy = None if problems else compile_policy(config, folder, lists, problems, reader=inner, named=path.name)
+    if policy is None:
+        wrong = tuple(f"{p.key}: {p.what}" if p.key else p.what for p in dict.fromkeys(problems))
+        yield _unjudged(reader, ["case", "[1]"], file.case[0], wrong or ("the policies have mistakes",))
+        return
+    site = _Site(config, policy)
+    for i, case in enumerate(file.case, 1):
+        yield site.outcome(case, reader, ["case", f"[{i}]"])
+
+
+class _Inner(Reader):
+    """Reads the table `[site]` of a file."""
+
+    def problem(self, parts: list[str], what: str) -> None:
+        """See `Reader`."""
+        super().problem(["site", *parts], what)
+
+
+def _completed(written: dict[str, object]) -> dict[str, object]:
+    """A made-up site with what every guard.toml must have."""
+    site = {name: value for name, value in written.items() if name != "lists"}
+    trunks = _tables(site.get("trunk")) or [{"name": _TRUNK}]
+    sources = _tables(site.get("source")) or [{"name": _SOURCE}]
+    first = trunks[0].get("name", "")
+    site["listen"] = _LISTEN
+    site["trunk"] = [{"next_hop": _HOPS, **trunk} for trunk in trunks]
+    site["source"] = [{"address": [f"192.0.2.{10 + i}"], "trunk": first, **s} for i, s in enumerate(sources)]
+    return site
+
+
+def _tables(value: object) -> list[dict[str, object]]:
+    return [table for table in value if isinstance(table, dict)] if isinstance(value, list) else []
+
+
+def _unjudged(reader: Reader, key: list[str], case: Case, wrong: tuple[str, ...]) -> Outcome:
+    problems: list[Problem] = []
+    teller = Reader(reader.file, problems)
+    teller.lines = reader.lines
+    teller.problem(key, "")
+    (at,) = problems
+    return Outcome(file=at.file, line=at.line, key=at.key, case=case, decision=None, wrong=wrong)
+
+
+# ---- one case --------------------------------------------------------------------------------------------------------
+
+
+class _Site:
+    """A site whose cases are judged."""
+
+    def __init__(self, config: Config, policy: Policy) -> None:
+        self.zone: ZoneInfo = config.zone
+        self.sources = {s.name: s for s in config.sources}
+        self.engine = Engine(policy)
+        self.rules = policy.versions
+
+    def outcome(self, case: Case, reader: Reader, key: list[str]) -> Outcome:
+        """One case, judged, or what hinders it."""
+        wrong = self._impossible(case)
+        blank = _unjudged(reader, key, case, wrong)
+        if wrong:
+            return blank
+        decision = self.decide(case)
+        return replace(blank, decision=decision, wrong=tuple(_differences(case, decision)))
+
+    def _impossible(self, case: Case) -> tuple[str, ...]:
+        """Words of a case that mean nothing here."""
+        found = [
+            f'no rule is called "{rule}"{nearest(rule, self.rules)}'
+            for rule in (*((case.rule,) if case.rule else ()), *case.speaks, *case.silent)
+            if rule not in self.rules
+        ]
+        if case.source and case.source not in self.sources:
+            found.append(f'no [[source]] "{case.source}"{nearest(case.source, self.sources)}')
+        if case.stranger and case.source:
+            found.append("a stranger is of no source")
+        return tuple(found)
+
+    def decide(self, case: Case) -> Decision:
+        """The decision on the call, after those that were there before; one that waits is decided when it is done."""
+        asked = self._attempt(case)
+        earlier = sorted(self._earlier(case, asked), key=lambda pair: pair[0].at)
+        desk = Desk(self.engine, MemoryState())
+        start = earlier[0][0].at if earlier else asked.at
+        for ticket, (call, ended) in enumerate(earlier, 1):
+            now = call.at - start
+            desk.wake(now)
+            if desk.submit(ticket, call, now):
+                desk.departed(ticket, now)
+                if ended is not None:
+                    desk.ended(ticket, now + ended.talk_us + ended.ring_us, ended)
+        ticket, now = len(earlier) + 1, asked.at - start
+        taken = desk.submit(ticket, asked, now)
+        while True:
+            for one, decision in taken:
+                if one == ticket:
+                    return decision
+                desk.departed(one, now)
+            now = max(now, desk.next_wake() or now)
+            taken = desk.wake(now)
+
+    def _attempt(self, case: Case) -> CallAttempt:
+        first = next(iter(self.sources))
+        source = NOBODY if case.stranger else self.sources[case.source or first]
+        at = case.at if case.at.tzinfo is not None else case.at.replace(tzinfo=self.zone)
+        question = Question(
+            source=source,
+            caller=case.caller,
+            callee=case.callee,
+            at=(at - EPOCH) // timedelta(microseconds=1),
+            line=case.line,
+            usage=configschema.usages(case.usage) if case.usage is not None else (),
+            asserted=_several(case.pai),
+            diversion=_several(case.diversion),
+            privacy=case.privacy,
+            user_agent=case.user_agent,
+            headers=tuple((name.lower(), value) for name, value in case.header.items()),
+            direction=case.direction,
+        )
+        call = attempt_of(question)
+        return replace(call, source_address=STRANGER) if case.stranger else call
+
+    def _earlier(self, case: Case, asked: CallAttempt) -> Iterator[tuple[CallAttempt, CallEnded | None]]:
+        """The calls before, each with how it ended (None: it is still up)."""
+        for before in case.before:
+            other = {n: v for n in ("caller", "callee", "line", "direction") if (v := getattr(before, n)) is not None}
+            like = self._attempt(replace(case, **other)) if other else asked
+            for i in range(before.calls):
+                at = asked.at - (before.ago_s + (before.calls - 1 - i) * before.apart_s) * SECOND
+                callee = like.callee
+                if before.another_callee and callee.value:
+                    other_one = f"{callee.value[:-4]}{(int(callee.value[-4:]) + 1 + i) % COUNTED_UP:04}"
+                    callee = replace(callee, value=other_one, raw=other_one)
+                yield replace(like, at=at, callee=callee, call_id=f"before {i}"), _end(before, at)
+
+
+def _end(before: Before, at: int) -> CallEnded | None:
+    """How an earlier call ended."""
+    if before.talk_s is None and before.ring_ms is None:
+        return None
+    ring, talk = (before.ring_ms or 0) * MS, (before.talk_s or 0) * SECOND
+    return CallEnded(at=at + ring + talk, outcome="answered" if talk else "cancelled", ring_us=ring, talk_us=talk)
+
+
+def _several(written: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (written,) if isinstance(written, str) else written
+
+
+def _differences(case: Case, decision: Decision) -> Iterator[str]:
+    """Everything in which a decision is not what its case says."""
+    spoke = tuple(dict.fromkeys(f.rule for f in decision.findings))
+    if decision.verdict != case.verdict or (case.rule is not None and decision.rule != case.rule):
+        expected = case.verdict + (f" by {case.rule}" if case.rule else "")
+        said = next((f"; it says: {f.text.en}" for f in decision.findings if f.rule == decision.rule), "")
+        yield f"expected {expected}, is {decision.verdict} by {decision.rule or 'no rule'}{said}"
+    for name in ("presented", "status"):
+        wanted, found = getattr(case, name), getattr(decision, name)
+        if wanted is not None and wanted != found:
+            yield f"expected {name} {wanted!r}, is {found!r}"
+    for rule in case.speaks:
+        if rule not in spoke:
+            yield f"{rule} does not speak, {', '.join(spoke) or 'no rule'} does"
+    for rule in case.silent:
+        if rule in spoke:
+            said = next(f.text.en for f in decision.findings if f.rule == rule)
+            yield f"{rule} speaks: {said}"
