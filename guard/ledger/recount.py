@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from guard.ledger.past import attempt_of_body
-from guard.ledger.penalties import Figures, Stake, assess
+from guard.ledger.penalties import Figures, Stake, assess, period_of
 from guard.ledger.record import NO_MONEY, DecisionBody, Money
 from guard.model import Decision, Finding
 
@@ -36,18 +36,44 @@ class Recount:
     def __init__(self, figures: Mapping[str, Figures]) -> None:
         self._figures = figures
         self._known: dict[tuple[str, str, str], set[str]] = {}
+        self._erased: set[tuple[str, str]] = set()
         self.calls = 0
         self.accrued = self.avoided = 0
+        self.unsure = 0
+
+    def erased(self, trunk: str, at: int) -> None:
+        """The call that owed a penalty per number at `at` was erased: whose it was, nobody knows. Said before `take`.
+
+        Where a number then seems to be the first of its period and was not written so, what was written is believed,
+        and counted in `unsure`.
+        """
+        figures = self._figures.get(trunk)
+        if figures is not None:
+            self._erased.add((trunk, period_of(at, figures)))
 
     def take(self, seq: int, body: DecisionBody) -> Difference | None:
         """Count one decision; what differs, None when nothing does."""
         self.calls += 1
         counted = self._money(body)
+        if counted.per_number and not body.money.per_number and self._may_be_erased(body):
+            self.unsure += 1
+            counted = self._without(counted)
         self.accrued += counted.accrued
         self.avoided += counted.avoided
         if counted == body.money:
             return None
         return Difference(seq=seq, call_id=body.call_id, trunk=body.trunk, written=body.money, counted=counted)
+
+    def _may_be_erased(self, body: DecisionBody) -> bool:
+        figures = self._figures[body.trunk]
+        return (body.trunk, period_of(body.at, figures)) in self._erased
+
+    @staticmethod
+    def _without(money: Money) -> Money:
+        """The same without the penalty per number."""
+        accrued = money.accrued - money.per_number if money.accrued else 0
+        avoided = money.avoided - money.per_number if money.avoided else 0
+        return replace(money, accrued=accrued, avoided=avoided, per_number=0)
 
     def _money(self, body: DecisionBody) -> Money:
         figures = self._figures.get(body.trunk)

@@ -40,6 +40,7 @@ class Contest(Struct, frozen=True, kw_only=True):
     says: str = ""
     deadline: int | None = None
     skipped: tuple[int, ...] = ()
+    erased: int = 0
 
 
 class Share(Struct, kw_only=True):
@@ -95,7 +96,7 @@ def _parts(contest: Contest, items: Sequence[Item], lang: Lang) -> Iterator[str]
         "classes",
         (words["class"], "", words["rows"], words["billed"], words["ours"], words["contested"]),
         [_share(words[k], words[k + "_note"], s, lang) for k, s in by.items()],
-        _share(words["total"], "", _whole(by), lang),
+        _share(words["total"], "", whole(by), lang),
     )
     for kind in CLASSES:
         yield from _rows(contest, kind, [i for i in items if i.kind == kind], lang)
@@ -103,6 +104,8 @@ def _parts(contest: Contest, items: Sequence[Item], lang: Lang) -> Iterator[str]
     yield f"<p>{safe(words['tolerance'].format(seconds=contest.tolerance // 1_000_000))}</p>"
     if contest.skipped:
         yield f"<p>{safe(words['skipped'].format(rows=', '.join(map(str, contest.skipped[:50]))))}</p>"
+    if contest.erased:
+        yield f"<p><b>{safe(words['erased'].format(n=contest.erased))}</b></p>"
     yield f"<p>{safe(words['evidence'])}</p>"
 
 
@@ -121,7 +124,8 @@ def _deadline(contest: Contest, lang: Lang) -> Iterator[str]:
     yield "</div>"
 
 
-def _whole(by: dict[Class, Share]) -> Share:
+def whole(by: dict[Class, Share]) -> Share:
+    """The sums of all classes."""
     return Share(
         rows=sum(s.rows for s in by.values()),
         billed=sum(s.billed for s in by.values()),

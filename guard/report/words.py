@@ -92,6 +92,7 @@ WORDS: Final[dict[Lang, dict[str, str]]] = {
         "tolerance": "A row and a call are taken for the same where both numbers agree and their instants lie at most "
         "{seconds} s apart; each call explains one row only, and a call that left is taken before one that was refused.",
         "skipped": "Rows without date and numbers (totals) were left out: {rows}.",
+        "erased": "{n} calls of that month were erased from our log: a row without a record may be one of them.",
         "sample": "The largest {n} are shown; the CSV beside this page has every one.",
     },
     "fr": {
@@ -179,6 +180,7 @@ WORDS: Final[dict[Lang, dict[str, str]]] = {
         "tolerance": "Une ligne et un appel sont tenus pour le même si les deux numéros concordent et si leurs instants "
         "diffèrent d’au plus {seconds} s ; un appel n’explique qu’une ligne, et un appel parti passe avant un appel refusé.",
         "skipped": "Lignes sans date ni numéro (totaux) laissées de côté : {rows}.",
+        "erased": "{n} appels de ce mois ont été effacés de notre journal : une ligne sans trace peut en être un.",
         "sample": "Les {n} plus importantes sont montrées ; le fichier CSV joint les contient toutes.",
     },
 }  # fmt: skip

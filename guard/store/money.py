@@ -5,10 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from guard.ledger.lines import LedgerLine, lines_of
 from guard.ledger.penalties import ORIGIN
 from guard.ledger.reconcile import Kept
-from guard.store.reader import PAGE, Detail, SqliteReader
+from guard.store.reader import PAGE, SqliteReader
 
 _RULES = ", ".join("?" * len(ORIGIN))
 _FOREIGN = f"call_rules r JOIN calls c ON c.seq = r.seq WHERE r.rule IN ({_RULES}) AND c.at >= ? AND c.at < ?"
@@ -16,17 +18,63 @@ _COSTLY = f"SELECT seq FROM exposures WHERE at >= ? AND at < ? UNION SELECT c.se
 _ORIGIN_ONLY = f"SELECT DISTINCT c.seq FROM {_FOREIGN} ORDER BY c.seq"
 
 
-def costly(reader: SqliteReader, since: int, until: int) -> Iterator[Detail]:
-    """Calls from `since` until before `until` (µs) that cost or would have cost, by rising seq."""
+def month_lines(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:
+    """The lines of the calls from `since` until before `until` (µs), by rising seq; penalties that were put off are
+    still among them. Of a call whose record was erased the sums stay, without what it said."""
     found: array[int] = array("q")
     found.extend(row[0] for row in reader.fetch(_COSTLY, (since, until, *ORIGIN, since, until)))
-    return reader.of(found)
+    for start in range(0, len(found), PAGE):
+        seqs = found[start : start + PAGE]
+        kept = {detail.record.seq: detail for detail in reader.of(seqs)}
+        erased = {} if len(kept) == len(seqs) else _erased(reader, [seq for seq in seqs if seq not in kept])
+        for seq in seqs:
+            if seq in kept:
+                yield from lines_of(seq, kept[seq].body, kept[seq].end)
+            else:
+                yield from erased.get(seq, ())
 
 
-def month_lines(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:
-    """The lines of these calls; penalties that were put off are still among them (`lines.put_off`)."""
-    for detail in costly(reader, since, until):
-        yield from lines_of(detail.record.seq, detail.body, detail.end)
+def _erased(reader: SqliteReader, seqs: list[int]) -> dict[int, list[LedgerLine]]:
+    """The lines of calls that are known by their sums only."""
+    sql = (
+        "SELECT seq, at, trunk, number, fined_rule, accrued, avoided, per_number, contract, reading FROM exposures"
+        f" WHERE seq IN ({', '.join('?' * len(seqs))})"
+    )
+    out: dict[int, list[LedgerLine]] = {}
+    for seq, at, trunk, number, rule, accrued, avoided, per_number, contract, reading in reader.fetch(sql, seqs):
+        first = LedgerLine(
+            at=at,
+            kind="per-attempt",
+            state="accrued" if accrued else "avoided",
+            amount=accrued + avoided - per_number,
+            trunk=trunk,
+            number=number,
+            rule=rule,
+            contract=contract,
+            reading=reading,
+            seq=seq,
+            calls=1,
+        )
+        out[seq] = [first]
+        if per_number:
+            out[seq].append(replace(first, kind="per-number", amount=per_number, calls=0))
+    return out
+
+
+def fined_and_erased(reader: SqliteReader) -> list[tuple[str, int]]:
+    """Trunk and instant of each penalty per calling number whose call was erased."""
+    sql = (
+        "SELECT x.trunk, x.at FROM exposures x JOIN entries e ON e.seq = x.seq"
+        " WHERE x.per_number > 0 AND e.body IS NULL"
+    )
+    return [(trunk, at) for trunk, at in reader.fetch(sql)]
+
+
+def erased_decisions(reader: SqliteReader, since: int, until: int) -> int:
+    """How many decisions of that time were erased: of these nobody can say any more what they were."""
+    sql = "SELECT count(*) FROM entries WHERE kind = 'decision' AND body IS NULL AND at >= ? AND at < ?"
+    rows = reader.fetch(sql, (since, until))
+    return int(rows[0][0]) if rows else 0
 
 
 def ledger_lines(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:
