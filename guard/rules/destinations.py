@@ -111,7 +111,7 @@ class Destinations:
 
     def risk(self, value: str, at: int) -> Risk | None:
         """What is known of a number in E.164 at an instant (µs of Unix time)."""
-        return self._risks.look(value, 0, at) if value[:1] == "+" else None
+        return self._risks.look(value, 0, at)
 
     def band(self, value: str, at: int) -> Band | None:
         """The tariff band of a number, E.164 or short; None: no service that costs more than a call."""

@@ -99,6 +99,8 @@ def band(per_minute: int | None) -> Band:
         (Caps(max_us=30 * MINUTE, above_per_minute=200_000), 200_001, 30),
         (Caps(max_us=30 * MINUTE, above_per_minute=200_000), 200_000, 0),  # not above
         (Caps(max_microeuros=24_000_000), 1_600_000, 15),
+        (Caps(max_us=30 * MINUTE, max_microeuros=24_000_000), 1_600_000, 15),
+        (Caps(max_us=10 * MINUTE, max_microeuros=24_000_000), 1_600_000, 10),
         (Caps(max_us=30 * MINUTE), None, 0),  # no ceiling is known
         (Caps(max_us=30 * MINUTE, max_microeuros=24_000_000), 0, 0),  # free
         (NO_CAPS, 800_000, 0),
@@ -106,6 +108,10 @@ def band(per_minute: int | None) -> Band:
 )
 def test_the_stricter_cap_holds(caps: Caps, per_minute: int | None, minutes: int) -> None:
     assert caps.talk_us(band(per_minute)) == minutes * MINUTE
+
+
+def test_a_cap_that_no_call_could_keep_ends_it_at_once() -> None:
+    assert Caps(max_microeuros=1).talk_us(band(10**9)) == 1, "0 would mean that there is none"
 
 
 GOOD: Final = """

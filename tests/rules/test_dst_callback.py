@@ -144,6 +144,16 @@ def test_each_trunk_remembers_its_own() -> None:
     assert len(set(keys.values())) == 2
 
 
+def test_only_inbound_calls_are_remembered_and_only_others_looked_at() -> None:
+    settings, terms = dst_callback.Settings(), Terms(trunk="t")
+    out = call(LEONE, LEONE)
+    assert dst_callback.ended(out, terms, end(NOW), settings) is None
+    assert dst_callback.ended(replace(out, direction="inbound"), terms, end(NOW), settings) is not None
+    assert dst_callback.touch(out, terms, "1", settings) is not None
+    assert dst_callback.touch(replace(out, direction="inbound"), terms, "1", settings) is None
+    assert dst_callback.touch(replace(out, emergency="112"), terms, "1", settings) is None
+
+
 def test_an_open_call_is_let_go_when_it_ends() -> None:
     site = Site()
     site.rings(LEONE, end(NOW))

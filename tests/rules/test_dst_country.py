@@ -8,8 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from guard.config import ConfigError
+from guard.policy.terms import terms_of
+from guard.prospecting.lists import NO_LISTS
 from guard.rules import dst_country
 from guard.rules.base import Case, Terms
+from guard.rules.destinations import NOWHERE
 from tests.deciding import call, config_of, engine_of, policy_of
 from tests.rules.table import Row, check, hits
 
@@ -97,14 +100,18 @@ def test_a_short_number_is_of_the_trunk() -> None:
     settings = dst_country.Settings(allowed=("BE",))
     assert dst_country.judge(case("3949", country="BE"), settings) == ()
     assert [h.say for h in dst_country.judge(case("3949"), settings)] == ["not-allowed"]
+    assert [h.say for h in dst_country.judge(case("0892681234", country="BE"), settings)] == ["not-allowed"]
 
 
 def test_the_list_of_a_contract_reaches_the_rule() -> None:
-    terms = policy_of().terms["operator"]
-    assert terms.countries == ()  # no document prints its list
+    policy, config = policy_of(), config_of()
+    assert policy.terms["operator"].countries == ()  # no document prints its list
+    contract = policy.contracts["technicophone-sip-trunk"]
+    assert contract.destinations is not None
+    listed = replace(contract, destinations=replace(contract.destinations, countries=("FR",)))
+    terms = terms_of(config, config.file.trunk[0], listed, NO_LISTS, NOWHERE)
     refused = dst_country.judge(
-        Case(call(callee="005355512345"), replace(terms, countries=("FR",)), policy_of().held, policy_of().plan.lookup),
-        dst_country.Settings(),
+        Case(call(callee="005355512345"), terms, policy.held, policy.plan.lookup), dst_country.Settings()
     )
     assert [h.say for h in refused] == ["not-allowed"]
 

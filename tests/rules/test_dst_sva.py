@@ -10,7 +10,14 @@ from msgspec.structs import replace
 
 from guard.config import ConfigError
 from guard.desk import Desk
+from guard.engine import Engine
 from guard.model import CallAttempt, Decision
+from guard.numbering.number import NONE
+from guard.policy.load import JudgeRule
+from guard.rules import dst_premium, dst_sva_cap, dst_sva_repeated
+from guard.rules.base import Case, Terms
+from guard.rules.destinations import Destinations
+from guard.state.contract import Reading
 from guard.state.memory import MemoryState
 from tests.deciding import NOW, call, engine_of, policy_of
 from tests.rules.table import Row, check, hits
@@ -26,6 +33,8 @@ OWN: Final = '\n[rules."dst.sva-cap"]\nmax_seconds = 1\n'
 BY_COST: Final = '\n[rules."dst.sva-cap"]\nmax_cents = 100\n'
 VARYING: Final = '\n[rules."dst.sva-cap"]\nvarying = true\n'
 PRICED: Final = '\n[rules."dst.premium"]\nabove_cents_per_minute = 20\n'
+DEAR: Final = OWN + "above_cents_per_minute = 80\n"
+AT_CALL: Final = '\n[rules."dst.premium"]\nabove_cents_per_call = 50\n'
 BY_CALL: Final = '\n[rules."dst.premium"]\nabove_cents_per_call = 49\n'
 
 
@@ -51,6 +60,7 @@ ROWS: Final = (
     row("above the price by the minute", PREMIUM, call(callee="0892681234"), "above", more=PRICED),
     row("at the price by the minute", PREMIUM, call(callee="0820123456"), "told", more=PRICED),
     row("above the price by the call", PREMIUM, call(callee="0820123456"), "above", more=BY_CALL),
+    row("at the price by the call", PREMIUM, call(callee="0820123456"), "told", more=AT_CALL),
     row("below the price by the call", PREMIUM, call(callee="0810123456"), "told", more=BY_CALL),
     row("089 under the contract", CAP, sva("0892681234"), "capped", more=SVA),
     row("082 under the contract", CAP, sva("0820123456"), "capped", more=SVA),
@@ -64,6 +74,8 @@ ROWS: Final = (
     row("emergency under the contract", CAP, sva("112"), more=SVA + VARYING),
     row("the site's own cap", CAP, call(callee="0892681234"), "capped", more=OWN),
     row("the site's own cap by cost", CAP, call(callee="0892681234"), "capped", more=BY_COST),
+    row("the site's own cap, above another price", CAP, call(callee="0892681234"), more=DEAR),
+    row("both caps", CAP, sva("0892681234"), "capped", more=SVA + OWN),
     row("the tenth call of an hour", REPEATED, call(callee="0892681234"), value=9),
     row("the eleventh", REPEATED, call(callee="0892681234"), "repeated", value=10),
     row("the eleventh to an ordinary number", REPEATED, call(), value=10),
@@ -88,6 +100,7 @@ def test_facts() -> None:
     assert rows["the eleventh"].facts == {
         "number": "+33892681234", "calls": 11, "limit": 10, "minutes": 60, "line": "200",
     }  # fmt: skip
+    assert (rows["both caps"].facts["minutes"], rows["both caps"].facts["seconds"]) == (0, 1)
     assert (rows["082 under the contract"].facts["minutes"], rows["082 under the contract"].facts["seconds"]) == (
         120,
         0,
@@ -112,6 +125,35 @@ def test_the_decision_says_how_long_it_may_talk(callee: str, more: str, talk: in
     decision = decided(sva(callee), more)
     assert (decision.max_talk_us, decision.talk_rule) == (talk, CAP if talk else "")
     assert decision.verdict == "allowed"
+
+
+def test_a_number_without_one_of_its_ceilings_has_no_price() -> None:
+    band = replace(next(b for b in policy_of().terms["operator"].destinations.bands if b.id == "089"), per_call=None)
+    terms = Terms(destinations=Destinations(bands=(band,)))
+    case = Case(call(callee="0892681234"), terms, policy_of().held, policy_of().plan.lookup)
+    assert [h.say for h in dst_premium.judge(case, dst_premium.Settings())] == ["unpriced"]
+
+
+@pytest.mark.parametrize("order", [(1, 5), (5, 1)])
+def test_of_several_caps_the_least_holds(order: tuple[int, int]) -> None:
+    policy = policy_of(SVA + OWN)
+    (judge,) = (j for j in policy.judges if j.rule.id == CAP)
+    others = tuple(j for j in policy.judges if j.rule.id != CAP)
+    caps = tuple(
+        JudgeRule(replace(judge.rule, id=f"dst.cap-{n}", settings=dst_sva_cap.Settings(max_seconds=n)), judge.code)
+        for n in order
+    )
+    decision = Engine(replace(policy, judges=others + caps)).judge(sva("0892681234"))
+    assert (decision.max_talk_us, decision.talk_rule) == (1_000_000, "dst.cap-1")
+
+
+def test_a_call_that_its_counters_refuse_has_no_cap() -> None:
+    engine = engine_of(SVA)
+    prepared = engine.prepare(sva("0892681234"))
+    full = tuple(Reading(key=t.key, value=99, taken=False) for t in prepared.touches)
+    decision = engine.decide(prepared, full, 0)
+    assert (decision.verdict, decision.rule, decision.max_talk_us) == ("blocked", "limit.line-calls", 0)
+    assert prepared.talk == (30 * MINUTE, CAP)
 
 
 def test_a_refused_call_has_no_cap() -> None:
@@ -164,6 +206,20 @@ def test_each_line_and_each_number_counts_apart() -> None:
     assert not calls(11, line="201")
     assert not calls(11, callee="0892681235")
     assert calls(11)
+
+
+def test_what_is_counted_of_a_call() -> None:
+    settings = dst_sva_repeated.Settings(calls=3, within_minutes=2)
+    terms = policy_of().terms["operator"]
+    made = call(callee="0892681234")
+    touch = dst_sva_repeated.touch(made, terms, "1", settings)
+    assert touch is not None
+    assert (touch.kind, touch.limit, touch.at, touch.since) == ("tally", 3, NOW, NOW - 2 * MINUTE)
+    by_caller = [replace(made, line=""), replace(made, line="", caller=NONE), replace(made, source="other")]
+    keys = {t.key for m in by_caller if (t := dst_sva_repeated.touch(m, terms, "1", settings))}
+    assert len(keys | {touch.key}) == 4
+    assert dst_sva_repeated.touch(replace(made, direction="inbound"), terms, "1", settings) is None
+    assert dst_sva_repeated.touch(replace(made, emergency="112"), terms, "1", settings) is None
 
 
 def test_blocked_it_lets_the_tenth_pass_and_counts_no_refused_call() -> None:
