@@ -7,11 +7,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast, get_args
 
-from guard.cli.books import config_of, contracts_of, day_of, letter_of, now_us, trunk_of, who
+from msgspec.structs import replace
+
+from guard.cli.access import numbers_option
+from guard.cli.books import config_of, contracts_of, day_of, letter_of, now_us, number_view, trunk_of, who
 from guard.cli.common import CommandError, json_lines, log_of
 from guard.cli.show import euros, harmless, nearest, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from zoneinfo import ZoneInfo
 
     from guard.config import Config
@@ -62,11 +66,13 @@ def _shared(parser: argparse.ArgumentParser, *, first: bool = False) -> None:
 
         store_option(parser)
         parser.add_argument("--json", action="store_true", help="JSON Lines, one object an incident")
+        numbers_option(parser)
         return
     unsaid = argparse.SUPPRESS
     parser.add_argument("-c", "--config", type=Path, default=unsaid, metavar="FILE", help="configuration")
     parser.add_argument("--store", default=unsaid, metavar="DB", help="the log, in place of the configuration's")
     parser.add_argument("--json", action="store_true", default=unsaid, help="JSON Lines, one object an incident")
+    parser.add_argument("--numbers", choices=("full", "masked"), default=unsaid, help="how numbers are shown")
 
 
 def _step(parser: argparse.ArgumentParser) -> None:
@@ -86,9 +92,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         with Books(path, zone) as books:
             if args.action in {None, "list"}:
-                return _list(args, books, zone)
+                return _list(args, _seen(args, books.incidents().values(), path), zone)
             if args.action == "show":
-                return _show(args, _known(books, args.incident), zone)
+                return _show(args, _seen(args, [_known(books, args.incident)], path)[0], zone)
             if args.action == "open":
                 return _done(args, books.open(_opening(args, books, zone)), zone)
             return _done(args, books.step(_stepping(args, books, zone)), zone)
@@ -96,6 +102,21 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
     except StoreError as error:
         raise CommandError(str(error)) from error
+
+
+def _seen(args: argparse.Namespace, incidents: Iterable[Incident], store: str) -> list[Incident]:
+    """Incidents as they are shown: with their numbers in full, which the access log notes, or masked."""
+    shown = number_view(args, store)
+    if shown is str:
+        return list(incidents)
+    return [
+        replace(
+            i,
+            subject=shown(i.subject),
+            events=tuple(replace(e, text=shown(e.text), subject=shown(e.subject)) for e in i.events),
+        )
+        for i in incidents
+    ]
 
 
 def _known(books: Books, word: str) -> Incident:
@@ -191,12 +212,12 @@ def _next(incident: Incident, now: int, zone: ZoneInfo) -> str:
     return f": {first.clock.letter} by {iso(first.due, zone)[:16].replace('T', ' ')}{cost}"
 
 
-def _list(args: argparse.Namespace, books: Books, zone: ZoneInfo) -> int:
+def _list(args: argparse.Namespace, incidents: list[Incident], zone: ZoneInfo) -> int:
     from guard.ledger.incidents import costs, deadlines
     from guard.ledger.record import iso
 
     now = now_us()
-    found = [i for i in books.incidents().values() if i.live or args.all]
+    found = [i for i in incidents if i.live or args.all]
     far = 1 << 62
     found.sort(key=lambda i: (min([d.due for d in deadlines(i, now, zone) if d.met is None], default=far), i.id))
     if args.json:
