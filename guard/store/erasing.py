@@ -47,7 +47,7 @@ class Tokens:
     def find(self, period: str, number: str) -> str | None:
         """The token of a number in a period; None where no number of that period was erased."""
         key = self._known().get(period)
-        return None if key is None else _token(key, number)
+        return None if key is None else token(key, number)
 
     def make(self, period: str, number: str) -> str:
         """The same, with a key made where there is none. A token stands for itself."""
@@ -57,7 +57,7 @@ class Tokens:
         if period not in keys:
             keys[period] = os.urandom(KEY_SIZE)
             self._db.execute("INSERT INTO token_keys VALUES (?, ?)", (period, keys[period]))
-        return _token(keys[period], number)
+        return token(keys[period], number)
 
     def forget(self) -> None:
         """The transaction was rolled back, or keys were destroyed: only the file knows now."""
@@ -69,7 +69,8 @@ class Tokens:
         return self._keys
 
 
-def _token(key: bytes, number: str) -> str:
+def token(key: bytes, number: str) -> str:
+    """What stands for an erased number in the sums of the period that has this key."""
     return PREFIX + blake2b(number.encode(), key=key, digest_size=TOKEN_SIZE).hexdigest()
 
 

@@ -17,8 +17,9 @@ from msgspec import Struct
 from guard.ledger.penalties import Exposure
 from guard.ledger.record import CallRecord, DecisionBody, EndBody, to_record
 from guard.store.contract import Query
+from guard.store.erasing import PREFIX, token
 from guard.store.errors import StoreError
-from guard.store.filters import Value, matches, names, select
+from guard.store.filters import PREFIX_END, Value, matches, names, select
 from guard.store.schema import explained, open_reader, user_version
 
 Row = tuple[Any, ...]  # what SQLite gives for a row: its types are those of the statement
@@ -83,16 +84,39 @@ class SqliteReader:
             yield from self._page(seqs[start : start + PAGE])
 
     def exposures(self, since: int, until: int) -> Iterator[Exposure]:
-        """The money of the calls from `since` until before `until` (Unix time, microseconds), by rising seq."""
+        """The money of the calls from `since` until before `until` (Unix time, microseconds), by rising seq.
+
+        In place of a number that was erased stands its token; so too where only some of its calls were, lest one
+        number be taken for two.
+        """
         after = 0
         sql = (
             "SELECT seq, at, trunk, line, number, fined_rule, accrued, avoided, per_number, contract, reading"
             " FROM exposures WHERE at >= ? AND at < ? AND seq > ? ORDER BY seq LIMIT ?"
         )
+        same = self._tokens(since, until)
         while rows := self.fetch(sql, (since, until, after, PAGE)):
             after = rows[-1][0]
             for row in rows:
-                yield _exposure(row)
+                yield _exposure(row, same.get(row[0]) or row[4])
+
+    def _tokens(self, since: int, until: int) -> dict[int, str]:
+        """The tokens of numbers that stand under their token elsewhere, by the seqs where they do not."""
+        span = "x.at >= ? AND x.at < ? AND x.per_number > 0"
+        found = self.fetch(
+            f"SELECT DISTINCT number FROM exposures x WHERE {span} AND number >= ? AND number < ?",
+            (since, until, PREFIX, PREFIX + PREFIX_END),
+        )
+        if not found:
+            return {}
+        erased = {row[0] for row in found}
+        keys: dict[str, bytes] = dict(self.fetch("SELECT period, key FROM token_keys"))
+        rows = self.fetch(
+            f"SELECT x.seq, f.period, x.number FROM exposures x JOIN fined_numbers f ON f.seq = x.seq WHERE {span}",
+            (since, until),
+        )
+        made = {seq: token(keys[period], number) for seq, period, number in rows if period in keys}
+        return {seq: one for seq, one in made.items() if one in erased}
 
     def count(self, query: Query) -> int:
         """How many records fit, whatever the limit."""
@@ -195,8 +219,8 @@ class SqliteReader:
             raise explained(self.path, error) from error
 
 
-def _exposure(row: Row) -> Exposure:
-    _, at, trunk, line, number, rule, accrued, avoided, per_number, contract, reading = row
+def _exposure(row: Row, number: str) -> Exposure:
+    _, at, trunk, line, _, rule, accrued, avoided, per_number, contract, reading = row
     return Exposure(
         at=at,
         trunk=trunk,

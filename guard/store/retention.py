@@ -103,9 +103,9 @@ def about(reader: SqliteReader, number: str, advance: Callable[[int, int], None]
 
 
 def names(body: DecisionBody, number: str) -> bool:
-    """Whether a decision's body names a number, as a number or as it was dialled."""
-    texts = [body.caller, body.caller_raw, body.callee, body.callee_raw, body.presented, body.line, body.money.number]
-    texts += [*body.masked_numbers, *(t for i in body.identities for t in (i.value, i.raw))]
+    """Whether a decision's body names a number: as what was received was understood, or as it was dialled."""
+    texts = [body.caller, body.callee, body.presented, body.line, body.money.number, *body.masked_numbers]
+    texts += [i.value or i.raw for i in body.identities]
     texts += [str(v) for f in body.findings for v in f.facts.values()]
     return any(text == number or (text and normalise(text, _DIAL).value == number) for text in set(texts))
 

@@ -185,6 +185,22 @@ def exposure_columns(m: Money) -> Row:
     return (m.number, m.rule, m.accrued, m.avoided, m.per_number, m.contract, m.reading)
 
 
+def commit(db: sqlite3.Connection, builder: Builder, batch: Sequence[Entry], tip: bytes) -> bytes:
+    """Write `batch`, all of it or nothing; the hash of the last entry, given that of the one before."""
+    if db.in_transaction:  # one that could not even be rolled back: what is left of it must not go with this one
+        db.execute("ROLLBACK")
+        builder.forget()
+    try:
+        rows, tip = builder.build(batch, tip)
+        insert(db, rows)
+    except BaseException:
+        builder.forget()
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return tip
+
+
 def insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Write rows, all of them or none, in as few statements as can be."""
     if len(rows) > GROUPS[-1] and not db.in_transaction:

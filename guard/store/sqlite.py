@@ -26,7 +26,7 @@ from guard.store.entries import Decided, Done, Ended, Entry, Erase, Errand, Lost
 from guard.store.errors import StoreError, StoreFull
 from guard.store.lock import Lock
 from guard.store.reader import SqliteReader
-from guard.store.rows import Builder, insert
+from guard.store.rows import Builder, commit
 from guard.store.schema import MEMORY, Durability, explained, open_writer
 from guard.store.signing import Signer
 
@@ -303,15 +303,7 @@ class SqliteWriter:
         return True
 
     def _transaction(self, batch: list[Entry]) -> None:
-        try:
-            rows, tip = self._builder.build(batch, self._tip)
-            insert(self._db, rows)
-        except BaseException:
-            self._builder.forget()
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self._tip = tip
+        self._tip = commit(self._db, self._builder, batch, self._tip)
 
     def _refused(self, error: sqlite3.Error) -> None:
         """The disk said no: all who wait hear it, also those behind this batch; the entries stay."""

@@ -18,8 +18,8 @@ from guard.model import CallAttempt, Finding
 from guard.store import rows as rows_module
 from guard.store import sqlite as module
 from guard.store.contract import Query
+from guard.store.entries import Entry, Errand, Mark
 from guard.store.errors import StoreError, StoreFull
-from guard.store.entries import Entry, Mark
 from guard.store.rows import Row
 from guard.store.sqlite import SqliteWriter
 from tests.store.making import AT, attempt, decision, ended, finding
@@ -38,7 +38,7 @@ class Grouped(SqliteWriter):
 
     def _transaction(self, batch: list[Entry]) -> None:
         super()._transaction(batch)
-        self.groups.append([e.seq for e in batch if not isinstance(e, Mark)])
+        self.groups.append([e.seq for e in batch if not isinstance(e, Mark | Errand)])
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -214,14 +214,15 @@ def test_a_penalty_and_its_entry_are_written_together_or_not_at_all(
     path = tmp_path / "guard.db"
     answers = Answers()
     failed: list[int] = []
+    insert = rows_module.insert
 
     def once(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
         if not failed:
             failed.append(len(rows))
             raise sqlite3.OperationalError("disk I/O error")
-        rows_module.insert(db, rows)
+        insert(db, rows)
 
-    monkeypatch.setattr(module, "insert", once)
+    monkeypatch.setattr(rows_module, "insert", once)
     with closing(SqliteWriter(path, site="hq", money={"operator": DIGITS})) as writer:
         blocked(writer, 0, answers)
         assert str(answers.get(timeout=PATIENCE)) == "disk I/O error"
