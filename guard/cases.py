@@ -62,7 +62,7 @@ def run_all(config: Config, policy: Policy) -> Iterator[Outcome]:
     if config.file.case:
         reader = Reader(str(config.path), [])
         reader.parse(config.path)
-        site = _Site(config, policy)
+        site = _Site(config, policy, made_up=False)
         for i, case in enumerate(config.file.case, 1):
             yield site.outcome(case, reader, ["case", f"[{i}]"])
 
@@ -87,29 +87,48 @@ def run_folder(policies: Path) -> Iterator[Outcome]:
 
 
 def _of_file(path: Path, reader: Reader, file: schema.RuleFile, policies: Path, folder: Folder) -> Iterator[Outcome]:
-    """The cases of one file. A site that is wrong fails the first of them: nothing can be judged."""
-    problems: list[Problem] = []
-    inner = _Inner(str(path), problems)
-    inner.lines = reader.lines
-    config = replace(made_up(inner, path, _completed(file.site)), policies=policies)
-    texts = file.site.get("lists", {})
-    lists = lists_of(cast("dict[str, str]", texts) if isinstance(texts, dict) else {}, config.zone, path, problems)
-    policy = None if problems else compile_policy(config, folder, lists, problems, reader=inner, named=path.name)
-    if policy is None:
-        wrong = tuple(f"{p.key}: {p.what}" if p.key else p.what for p in dict.fromkeys(problems))
-        yield _unjudged(reader, ["case", "[1]"], file.case[0], wrong or ("the policies have mistakes",))
-        return
-    site = _Site(config, policy)
+    """The cases of one file. Where a site is wrong nothing can be judged: its first case tells why."""
+    made: dict[str, _Site | None] = {}
     for i, case in enumerate(file.case, 1):
-        yield site.outcome(case, reader, ["case", f"[{i}]"])
+        key = ["case", f"[{i}]"]
+        if case.site and case.site not in file.sites:
+            wrong = (f"no [sites.{case.site}]{nearest(case.site, file.sites)}",)
+            yield _unjudged(reader, key, case, wrong)
+            continue
+        if case.site not in made:
+            written = file.site | file.sites[case.site] if case.site else file.site
+            inner = _Inner(str(path), [])
+            inner.lines = reader.lines
+            inner.at = ["sites", case.site] if case.site else ["site"]
+            made[case.site] = _made(path, inner, written, policies, folder)
+            if made[case.site] is None:
+                told = tuple(f"{p.key}: {p.what}" if p.key else p.what for p in dict.fromkeys(inner.problems))
+                yield _unjudged(reader, key, case, told or ("the policies have mistakes",))
+        site = made[case.site]
+        if site is not None:
+            yield site.outcome(case, reader, key)
+
+
+def _made(path: Path, reader: Reader, written: dict[str, object], policies: Path, folder: Folder) -> _Site | None:
+    """A made-up site; None, with the reader's problems, where it is wrong."""
+    config = replace(made_up(reader, path, _completed(written)), policies=policies)
+    texts = written.get("lists", {})
+    texts = cast("dict[str, str]", texts) if isinstance(texts, dict) else {}
+    lists = lists_of(texts, config.zone, path, reader.problems)
+    if reader.problems:
+        return None
+    policy = compile_policy(config, folder, lists, reader.problems, reader=reader, named=path.name)
+    return _Site(config, policy) if policy is not None else None
 
 
 class _Inner(Reader):
-    """Reads the table `[site]` of a file."""
+    """Reads a table of a file, such as `[site]`."""
+
+    at: list[str]
 
     def problem(self, parts: list[str], what: str) -> None:
         """See `Reader`."""
-        super().problem(["site", *parts], what)
+        super().problem([*self.at, *parts], what)
 
 
 def _completed(written: dict[str, object]) -> dict[str, object]:
@@ -143,7 +162,8 @@ def _unjudged(reader: Reader, key: list[str], case: Case, wrong: tuple[str, ...]
 class _Site:
     """A site whose cases are judged."""
 
-    def __init__(self, config: Config, policy: Policy) -> None:
+    def __init__(self, config: Config, policy: Policy, *, made_up: bool = True) -> None:
+        self.made_up = made_up
         self.zone: ZoneInfo = config.zone
         self.sources = {s.name: s for s in config.sources}
         self.engine = Engine(policy)
@@ -167,6 +187,8 @@ class _Site:
         ]
         if case.source and case.source not in self.sources:
             found.append(f'no [[source]] "{case.source}"{nearest(case.source, self.sources)}')
+        if case.site and not self.made_up:
+            found.append(f'"{case.site}": there is no other site in guard.toml')
         if case.stranger and case.source:
             found.append("a stranger is of no source")
         return tuple(found)

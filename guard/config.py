@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final, cast
@@ -118,6 +119,12 @@ def made_up(reader: Reader, path: Path, raw: dict[str, object]) -> Config:
     return _Compiler(reader, path, raw, files=False).config()
 
 
+@cache
+def zones() -> tuple[str, ...]:
+    """Every time zone of this machine. Kept: finding them is a walk through a thousand files."""
+    return tuple(sorted(available_timezones()))
+
+
 def _parts(reader: Reader, raw: dict[str, object]) -> schema.File:
     """The file with whatever in it is good: one bad table costs itself, not the checks of all others."""
     fields = {f.encode_name: f for f in msgspec.structs.fields(schema.File)}
@@ -178,10 +185,10 @@ class _Compiler:
         """All parts, each checked."""
         file = self.file
         zone = ZoneInfo("Europe/Paris")
-        if file.timezone in available_timezones():
+        known = zones()
+        if file.timezone in known:
             zone = ZoneInfo(file.timezone)
         else:
-            known = sorted(available_timezones())
             self.problem(["timezone"], f'"{file.timezone}" is no time zone{nearest(file.timezone, known)}')
         self._unsupported()
         self._money()

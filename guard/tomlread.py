@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -89,6 +90,12 @@ def lines_of(text: str) -> dict[str, int]:
     return found
 
 
+@cache
+def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The keys of a table. Kept: finding the types of a struct costs more than reading one."""
+    return {f.encode_name: f for f in msgspec.structs.fields(kind)}
+
+
 class Reader:
     """Reads one TOML file; `problems` collects what is wrong with it."""
 
@@ -136,7 +143,7 @@ class Reader:
         if not isinstance(raw, dict):
             self.problem(parts, f"must be a table, is {_shown(raw)}")
             return None
-        fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
+        fields = _fields(kind)
         good = True
         values: dict[str, Any] = {}
         for key in raw:

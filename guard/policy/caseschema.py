@@ -41,7 +41,8 @@ class Before(_Strict, frozen=True, kw_only=True):
 class Case(_Strict, frozen=True, kw_only=True):
     """One call, as `guard decide` takes it, and the decision on it. Numbers are as an IPBX would write them.
 
-    `at` without an offset is in the site's time zone. `source` is the first where nothing is said; `stranger` a call
+    `at` without an offset is in the site's time zone. `site` is one of the file's `sites`, where it is not its `site`;
+    in guard.toml there is but one. `source` is the first where nothing is said; `stranger` a call
     that no source sent. Of the decision `verdict` is always looked at, `rule` (the one that decided), `presented` and
     `status` where they stand here; `speaks` names rules that must have spoken, `silent` rules that must not.
     """
@@ -56,6 +57,7 @@ class Case(_Strict, frozen=True, kw_only=True):
     silent: tuple[str, ...] = ()
     presented: str | None = None
     status: int | None = None
+    site: str = ""
     source: str = ""
     stranger: bool = False
     line: str = ""

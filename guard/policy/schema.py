@@ -71,10 +71,12 @@ class Rule(_Strict, frozen=True, kw_only=True):
 
 
 class RuleFile(_Strict, frozen=True, kw_only=True):
-    """One file of policies/rules; `case`s that its rules must pass, judged for a `site` written as in guard.toml."""
+    """One file of policies/rules; `case`s that its rules must pass, judged for a `site` written as in guard.toml.
+    `sites` are others, by name: the same but for the keys that stand there."""
 
     rule: Annotated[tuple[Rule, ...], Meta(min_length=1)]
     site: dict[str, object] = {}
+    sites: dict[str, dict[str, object]] = {}
     case: tuple[Case, ...] = ()
 
 

@@ -8,11 +8,12 @@ from datetime import date
 from ipaddress import ip_network
 from string import Formatter
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 
+from guard.config import zones
 from guard.confignumbers import borders
 from guard.model import CallAttempt
 from guard.numbering.number import EMERGENCY, Dial, normalise
@@ -264,7 +265,7 @@ class _Rule:
     def _time(self, written: WrittenWindow, key: list[str]) -> site.Condition | None:
         zone = self.zone
         if written.zone:
-            known = available_timezones()
+            known = zones()
             if written.zone in known:
                 zone = ZoneInfo(written.zone)
             else:
