@@ -30,12 +30,14 @@ def touch(call: CallAttempt, terms: base.Terms, ident: str, settings: Settings) 
         return None
     if terms.destinations.band(number, call.at) is None:
         return None
+    span = settings.within_minutes * MINUTE
     return Touch(
         kind="tally",
         key=f"{KEY}:{call.source}/{call.line or call.caller.value}/{number}",
         ident=ident,
         limit=settings.calls,
-        since=call.at - settings.within_minutes * MINUTE,
+        span_us=span,
+        since=call.at - span,
         at=call.at,
     )
 

@@ -21,6 +21,7 @@ class Touch(Struct, frozen=True, kw_only=True):
     ident   the call's own identity: taking twice is taking once, and releasing twice is releasing once.
     force   take a place even where there is none (an emergency call), so that others wait.
     take    False only reads.
+    span_us of a window; of a tally that looks back for so long and no further, so that it can be forgotten.
     member  what a tally counts, such as the number called; "" counts each call.
     at      when the call was set up, µs of Unix time (tallies and sums go by it).
     """

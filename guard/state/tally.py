@@ -11,6 +11,7 @@ from typing import Final
 from guard.state.contract import StateError, Touch
 
 MAX_MEMBERS: Final = 2_000_000  # over all counters: some 300 MB; a month of a busy site is a tenth of it
+SWEEP: Final = 10_000  # members from which on counters that nobody reads any more are looked for
 MAX_OF_ONE: Final = 100_000  # of one counter; the largest quota of the contracts is 500 different numbers a month
 
 
@@ -27,6 +28,8 @@ class Tallies:
         self._totals: dict[str, int] = {}
         self._added: dict[str, list[tuple[str, str, int | None]]] = {}  # ident -> (key, member, instant before)
         self._read: dict[str, int] = {}
+        self._spans: dict[str, int] = {}  # of counters that look back for so long, and no further: key -> µs
+        self._sweep_at = SWEEP
         self.members = 0
 
     # ---- different members -----------------------------------------------------------------------------------------
@@ -43,7 +46,11 @@ class Tallies:
 
     def take(self, t: Touch) -> None:
         """Count a member, or count it anew. Raises TallyFullError."""
+        if self.members >= self._sweep_at:
+            self._sweep(t.at)
         tally = self._tallies.setdefault(t.key, {})
+        if t.span_us:
+            self._spans[t.key] = t.span_us
         member = t.member or t.ident
         before = tally.pop(member, None)
         if before is None:
@@ -79,6 +86,14 @@ class Tallies:
             del tally[member]
             self.members -= 1
         del self._tallies[key]
+        self._spans.pop(key, None)
+
+    def _sweep(self, at: int) -> None:
+        """Forget what has left the span of its counter: a counter that is never read again would keep it for good. Done
+        whenever there are twice as many members as were left, so each costs little."""
+        for key, span in list(self._spans.items()):
+            self._prune(key, self._tallies[key], at - span)
+        self._sweep_at = max(2 * self.members, SWEEP)
 
     def sort(self) -> None:
         """Put members and parts of sums that were restored beside newer ones in the order of their instants."""

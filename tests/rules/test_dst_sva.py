@@ -215,6 +215,7 @@ def test_what_is_counted_of_a_call() -> None:
     touch = dst_sva_repeated.touch(made, terms, "1", settings)
     assert touch is not None
     assert (touch.kind, touch.limit, touch.at, touch.since) == ("tally", 3, NOW, NOW - 2 * MINUTE)
+    assert touch.span_us == 2 * MINUTE, "or lines and numbers would fill the memory"
     by_caller = [replace(made, line=""), replace(made, line="", caller=NONE), replace(made, source="other")]
     keys = {t.key for m in by_caller if (t := dst_sva_repeated.touch(m, terms, "1", settings))}
     assert len(keys | {touch.key}) == 4
