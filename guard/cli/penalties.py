@@ -92,7 +92,7 @@ def _sums(args: argparse.Namespace) -> int:
     with SqliteReader(path, timezone=zone.key) as reader:
         groups = summarise(_noting(reader.exposures(since, until), terms), by, zone)
         more = [*surcharges(reader, since, until), *beside(path, zone, since, until)]
-    terms |= {(line.contract, line.reading) for line in more if line.contract}
+    terms |= {(line.contract, line.reading) for line in more if line.contract and line.kind != "passed-on"}
     lines = joined(groups, sums(more, by, zone))
     if by in {"number", "line"}:
         lines = _seen(lines, number_view(args, path))

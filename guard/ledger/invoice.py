@@ -205,7 +205,7 @@ def micros_of(written: str, decimal: str) -> int | None:
         text = text.replace(other, "")
     else:
         text = text.replace(",", ".")
-    if not re.fullmatch(r"[+-]?(?:\d{1,12}(?:\.\d*)?|\.\d+)", text):
+    if not text.isascii() or not re.fullmatch(r"[+-]?(?:\d{1,12}(?:\.\d*)?|\.\d+)", text):
         return None
     try:
         micros = Decimal(text) * 1_000_000

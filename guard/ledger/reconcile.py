@@ -182,9 +182,11 @@ def _of_call(
 def _not_billed(kept: Sequence[Kept], taken: dict[int, int], numbers: _Numbers) -> list[Item]:
     out: list[Item] = []
     for call in kept:
+        if not call.accrued:
+            continue
         attempt = call.accrued - call.per_number
         if attempt and call.seq not in taken:
             out.append(Item(kind="not-billed", billed=None, kept=call, ours=attempt))
-        if call.accrued and call.per_number and call.number not in numbers.billed:
+        if call.per_number and call.number not in numbers.billed:
             out.append(Item(kind="not-billed", billed=None, kept=call, ours=call.per_number, per_number=True))
     return out

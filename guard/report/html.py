@@ -17,6 +17,7 @@ Lang = Literal["en", "fr"]
 MICROS_PER_CENT: Final = 10_000
 NARROW_SPACE: Final = "\u202f"  # between thousands, and before the sign, in French print
 SPACE: Final = "\u00a0"
+SPACES: Final = NARROW_SPACE + SPACE  # of our own making: they hide nothing
 
 STYLE: Final = """
 @page { size: A4; margin: 16mm 14mm 18mm; }
@@ -49,7 +50,7 @@ class Cell(Struct, frozen=True):
 
 def safe(text: str) -> str:
     """`text` for HTML: escaped, and what hides or turns other characters written as its code."""
-    shown = text if text.isprintable() else "".join(c if c.isprintable() or c == SPACE else _code(c) for c in text)
+    shown = text if text.isprintable() else "".join(c if c.isprintable() or c in SPACES else _code(c) for c in text)
     return escape(shown, quote=True)
 
 

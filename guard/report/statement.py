@@ -58,7 +58,8 @@ def _parts(head: Head, tally: Tally, lang: Lang) -> Iterator[str]:
     else:
         yield f"<p>{safe(words['none'])}</p>"
     yield f"<h2>{safe(words['terms'])}</h2>"
-    for contract, reading in sorted({(p.first.contract, p.first.reading) for p in positions if p.first.contract}):
+    counted = {(p.first.contract, p.first.reading) for p in positions if p.first.kind != "passed-on"}
+    for contract, reading in sorted(counted):
         said = f", {words[reading]}" if reading in words else ""
         yield f"<p>{safe(words['contract'])} {safe(contract)}{safe(said)}</p>"
     yield f"<p>{safe(words['period'])}</p><p>{safe(words['evidence'])}</p>"
