@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -27,13 +29,16 @@ from cryptography.hazmat.primitives.serialization import (
 from guard.ledger.checkpoint import Signed
 
 WORD: Final = "ed25519:"
-MODE: Final = 0o600  # who can read it can sign in the guard's name
-OTHERS: Final = 0o077
+OTHERS: Final = 0o077  # modes of a file that others can read: who can read a key can sign in the guard's name
 MAX_FILE: Final = 1 << 16  # octets: a key file is some 120
 
 
 class BadKey(Exception):
     """A key that cannot be had; the message names the file and the reason."""
+
+
+class NoKey(BadKey):
+    """There is none yet."""
 
 
 class Key:
@@ -55,7 +60,7 @@ def load(path: Path) -> Key:
             mode = os.fstat(stream.fileno()).st_mode
             data = stream.read(MAX_FILE)
     except FileNotFoundError as error:
-        raise BadKey(f"{path}: no such key: the guard makes it when it first starts") from error
+        raise NoKey(f"{path}: no such key: the guard makes it when it first starts") from error
     except OSError as error:
         raise BadKey(f"{path}: cannot be read: {error.strerror}") from error
     if mode & OTHERS:
@@ -71,26 +76,22 @@ def load(path: Path) -> Key:
 
 def load_or_make(path: Path) -> tuple[Key, bool]:
     """The key in a file, made with mode 0600 where there is none; and whether it was made. Raises BadKey."""
-    try:
+    with contextlib.suppress(NoKey):
         return load(path), False
-    except BadKey:
-        if path.exists():
-            raise
     made = Ed25519PrivateKey.generate()
     data = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     # Under another name first: a crash leaves no half a key, and link() does not take the place of another guard's.
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
-        with os.fdopen(fd, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+        fd, draft = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # its mode is 0600
         try:
+            with os.fdopen(fd, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
             os.link(draft, path)
         finally:
-            draft.unlink()
+            os.unlink(draft)
     except FileExistsError:
         return load(path), False
     except OSError as error:
