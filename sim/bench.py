@@ -29,7 +29,7 @@ from guard.sip.message import parse
 from guard.sources import Sources
 from guard.state.memory import MemoryState
 from guard.store.sqlite import SqliteWriter
-from sim.site import ALICE, CUSTOMER, GUARD, IPBX, OPERATOR, Site
+from sim.site import ALICE, GUARD, IPBX, OPERATOR, Site
 
 ROUNDS = 7
 BODY = (
@@ -54,12 +54,15 @@ def best(work: Callable[[], int]) -> float:
 
 
 def request(method: str, number: int, cseq: int, *, to_tag: str = "", more: str = "", body: str = "") -> bytes:
-    """A request of the simulated IPBX."""
-    tag = f";tag={to_tag}" if to_tag else ""
+    """A request of the simulated IPBX; with `to_tag` within the dialog, by its route (RFC 3261 12.2.1.1)."""
+    callee = f"+33199{number:06d}"  # each call another: what is remembered of numbers must not flatter the figures
+    tag, uri = "", f"sip:{callee}@{GUARD}:5060;user=phone"
+    if to_tag:
+        tag, uri, more = f";tag={to_tag}", f"sip:{OPERATOR}:5060", f"Route: <sip:{GUARD}:5060;lr>\r\n{more}"
     return (
-        f"{method} sip:{CUSTOMER}@{GUARD}:5060;user=phone SIP/2.0\r\n"
+        f"{method} {uri} SIP/2.0\r\n"
         f"Via: SIP/2.0/UDP {IPBX}:5060;rport;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n"
-        f'From: "Alice" <sip:{ALICE}@{IPBX}>;tag=a{number}\r\nTo: <sip:{CUSTOMER}@{GUARD}>{tag}\r\n'
+        f'From: "Alice" <sip:{ALICE}@{IPBX}>;tag=a{number}\r\nTo: <sip:{callee}@{GUARD}>{tag}\r\n'
         f"Call-ID: {number}-bench@{IPBX}\r\nCSeq: {cseq} {method}\r\nContact: <sip:{ALICE}@{IPBX}:5060>\r\n"
         f"P-Asserted-Identity: <sip:{ALICE}@{IPBX}>\r\nUser-Agent: bench\r\nAllow: INVITE, ACK, BYE, CANCEL\r\n"
         f"{more}Content-Length: {len(body)}\r\n\r\n{body}"
@@ -83,7 +86,7 @@ class Calls:
 
     def __init__(self, policy: Policy, sources: Sources, *, rules: bool) -> None:
         trunks = Trunks((Trunk(name="operator", hops=(Hop("udp", OPERATOR, 5060),)),))
-        self.core = ProxyCore(CoreSettings(listens=(("udp", GUARD, 5060),), token="bench"), sources, trunks)
+        self.core = ProxyCore(CoreSettings(listens=(("udp", GUARD, 5060),), token="f0e1d2c3b4a5"), sources, trunks)
         self.desk = Desk(Engine(policy), MemoryState()) if rules else None
         self.up = Flow("udp", (GUARD, 5060), (IPBX, 5060))
         self.down = Flow("udp", (GUARD, 5060), (OPERATOR, 5060))

@@ -25,11 +25,14 @@ MAX_DIALOGS: Final = 16  # forked answers that one call may hold: no operator ri
 MAX_TARGETS: Final = 8  # different targets that forks and 3xx recursions of one attempt may name
 REPEAT_WAIT: Final = 5 * SECOND  # an IPBX repeats with credentials at once; after this the attempt has failed
 ECHO_WAIT: Final = 32 * SECOND  # as long as anything of a dialog may be repeated (RFC 3261 17.1.2.2, timer F)
+NAP: Final = 10 * 60 * SECOND  # an answered call is looked at as often: whatever was armed for a day would stay as long
 SILENCE_WAIT: Final = 24 * 3600 * SECOND  # nothing in the dialog for a day: the BYE was lost
 
 # Finals after which RFC 3261 8.1.3.5 (and RFC 4028 for 422) has the caller repeat the same request, under the same
 # Call-ID and From-tag: the same attempt. Any 3xx likewise (8.1.3.4).
 REPEATABLE: Final = frozenset({401, 407, 413, 415, 416, 420, 422})
+
+_CALL: Final = tuple(tuple(CALL[c, k] for k in K) for c in C)  # an index instead of a hash on the hot path
 
 EARLY, CONFIRMED, CLOSED = range(3)  # a dialog: a provisional answer made it, a 2xx confirmed it, a BYE closed it
 
@@ -59,8 +62,8 @@ class Call:
 
     __slots__ = (
         "answered_at", "armed", "attempt", "branches", "by", "callee_flow", "caller_flow", "chances", "closing",
-        "dialogs", "hints", "key", "mask", "opened_at", "rung_at", "state", "status", "targets", "ticket",
-        "waiting", "watch",
+        "dialogs", "heard", "hints", "key", "mask", "opened_at", "queued", "rung_at", "state", "status", "targets",
+        "ticket", "waiting", "watch",
     )  # fmt: skip
 
     def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
@@ -70,6 +73,7 @@ class Call:
         self.opened_at = now
         self.state = C.DECIDING
         self.armed = [0] * KINDS
+        self.queued = 0
         self.status = 0  # the last final status of a failed branch
         self.branches = 1  # INVITE transactions that have no final answer yet
         self.chances = 0  # INVITEs that final answers have asked for, and that did not come yet
@@ -79,6 +83,7 @@ class Call:
         self.closing = 0  # when the BYE that ends it was seen
         self.by: By = ""  # who sent it
         self.rung_at = 0
+        self.heard = 0  # when something of its dialogs last went by
         self.answered_at = 0
         self.mask: Mask | None = None
         self.hints: tuple[bytes, ...] = ()  # the operator's Contact and Record-Route, raw
@@ -155,7 +160,7 @@ class Calls:
     def alive(self, call: Call, now: int) -> None:
         """Something was heard within the dialog."""
         if call.state is C.ANSWERED:
-            self._timers.arm(call, SILENCE, now + SILENCE_WAIT)
+            call.heard = now
 
     def decided(self, call: Call, decision: Decision, seq: int, now: int) -> bool:
         """The decision came. False: nobody waits for it any more. A refused call is ended here."""
@@ -199,7 +204,8 @@ class Calls:
             call.branches -= 1
         if self._step(call, K.ANSWER) is not None:
             call.answered_at = now
-            self._timers.arm(call, SILENCE, now + SILENCE_WAIT)
+            call.heard = now
+            self._timers.arm(call, SILENCE, now + NAP)
         if to_tag and call.state is C.ANSWERED:
             self._dialog(call, to_tag, CONFIRMED)
         self._settle(call, now)
@@ -252,8 +258,10 @@ class Calls:
             self._end(call, K.EXPIRED, now - REPEAT_WAIT, "failed", call.status, "callee")
         elif call.state is C.ENDED:
             self._forget(call)
+        elif kind == SILENCE and now < call.heard + SILENCE_WAIT:
+            self._timers.arm(call, SILENCE, min(now + NAP, call.heard + SILENCE_WAIT))
         elif kind == SILENCE:
-            self._end(call, K.EXPIRED, now - SILENCE_WAIT, "answered", 200, "silence")
+            self._end(call, K.EXPIRED, call.heard, "answered", 200, "silence")
 
     def _dialog(self, call: Call, tag: bytes, state: int) -> None:
         dialogs = call.dialogs
@@ -272,7 +280,7 @@ class Calls:
 
     def _step(self, call: Call, what: K) -> C | None:
         """The next state, entered; None where the table says to ignore."""
-        cell = CALL[call.state, what]
+        cell = _CALL[call.state][what]
         if cell is None:
             return None
         if not isinstance(cell, C):

@@ -12,6 +12,7 @@ from guard.model import CallAttempt, Direction, Header, Identity, Usage
 from guard.numbering.number import MAX_RAW, NONE, Dial, Number, emergency_of, normalise
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message
+from guard.sip.remember import remembered
 from guard.sip.uri import BadUri, parse_uri, unescape
 from guard.sources import Source
 
@@ -33,6 +34,7 @@ def text(raw: bytes | None) -> str:
     return raw[: MAX_TEXT * 4].decode("utf-8", "replace")[:MAX_TEXT] if raw else ""
 
 
+@remembered
 def _dialled(raw: bytes) -> tuple[str, str]:
     """The scheme of a URI and what stands for a number in it (tel: with its parameters, sip: the user part)."""
     try:
@@ -53,6 +55,7 @@ def _user_part(raw: bytes) -> bytes:
     return raw.partition(b":")[0]
 
 
+@remembered
 def emergency(raw_uri: bytes, dial: Dial) -> str:
     """The emergency number that a Request-URI calls, in its plain form, or ""."""
     scheme, number = _dialled(raw_uri)
@@ -73,14 +76,14 @@ def fingerprint(m: Message) -> bytes:
     parts = [m.uri]
     for name in (b"from", b"p-asserted-identity", b"p-preferred-identity", b"remote-party-id", b"diversion",
                  b"history-info", b"privacy"):  # fmt: skip
-        if m.count(name):
+        if name in m.index:
             parts += m.all(name)
     return b"\0".join(parts)
 
 
 def _name_addrs(m: Message, name: bytes) -> list[NameAddr] | None:
     """All values of a header, None where they cannot be read."""
-    if not m.count(name):
+    if name not in m.index:
         return []
     try:
         return m.routes(name)
@@ -216,7 +219,7 @@ def attempt(
         forwarded=source.forwarded if source is not None else "trust-diversion",
         caller=caller,
         identities=_identities(m, dial),
-        diversions=_diversions(m, dial) if m.count(b"diversion") or m.count(b"history-info") else (),
+        diversions=_diversions(m, dial) if b"diversion" in m.index or b"history-info" in m.index else (),
         emergency=emergency(m.uri, dial),
         privacy=privacy is not None and not WITHHELD.isdisjoint(privacy.lower().replace(b" ", b"").split(b";")),
         user_agent=text(m.first(b"user-agent")),

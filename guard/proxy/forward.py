@@ -13,6 +13,7 @@ from guard.proxy.routing import Here, Target, target_of
 from guard.sip.edit import Edit, response
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
+from guard.sip.remember import remembered
 from guard.sip.uri import BadUri, parse_uri
 
 MAX_FORWARDS: Final = 70  # RFC 3261 8.1.1.6
@@ -28,6 +29,7 @@ class Forwarder:
         self._here = here
         self._token = token.encode()
         self._n = 0
+        self.ours = remembered(self._is_ours)
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -114,9 +116,9 @@ class Forwarder:
             m.first(b"from") or b"",
             m.first(b"to") or b"",
         ]
-        if m.count(b"route"):
+        if b"route" in m.index:
             parts += m.all(b"route")
-        if m.count(b"proxy-require"):
+        if b"proxy-require" in m.index:
             parts += m.all(b"proxy-require")
         return crc32(b"\0".join(parts))
 
@@ -162,6 +164,13 @@ class Forwarder:
         ours = 0
         while ours < len(routes) and self.ours(routes[ours].uri):
             ours += 1
+        if routes:
+            self._shorten(edit, m, routes, ours, within=within)
+        if not within and len(routes) == ours and self.ours(m.uri) and b"@" in m.uri and not self.in_dialog(m):
+            edit.replace_uri(self._at_hop(m.uri, to))
+
+    def _shorten(self, edit: Edit, m: Message, routes: list[NameAddr], ours: int, *, within: bool) -> None:
+        """Without the first so many, our own; and in the order that strict routers want."""
         uri, rest = m.uri, routes[ours:]
         values = [m.data[r.start : r.end] for r in rest]
         if within and rest and self._strict(m):
@@ -176,10 +185,8 @@ class Forwarder:
             edit.replace_uri(uri)
         if ours or uri != m.uri:
             edit.set_routes(values)
-        if not within and len(routes) == ours and self.ours(m.uri) and b"@" in m.uri and not self.in_dialog(m):
-            edit.replace_uri(self._at_hop(m.uri, to))
 
-    def ours(self, raw: bytes) -> bool:
+    def _is_ours(self, raw: bytes) -> bool:
         """Whether a URI names one of our addresses."""
         try:
             uri = parse_uri(raw)
@@ -210,20 +217,22 @@ class Forwarder:
         """Whether a request is meant for the guard itself: its Request-URI is our address, without a user."""
         return b"@" not in m.uri and self.ours(m.uri) and len(self._others(m)) == 0
 
-    def _others(self, m: Message) -> list[bytes]:
-        routes = [r.uri for r in self._route_values(m)]
-        while routes and self.ours(routes[0]):
-            routes.pop(0)
+    def _others(self, m: Message) -> list[NameAddr]:
+        routes = self._route_values(m)
+        while routes and self.ours(routes[0].uri):
+            routes = routes[1:]
         return routes
 
     def next_target(self, m: Message) -> Target | None:
         """Where the next Route, or else the Request-URI, points; None for a name, and for ourselves."""
         routes = self._others(m)
-        return self.target((), routes[0] if routes else m.uri)
+        return self._target(routes[0].uri if routes else m.uri)
 
     def target(self, routes: Sequence[bytes], uri: bytes) -> Target | None:
         """The same for a request of our own with these Route values and this Request-URI."""
-        raw = self._uri_of(routes[0]) if routes else uri
+        return self._target(self._uri_of(routes[0]) if routes else uri)
+
+    def _target(self, raw: bytes) -> Target | None:
         return None if self.ours(raw) else target_of(raw)
 
     @staticmethod

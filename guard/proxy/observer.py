@@ -34,7 +34,9 @@ MAX_BACKLOG: Final = 32  # messages of one call kept while its decision waits: a
 class Seen:
     """One request of a call that was seen: whose it is, and whether it was answered for good."""
 
-    __slots__ = ("again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller", "given_up")
+    __slots__ = (
+        "again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller", "given_up", "queued",
+    )  # fmt: skip
 
     def __init__(self, call: Call, *, from_caller: bool, again: bool, callee_tag: bytes = b"") -> None:
         self.call = call
@@ -42,6 +44,7 @@ class Seen:
         self.again = again
         self.callee_tag = callee_tag
         self.armed = [0] * KINDS
+        self.queued = 0
         self.answering = False  # a provisional answer went by
         self.cancelled = False  # its caller said so
         self.given_up = False  # whoever said so

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NO_ANSWER: Final = "no answer from the trunk"
 UNREACHABLE: Final = "the trunk cannot be reached"
+_INPUTS: Final = {RETRY: I.RETRY, TIMEOUT: I.TIMEOUT, LINGER: I.LINGER}  # what a timer is to a machine
+_P, _OK, _NO, _PROCEEDING = I.P, I.OK, I.NO, S.PROCEEDING
 
 
 class Responses:
@@ -45,7 +47,7 @@ class Responses:
                 c.count("unreadable")
                 return
         status = m.status
-        c.layer.step_client(client, I.P if status < 200 else I.OK if status < 300 else I.NO, now, m)
+        c.layer.step_client(client, _P if status < 200 else _OK if status < 300 else _NO, now, m)
 
     def passed(self, tx: ClientTx, response: Message, now: int) -> None:
         """A response that its transaction passes up: the call learns, and the caller gets it."""
@@ -93,7 +95,7 @@ class Responses:
         if status < 200:
             c.calls.ringing(call, status, tag, now)
         elif status < 300:
-            c.calls.answered(call, tag, now, first=server.state is S.PROCEEDING)
+            c.calls.answered(call, tag, now, first=server.state is _PROCEEDING)
         else:
             targets = response.count(b"contact") if status < 400 else 0
             c.calls.failed(call, status, now, targets=targets, cancelled=server.cancelled)
@@ -137,11 +139,11 @@ class Responses:
         if kind == TIMER_C:
             self._no_final(tx, now)
         else:
-            layer.step_client(tx, {RETRY: I.RETRY, TIMEOUT: I.TIMEOUT, LINGER: I.LINGER}[kind], now)
+            layer.step_client(tx, _INPUTS[kind], now)
 
     def server_timer(self, tx: ServerTx, kind: int, now: int) -> None:
         """A timer of a server transaction fired."""
-        self._c.layer.step_server(tx, {RETRY: I.RETRY, TIMEOUT: I.TIMEOUT, LINGER: I.LINGER}[kind], now)
+        self._c.layer.step_server(tx, _INPUTS[kind], now)
 
     def _no_final(self, tx: ClientTx, now: int) -> None:
         """Timer C, or a CANCEL that got no final answer: the first time it is cancelled, the second time given up."""

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from guard.proxy.effects import Address, Flow, Transport
+from guard.sip.remember import remembered
 from guard.sip.uri import BadUri, parse_uri
 
 Target = tuple[Transport, str, int]  # transport, numeric host and port
@@ -99,8 +100,8 @@ class Here:
             self.local.setdefault(transport, (host, port))
             self._near.setdefault((transport, ":" in host), (host, port))
             self._sent_by[transport, (host, port)] = f"{host_text(shown)}:{port}".encode()
-            self._hosts.add((shown.lower(), port))
-            self._hosts.add((host.lower(), port))
+            for name in (shown.lower(), host.lower()):
+                self._hosts |= {(name, port), (host_text(name), port)}
         self._any = settings.listens[0]
 
     def sent_by(self, transport: Transport, local: Address) -> bytes:
@@ -115,8 +116,8 @@ class Here:
         return self._sent_by[transport, (host, port)]
 
     def is_us(self, host: str, port: int | None) -> bool:
-        """Whether `host` (as in a URI) and `port` name one of our addresses."""
-        return (host.strip("[]").lower(), port or DEFAULT_PORT) in self._hosts
+        """Whether `host` (as a Via or URI was read: in lower case) and `port` name one of our addresses."""
+        return (host, port or DEFAULT_PORT) in self._hosts
 
     def flow_to(self, transport: Transport, host: str, port: int) -> Flow:
         """A flow from our first address of that transport and family; a stream's connection is the driver's to find."""
@@ -124,6 +125,7 @@ class Here:
         return Flow(transport, local, (host, port))
 
 
+@remembered
 def target_of(raw: bytes) -> Target | None:
     """Transport, numeric host and port that a URI names; None where it is no SIP URI or its host is a name.
 

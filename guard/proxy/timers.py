@@ -1,12 +1,14 @@
-"""Timers of transactions and calls: one heap, cancelled lazily.
+"""Timers of transactions and calls: a heap in which each owner stands once, at its earliest instant, and queues.
 
-An owner keeps, for each kind, the instant at which it is armed (0: not). Re-arming or stopping only changes that; a
-heap entry whose instant is no longer the owner's is passed over when it comes up.
+An owner keeps, for each kind, the instant at which it is armed (0: not). To arm a kind later than what the owner waits
+for anyway, and to stop one, only changes that: when its turn comes, the owner is put back for whatever is left.
+What nobody stops or changes (`linger`) needs no heap: all that wait equally long come up in order.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from collections import deque
+from heapq import heappop, heappush, heapreplace
 from typing import Final, Protocol
 
 RETRY, TIMEOUT, LINGER, TIMER_C, REPEAT, SILENCE, DECISION, TALK = range(8)
@@ -15,46 +17,83 @@ TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step
 
 
 class Owner(Protocol):
-    """What can be armed: `armed` holds `KINDS` instants in microseconds."""
+    """What can be armed: `armed` holds `KINDS` instants in microseconds, `queued` the one at which it stands in the
+    heap (0: it does not)."""
 
     armed: list[int]
+    queued: int
 
 
 class Timers:
-    """A heap of (instant, tie-breaker, owner, kind). Memory is bounded by what owners exist and how often they re-arm:
-    an owner arms a kind again only after it fired, or stopped it, so stale entries leave with their own instant."""
+    """The heap holds (instant, tie-breaker, owner). An owner that is armed for earlier than it stands is put in once
+    more; the place it had is passed over when it comes up."""
 
-    __slots__ = ("_heap", "_n")
+    __slots__ = ("_heap", "_lingering", "_n")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Owner, int]] = []
+        self._heap: list[tuple[int, int, Owner]] = []
+        self._lingering: dict[int, deque[tuple[int, Owner]]] = {}  # by how long they wait: a handful of constants
         self._n = 0
 
     def arm(self, owner: Owner, kind: int, at: int) -> None:
         """Fire `kind` of `owner` at `at`, instead of whenever it was to fire before."""
         owner.armed[kind] = at
-        self._n += 1
-        heappush(self._heap, (at, self._n, owner, kind))
+        if not 0 < owner.queued <= at:
+            owner.queued = at
+            self._n += 1
+            heappush(self._heap, (at, self._n, owner))
+
+    def linger(self, owner: Owner, now: int, wait: int) -> None:
+        """Fire LINGER of `owner` after `wait`, once, and whatever comes. `now` never goes back."""
+        queue = self._lingering.get(wait)
+        if queue is None:
+            queue = self._lingering[wait] = deque()
+        queue.append((now + wait, owner))
 
     def next(self) -> int | None:
         """The instant of the next timer that still stands."""
-        heap = self._heap
-        while heap:
-            at, _, owner, kind = heap[0]
-            if owner.armed[kind] == at:
-                return at
-            heappop(heap)
-        return None
+        first = self._first()
+        soonest = self._standing()
+        if first is None or (soonest is not None and soonest < first[0][0]):
+            return soonest
+        return first[0][0]
 
     def due(self, now: int) -> tuple[Owner, int] | None:
         """Take the next timer that is due, disarmed; None when there is none."""
+        first = self._first()
+        at = self._standing()
+        if first is not None and first[0][0] <= now and (at is None or first[0][0] <= at):
+            return first.popleft()[1], LINGER
+        if at is None or at > now:
+            return None
+        owner = self._heap[0][2]
+        kind = owner.armed.index(at)
+        owner.armed[kind] = 0
+        return owner, kind
+
+    def _first(self) -> deque[tuple[int, Owner]] | None:
+        """The queue whose first lingers for the shortest time yet."""
+        best = None
+        for queue in self._lingering.values():
+            if queue and (best is None or queue[0][0] < best[0][0]):
+                best = queue
+        return best
+
+    def _standing(self) -> int | None:
+        """The instant of the first of the heap that has a timer then; who has none is put where it belongs."""
         heap = self._heap
-        while heap and heap[0][0] <= now:
-            at, _, owner, kind = heappop(heap)
-            if owner.armed[kind] == at:
-                owner.armed[kind] = 0
-                return owner, kind
+        while heap:
+            at, n, owner = heap[0]
+            if owner.queued == at:
+                due = min(filter(None, owner.armed), default=0)
+                if due == at:
+                    return at
+                owner.queued = due
+                if due:
+                    heapreplace(heap, (due, n, owner))
+                    continue
+            heappop(heap)
         return None
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) + sum(map(len, self._lingering.values()))

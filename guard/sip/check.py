@@ -19,30 +19,32 @@ def check_request(m: Message) -> None:
     """Raise BadMessage for a request that a proxy may not pass on; its `status` says why."""
     if m.version.upper() != b"SIP/2.0":
         raise BadMessage(505, "only SIP/2.0 is spoken here", message=m)
-    seen: set[bytes] = set()
-    for line in m.lines:
-        name = line[0]
-        if name in SINGLE:
-            if name in seen:
-                raise BadMessage(400, f"two {name.decode()} headers", message=m)
-            seen.add(name)
-        elif name == b"via" or name == b"contact":
-            _no_strays(m, name, line[2], line[3])
+    if not SINGLE.isdisjoint(m.repeated):
+        name = next(line[0] for line in m.lines if line[0] in SINGLE and line[0] in m.repeated)
+        raise BadMessage(400, f"two {name.decode()} headers", message=m)
+    for name in (b"via", b"contact"):
+        if name in m.repeated:
+            for line in m.lines:
+                if line[0] == name:
+                    _no_strays(m, name, line[2], line[3])
+        elif name in m.index:
+            _, _, start, end = m.lines[m.index[name]]
+            _no_strays(m, name, start, end)
     try:
-        _mandatory(m, seen)
+        _mandatory(m)
         if m.max_forwards() == 0:
             raise BadMessage(483, "Max-Forwards is 0", message=m)
     except BadHeader as error:
         raise BadMessage(400, f"{error.name}: {error.reason}", message=m) from error
     _request_uri(m)
-    if m.count(b"proxy-require"):
+    if b"proxy-require" in m.index:
         tags = b", ".join(m.all(b"proxy-require"))
         raise BadMessage(420, "no extension is supported here", message=m, headers=(b"Unsupported: " + tags + b"\r\n",))
 
 
-def _mandatory(m: Message, seen: set[bytes]) -> None:
+def _mandatory(m: Message) -> None:
     for name in (b"call-id", b"cseq", b"from", b"to"):
-        if name not in seen:
+        if name not in m.index:
             raise BadMessage(400, f"no {name.decode()} header", message=m)
     m.from_()
     m.to()

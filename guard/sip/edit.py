@@ -65,10 +65,10 @@ class Edit:
 
     def set_max_forwards(self, hops: int) -> None:
         """Another number in Max-Forwards."""
-        for name, _, value, end in self._m.lines:
-            if name == b"max-forwards":
-                self._slices.append((value, end, b" %d\r\n" % hops))
-                return
+        at = self._m.index.get(b"max-forwards")
+        if at is not None:
+            _, _, value, end = self._m.lines[at]
+            self._slices.append((value, end, b" %d\r\n" % hops))
 
     def mark_received(self, host: str, port: int) -> None:
         """`received` and `rport` of the top Via."""

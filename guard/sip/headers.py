@@ -13,14 +13,19 @@ from guard.sip.grammar import WHITE, closing_quote, find_outside, parse_params, 
 __all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quote_text"]
 
 _TAG: Final = re.compile(rb";tag=([A-Za-z0-9\-.!%*_+`'~]+)")
-_PLAIN_VIA: Final = re.compile(
-    rb"SIP/(2\.0)/([A-Za-z]+) ([A-Za-z0-9.\-]+)(?::(\d{1,5}))?"
-    rb"((?:;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~:]*)?)*)"
-)
-_BRANCH: Final = re.compile(rb";branch(?:=([^;]*))?(?=;|$)")
 _VIA: Final = re.compile(
     rb"SIP\s*/\s*(\d\.\d)\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)\s*(?::\s*(\d{1,5}))?\s*(?=;|$)",
     re.IGNORECASE,
+)
+# The forms that nearly every peer writes, as a whole line's value: they need no splitting. Whatever else the grammar
+# allows is read piece by piece, and means the same where both can read it (tests/sip/test_usual.py).
+_USUAL_VIA: Final = re.compile(
+    rb" ?(SIP/2\.0/([A-Z]+) (([a-z0-9.\-]+)(?::(\d{1,5}))?))((?:;rport)?);branch=([A-Za-z0-9\-.!%*_+`'~:]+)"
+    rb"((?:;rport(?:=\d*)?)?)(?:;received=([0-9A-Fa-f.:]+))?((?:;rport(?:=\d*)?)?)\r\n"
+)
+_USUAL_ADDR: Final = re.compile(
+    rb" ?((?:\"[^\"\\\r\n]*\" ?|[^\"<>,;\r\n \t][^\"<>,;\r\n]*)?<([^> \t\r\n]+)>)"
+    rb"(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\r\n"
 )
 
 
@@ -45,46 +50,53 @@ class Via:
         "rport", "sent_by", "start", "transport", "version",
     )  # fmt: skip
 
-    def __init__(self, data: bytes, start: int, end: int) -> None:
-        self.start = start
-        self.end = end
-        self.line = 0
-        self.more = False
-        self.next = end
-        self._params: dict[str, bytes | None] | None = None
-        # The form that nearly every peer writes needs no splitting; whatever else the grammar allows does.
-        found = _PLAIN_VIA.fullmatch(data, start, end)
-        if found is not None:
-            params = found.group(5)
-            branch = _BRANCH.search(params)
-            self.params_start = found.start(5)
-            if branch is not None and b";r" not in params and b"R" not in params:
-                self.branch: bytes | None = branch.group(1)
-                self.received: bytes | None = None
-                self.rport: bytes | None = None
-                self._data = data
-                self._own(found)
-                return
-        else:
-            found = _VIA.match(data, start, end)
-            if found is None:
-                raise BadHeader("Via", "not SIP/2.0/transport host")
-            self.params_start = found.end()
-        self._data = data
-        self._own(found)
-        params_ = self.params
-        self.branch = params_.get("branch")
-        self.received = params_.get("received")
-        self.rport = (params_["rport"] or b"") if "rport" in params_ else None
+    branch: bytes | None
+    received: bytes | None
+    rport: bytes | None
 
-    def _own(self, found: re.Match[bytes]) -> None:
+    def __init__(self, data: bytes, start: int, end: int) -> None:
+        found = _VIA.match(data, start, end)
+        if found is None:
+            raise BadHeader("Via", "not SIP/2.0/transport host")
+        self._place(data, start, end, found.end())
         self.version, transport, host, port = found.group(1, 2, 3, 4)
         self.transport = transport.upper()
         self.host = host.decode().lower()
-        self.port = int(port) if port else None
-        if self.port is not None and not 0 < self.port < 65536:
-            raise BadHeader("Via", "bad port")
+        self.port = _port(port)
         self.sent_by = host.lower() + (b":" + port if port else b"")
+        params = self.params
+        self.branch = params.get("branch")
+        self.received = params.get("received")
+        self.rport = (params["rport"] or b"") if "rport" in params else None
+
+    def _place(self, data: bytes, start: int, end: int, params_start: int) -> None:
+        self._data = data
+        self._params: dict[str, bytes | None] | None = None
+        self.start = start
+        self.end = self.next = end
+        self.params_start = params_start
+        self.line = 0
+        self.more = False
+
+    @classmethod
+    def usual(cls, data: bytes, start: int, end: int) -> Via | None:
+        """The Via of a whole line (its CRLF included) in one of the usual forms; None for any other."""
+        found = _USUAL_VIA.fullmatch(data, start, end)
+        if found is None:
+            return None
+        transport, sent_by, host, port, before, branch, after, received, last = found.group(2, 3, 4, 5, 6, 7, 8, 9, 10)
+        rport = before or after or last  # where it is said twice, the first counts
+        self: Via = cls.__new__(cls)
+        self._place(data, found.start(1), end - 2, found.end(1))
+        self.version = b"2.0"
+        self.transport = transport
+        self.host = host.decode()
+        self.port = _port(port)
+        self.sent_by = sent_by
+        self.branch = branch
+        self.received = received
+        self.rport = rport[7:] if rport else None
+        return self
 
     @property
     def params(self) -> dict[str, bytes | None]:
@@ -92,6 +104,16 @@ class Via:
         if self._params is None:
             self._params = parse_params(self._data[self.params_start : self.end])
         return self._params
+
+
+def _port(raw: bytes | None) -> int | None:
+    """A port from its digits. Raises BadHeader."""
+    if not raw:
+        return None
+    port = int(raw)
+    if not 0 < port < 65536:
+        raise BadHeader("Via", "bad port")
+    return port
 
 
 def parse_via(data: bytes, start: int, end: int) -> Via:
@@ -106,11 +128,12 @@ class NameAddr:
     `params_start` to `end` the parameters with their semicolon.
     """
 
-    __slots__ = ("_data", "_params", "bracketed", "end", "params_start", "start", "uri", "uri_end", "uri_start")
+    __slots__ = ("_data", "_params", "_tag", "bracketed", "end", "params_start", "start", "uri", "uri_end", "uri_start")
 
     def __init__(self, data: bytes, start: int, end: int, name: str) -> None:
         self._data = data
         self._params: dict[str, bytes | None] | None = None
+        self._tag: bytes | None = None  # where it was seen already
         self.start = start
         self.end = end
         i = start
@@ -144,6 +167,23 @@ class NameAddr:
         if not self.uri or b" " in self.uri or b"\r" in self.uri or b"\t" in self.uri:
             raise BadHeader(name, "no URI" if not self.uri else "white space in the URI")
 
+    @classmethod
+    def usual(cls, data: bytes, start: int, end: int) -> NameAddr | None:
+        """The value of a whole line (its CRLF included) in its usual form: an address in brackets, and at most a tag
+        behind it. None for any other."""
+        found = _USUAL_ADDR.fullmatch(data, start, end)
+        if found is None:
+            return None
+        self: NameAddr = cls.__new__(cls)
+        self._data = data
+        self._params = None
+        self.bracketed = True
+        self.start, self.params_start = found.span(1)
+        self.uri_start, self.uri_end = found.span(2)
+        self.end = end - 2
+        self.uri, self._tag = found.group(2, 3)
+        return self
+
     @property
     def params(self) -> dict[str, bytes | None]:
         """The header's parameters, by lower-case name."""
@@ -154,14 +194,10 @@ class NameAddr:
     @property
     def tag(self) -> bytes | None:
         """The tag parameter; an empty one is none, so that nothing passes for a dialog by it."""
-        if self.params_start >= self.end:
-            return None
-        if self._params is None:
-            # The usual form needs no splitting.
+        if self._tag is None and self.params_start < self.end:
             found = _TAG.fullmatch(self._data, self.params_start, self.end)
-            if found is not None:
-                return found.group(1)
-        return self.params.get("tag") or None
+            self._tag = found.group(1) if found is not None else self.params.get("tag") or None
+        return self._tag
 
     @property
     def display(self) -> bytes:

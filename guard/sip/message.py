@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from guard.sip.grammar import TOKEN, split_values, trim, unfold
+from guard.sip.grammar import FOLD, TOKEN, WHITE, split_values, trim, unfold
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_via
 
 MAX_LINES: Final = 512  # header lines of one message: the longest route and Via paths seen have about 60
 MAX_NAMES: Final = 2048  # spellings of header names remembered
 MAX_NAME: Final = 64  # bytes of a spelling worth remembering: a flood of long ones must not fill the memory
+
+MAX_DIGITS: Final = 10  # of a number: what 32 bits can say
 
 COMPACT: Final = {
     b"i": b"call-id", b"m": b"contact", b"e": b"content-encoding", b"l": b"content-length", b"c": b"content-type",
@@ -22,12 +24,17 @@ COMPACT: Final = {
     b"b": b"referred-by", b"o": b"event", b"u": b"allow-events", b"x": b"session-expires", b"a": b"accept-contact",
     b"j": b"reject-contact", b"d": b"request-disposition", b"y": b"identity", b"n": b"identity-info",
 }  # fmt: skip
-_NUMBER: Final = re.compile(rb"\d{1,10}")
 _CSEQ: Final = re.compile(rb"(\d+)[ \t\r\n]+([^ \t\r\n]+)")
+_USUAL_CSEQ: Final = re.compile(rb" (\d{1,9}) ([A-Z]+)\r\n")
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_BLANK: Final = frozenset({b" ", b"\t"})
+_REQUEST: Final = re.compile(rb"([A-Z]+) ([^ ]+) SIP/2\.0")
+_STATUS: Final = re.compile(rb"SIP/2\.0 ([1-6]\d\d) ([^\r\n]*)")
+_NO_LINE: Final = (b"", 0, 0, 0)
 _names: dict[bytes, bytes] = {}
 
 Line = tuple[bytes, int, int, int]
+Index = tuple[list[Line], dict[bytes, int], set[bytes]]
 
 
 class BadMessage(ValueError):
@@ -54,22 +61,21 @@ class BadMessage(ValueError):
 
 
 class Message:
-    """One message. `lines` holds (canonical name, start, start of value, end past the line's CRLF) of each header, and
-    `index` where in `lines` each name stands first.
+    """One message. `lines` holds (canonical name, start, start of value, end past the line's CRLF) of each header,
+    `index` where in `lines` each name stands first, and `repeated` the names that stand there more than once.
 
     Requests have `method`, `uri` and `version`; responses `status` and `reason`, and an empty `method`. `whole` tells
     that all of it is in order; what `BadMessage.message` holds is not, and its body need not be as long as it says.
     """
 
     __slots__ = (
-        "_cseq", "_from", "_to", "_via", "body_at", "data", "index", "is_request", "lines", "method", "reason",
-        "start_end", "status", "uri", "version", "whole",
+        "_cseq", "_from", "_routes", "_to", "_via", "body_at", "data", "index", "is_request", "lines", "method",
+        "reason", "repeated", "start_end", "status", "uri", "version", "whole",
     )  # fmt: skip
 
-    def __init__(self, data: bytes, lines: list[Line], index: dict[bytes, int], start_end: int, body_at: int) -> None:
+    def __init__(self, data: bytes, found: Index, start_end: int, body_at: int) -> None:
         self.data = data
-        self.lines = lines
-        self.index = index
+        self.lines, self.index, self.repeated = found
         self.start_end = start_end
         self.body_at = body_at
         self.is_request = True
@@ -81,6 +87,7 @@ class Message:
         self._cseq: tuple[int, bytes] | None = None
         self._from: NameAddr | None = None
         self._to: NameAddr | None = None
+        self._routes: list[NameAddr] | None = None
 
     # ---- raw values ------------------------------------------------------------------------------------------------
 
@@ -90,18 +97,20 @@ class Message:
         if at is None:
             return None
         line = self.lines[at]
-        return unfold(self.data[line[2] : line[3]])
+        value = self.data[line[2] : line[3]].strip(WHITE)
+        return FOLD.sub(b" ", value) if b"\r\n" in value else value
 
     def all(self, name: bytes) -> list[bytes]:
         """The value of every line of that name, unfolded."""
-        if name not in self.index:
-            return []
+        if name not in self.repeated:
+            value = self.first(name)
+            return [] if value is None else [value]
         return [unfold(self.data[line[2] : line[3]]) for line in self.lines if line[0] == name]
 
     def count(self, name: bytes) -> int:
         """How many lines have that name."""
-        if name not in self.index:
-            return 0
+        if name not in self.repeated:
+            return 1 if name in self.index else 0
         return sum(line[0] == name for line in self.lines)
 
     # ---- parsed when read, once ------------------------------------------------------------------------------------
@@ -113,12 +122,15 @@ class Message:
             if at is None:
                 raise BadHeader("Via", "missing")
             _, _, start, end = self.lines[at]
-            spans = split_values(self.data, start, end)
-            self._via = parse_via(self.data, *spans[0])
-            self._via.line = at
-            others = [first for first, past in spans[1:] if first < past]  # a stray comma is no value
-            if others:
-                self._via.more, self._via.next = True, others[0]
+            via = Via.usual(self.data, start, end)
+            if via is None:
+                spans = split_values(self.data, start, end)
+                via = parse_via(self.data, *spans[0])
+                others = [first for first, past in spans[1:] if first < past]  # a stray comma is no value
+                if others:
+                    via.more, via.next = True, others[0]
+            via.line = at
+            self._via = via
         return self._via
 
     def vias(self) -> list[Via]:
@@ -132,7 +144,10 @@ class Message:
     def cseq(self) -> tuple[int, bytes]:
         """Number and method of CSeq; a number of more than 32 bits cannot be read (RFC 3261 8.1.1.5)."""
         if self._cseq is None:
-            found = _CSEQ.fullmatch(self.first(b"cseq") or b"")
+            at = self.index.get(b"cseq")
+            line = self.lines[at] if at is not None else _NO_LINE
+            # The usual form first, where it stands.
+            found = _USUAL_CSEQ.fullmatch(self.data, line[2], line[3]) or _CSEQ.fullmatch(self.first(b"cseq") or b"")
             if found is None or len(found.group(1)) > 20 or int(found.group(1)) > 0xFFFFFFFF:
                 raise BadHeader("CSeq", "not a 32-bit number and a method")
             self._cseq = int(found.group(1)), found.group(2)
@@ -161,18 +176,30 @@ class Message:
         at = self.index.get(name)
         if at is None:
             raise BadHeader(shown, "missing")
-        line = self.lines[at]
-        return NameAddr(self.data, *trim(self.data, line[2], line[3]), shown)
+        _, _, start, end = self.lines[at]
+        return NameAddr.usual(self.data, start, end) or NameAddr(self.data, *trim(self.data, start, end), shown)
 
     def routes(self, name: bytes = b"route") -> list[NameAddr]:
-        """All name-addr values of all lines of that name."""
-        out: list[NameAddr] = []
+        """All name-addr values of all lines of that name. The list is for reading only."""
         if name not in self.index:
-            return out
-        for canonical, _, start, end in self.lines:
-            if canonical == name:
-                shown = name.decode()
-                out += [NameAddr(self.data, s, e, shown) for s, e in split_values(self.data, start, end)]
+            return []
+        if name != b"route":
+            return self._values(name)
+        if self._routes is None:
+            self._routes = self._values(name)
+        return self._routes
+
+    def _values(self, name: bytes) -> list[NameAddr]:
+        out: list[NameAddr] = []
+        data, shown = self.data, name.decode()
+        for canonical, _, start, end in self.lines if name in self.repeated else (self.lines[self.index[name]],):
+            if canonical != name:
+                continue
+            usual = NameAddr.usual(data, start, end)
+            if usual is not None:
+                out.append(usual)
+            else:
+                out += [NameAddr(data, s, e, shown) for s, e in split_values(data, start, end)]
         return out
 
     def max_forwards(self) -> int | None:
@@ -181,7 +208,7 @@ class Message:
 
     def content_length(self) -> int | None:
         """Content-Length; None where there is none. Lines that disagree cannot be read."""
-        if self.count(b"content-length") > 1 and len(set(self.all(b"content-length"))) > 1:
+        if b"content-length" in self.repeated and len(set(self.all(b"content-length"))) > 1:
             raise BadHeader("Content-Length", "two that disagree")
         return self._number(b"content-length", "Content-Length")
 
@@ -189,7 +216,7 @@ class Message:
         value = self.first(name)
         if value is None:
             return None
-        if not _NUMBER.fullmatch(value):
+        if not value.isdigit() or len(value) > MAX_DIGITS:
             raise BadHeader(shown, "not a number")
         return int(value)
 
@@ -228,8 +255,9 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     bare = data.count(b"\n", 0, head_end) != breaks or data.count(b"\r", 0, head_end) != breaks
     if bare:
         data = _BARE.sub(b" ", data[: head_end + 4]) + data[head_end + 4 :]  # an answer must not echo them
-    lines, index, bad = _index(data, start_end, head_end)
-    m = Message(data, lines, index, start_end, head_end + 4)
+    found, bad = _index(data, start_end, head_end)
+    lines = found[0]
+    m = Message(data, found, start_end, head_end + 4)
     _start_line(m, data[: start_end - 2])
     if len(lines) > most:
         raise BadMessage(400, "too many header lines", fatal=not m.is_request, message=m)
@@ -242,39 +270,40 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     return m
 
 
-def _index(data: bytes, start: int, head_end: int) -> tuple[list[Line], dict[bytes, int], str]:
-    """The header lines from `start`, where each name stands first, and what is wrong with them ("": nothing)."""
+def _index(data: bytes, start: int, head_end: int) -> tuple[Index, str]:
+    """The header lines from `start` (see `Message`), and what is wrong with them ("": nothing)."""
     lines: list[Line] = []
     index: dict[bytes, int] = {}
+    repeated: set[bytes] = set()
     bad = ""
     if start >= head_end:
-        return lines, index, bad
+        return (lines, index, repeated), bad
     head = data[start:head_end]
-    folds = b"\n " in head or b"\n\t" in head or head[:1] in {b" ", b"\t"}
-    at = start
-    known = _names.get
+    folds = b"\n " in head or b"\n\t" in head or head[:1] in _BLANK
+    at, count = start, 0
+    known, append = _names.get, lines.append
     for raw in head.split(b"\r\n"):
         past = at + len(raw) + 2
-        if folds and raw[:1] in {b" ", b"\t"}:
+        if folds and raw[:1] in _BLANK:
             if lines and lines[-1][3] == at:
                 name, first, value, _ = lines[-1]
                 lines[-1] = (name, first, value, past)
             else:
                 bad = bad or "the first header line is folded"
         else:
-            colon = raw.find(b":")
-            canonical = None
-            if colon > 0:
-                spelled = raw[:colon]
-                canonical = known(spelled) or _canonical(spelled)
+            spelled, colon, _ = raw.partition(b":")
+            canonical = (known(spelled) or _canonical(spelled)) if colon else None
             if canonical is None:
                 bad = bad or "a header line without a name"
             else:
-                if canonical not in index:
-                    index[canonical] = len(lines)
-                lines.append((canonical, at, at + colon + 1, past))
+                if canonical in index:
+                    repeated.add(canonical)
+                else:
+                    index[canonical] = count
+                count += 1
+                append((canonical, at, at + len(spelled) + 1, past))
         at = past
-    return lines, index, bad
+    return (lines, index, repeated), bad
 
 
 def _without_empty_line(data: bytes) -> tuple[bytes, int]:
@@ -292,6 +321,15 @@ def _without_empty_line(data: bytes) -> tuple[bytes, int]:
 
 def _start_line(m: Message, line: bytes) -> None:
     """RFC 3261 7.1, 7.2; exactly one space between the parts."""
+    found = _REQUEST.fullmatch(line)
+    if found is not None:
+        m.method, m.uri = found.group(1, 2)
+        return
+    found = _STATUS.fullmatch(line)
+    if found is not None:
+        m.is_request = False
+        m.status, m.reason = int(found.group(1)), found.group(2)
+        return
     if line[:4].upper() == b"SIP/":
         m.is_request = False
         version, _, rest = line.partition(b" ")
