@@ -79,8 +79,10 @@ def micros_of(text: str) -> int:
         whole = int(micros)
     except (InvalidOperation, OverflowError, ValueError):
         raise CommandError(f'--amount "{text}" is no sum: write it as 1500 or 0.05 (euros)', status=2) from None
-    if whole != micros or not whole:
-        raise CommandError(f'--amount "{text}": {"nothing" if not whole else "more than six decimals"}', status=2)
+    if whole != micros:
+        raise CommandError(f'--amount "{text}": more than six decimals', status=2)
+    if not whole:
+        raise CommandError(f'--amount "{text}": nothing', status=2)
     if abs(whole) > LARGEST * 1_000_000:
         raise CommandError(f'--amount "{text}": more than {LARGEST:,} euros', status=2)
     return whole

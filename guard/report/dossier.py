@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from guard.ledger.reconcile import CLASSES, Class, Item
-from guard.report.html import Cell, Lang, day, euros, money, number, page, safe, table
+from guard.report.html import Cell, Lang, count, day, euros, money, number, page, safe, table
 from guard.report.words import WORDS
 
 LONGEST: Final = 1_000  # rows of one table on paper
@@ -146,13 +146,17 @@ def _rows(contest: Contest, kind: Class, items: Sequence[Item], lang: Lang) -> I
     heads = ("row", "when", "number", "called", "billed", "ours", "contested", "our_record")
     largest = sorted(items, key=lambda i: -(i.contested or i.ours)) if len(items) > LONGEST else items
     rows = [_cells(contest, i, lang) for i in largest[:LONGEST]]
+    rest = shares(largest[LONGEST:])[kind]
+    if rest.rows:
+        sums = (money(rest.billed, lang), money(rest.ours, lang), money(rest.contested, lang))
+        rows.append((words["others"], "", "", "", *sums, count(rest.rows, lang)))
     yield f"<h2>{safe(words[kind])} <span class=quiet>{safe(words[kind + '_note'])}</span></h2>"
     if len(items) > LONGEST:
         yield f"<p>{safe(words['sample'].format(n=LONGEST))}</p>"
     share = shares(items)[kind]
     total = (
         words["total"], "", "", "", money(share.billed, lang), money(share.ours, lang), money(share.contested, lang),
-        number(share.rows, lang),
+        count(share.rows, lang),
     )  # fmt: skip
     yield table(f"rows-{kind}", [words[h] for h in heads], rows, total)
 
