@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from msgspec.structs import replace
 
-from guard.ledger.reconcile import reconcile
+from guard.ledger.invoice import Billed
+from guard.ledger.reconcile import Kept, reconcile
 from guard.report import dossier as module
 from guard.report.dossier import CSV_HEAD, Contest, csv_row, dossier
 from guard.report.html import Lang
 from guard.report.words import WORDS
-from tests.ledger.test_reconcile import CALLS, ROWS, Billed, Kept, call, row
+from tests.ledger.test_reconcile import CALLS, ROWS, call, row
 from tests.report.reading import Page, adds_up
 from tests.report.test_statement import NASTY
 from tests.store.making import AT, SECOND
