@@ -100,6 +100,9 @@ def note(store: str, command: str, args: argparse.Namespace) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.geteuid() == 0:  # made by root, it must still take the owner's lines
+                owner = Path(store).stat()
+                os.fchown(fd, owner.st_uid, owner.st_gid)
             os.write(fd, line + b"\n")
         finally:
             os.close(fd)

@@ -84,7 +84,7 @@ def _found(reader: SqliteReader, wanted: str) -> Iterator[Detail]:
 def _numbered(reader: SqliteReader, seq: int) -> Detail:
     from msgspec import json
 
-    from guard.ledger.record import LostBody
+    from guard.ledger.record import ErasedBody, LostBody
     from guard.store.contract import Query
 
     entry = reader.entry(seq)
@@ -99,6 +99,9 @@ def _numbered(reader: SqliteReader, seq: int) -> Detail:
     if entry.kind == "lost" and entry.body is not None:
         lost = json.decode(entry.body, type=LostBody)
         raise CommandError(f"#{seq} is a note that {lost.entries} entries could not be kept: {lost.reason}")
+    if entry.kind == "erased" and entry.body is not None:
+        note = json.decode(entry.body, type=ErasedBody)
+        raise CommandError(f"#{seq} is a note that what {note.entries} entries said was erased: {note.reason}")
     raise CommandError(f"{reader.path}: what #{seq} said was erased")
 
 
