@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from guard.app_parts import resolved
+from guard.cases import failing
 from guard.config import Config, ConfigError, read
 from guard.net.say import LOG
 from guard.policy.load import Policy, check_policy
@@ -41,6 +42,17 @@ def load_all(path: Path, key: bytes) -> Loaded:
     if config is None or policy is None or problems:
         raise ConfigError(problems)
     return Loaded(config, policy, resolved(config))
+
+
+def load_anew(path: Path, key: bytes) -> Loaded:
+    """The same for a guard that runs: the cases that policies carry must hold as well. Raises ConfigError.
+
+    A guard that starts asks none of them: better one that decides as written than none at all."""
+    loaded = load_all(path, key)
+    problems = failing(loaded.config, loaded.policy)
+    if problems:
+        raise ConfigError(problems)
+    return loaded
 
 
 def kept_back(running: Config, fresh: Config) -> tuple[str, ...]:
@@ -117,7 +129,7 @@ class Reloader:
         self._seen = stamp(config)
         try:
             loop = asyncio.get_running_loop()
-            loaded = await loop.run_in_executor(None, load_all, config.path, secrets.token_bytes(16))
+            loaded = await loop.run_in_executor(None, load_anew, config.path, secrets.token_bytes(16))
         except ConfigError as error:
             self.failed += 1
             for problem in error.problems:

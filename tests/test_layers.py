@@ -50,6 +50,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         *WORDS, "guard.asked", "guard.config", "guard.configschema", "guard.desk", "guard.engine", "guard.policy",
         "guard.prospecting", "guard.state", "guard.tomlread",
     ),
+    "guard.compare": (*WORDS, "guard.engine", "guard.ledger"),
     "guard.proxy": (*WORDS, "guard.proxy", "guard.sip"),
     "guard.report": ("guard.report", "guard.ledger"),
     "guard.store": ("guard.model", "guard.numbering", "guard.store", "guard.ledger"),
@@ -57,6 +58,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         *WORDS, "guard.evidence", "guard.ledger", "guard.store", "guard.policy", "guard.config", "guard.configschema",
     ),
     "guard.housekeeping": ("*",),
+    "guard.alerts": ("*",),
     "guard.net": (
         *WORDS, *CONTRACTS, "guard.net", "guard.proxy", "guard.sip", "guard.desk", "guard.engine", "guard.configschema",
     ),

@@ -16,12 +16,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it can be used, 1 with a line for each mistake when it cannot."""
+    from guard.cases import run_all
     from guard.config import read
     from guard.policy.load import check_policy
 
     problems: list[Problem] = []
     config = read(args.config, problems)
     policy = check_policy(config, problems) if config is not None else None
+    cases = 0
+    if config is not None and policy is not None and not problems:
+        outcomes = list(run_all(config, policy))
+        problems += [outcome.problem() for outcome in outcomes if outcome.wrong]
+        cases = len(outcomes)
     for warning in config.warnings if config is not None else ():
         print(f"guard: warning: {warning}", file=sys.stderr)
     found = sorted(set(problems))
@@ -32,9 +38,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"guard: {args.config}: {count}; this configuration cannot be used", file=sys.stderr)
         return 1
     # A rule may have several versions, each with its dates.
-    rules = 1 + len({j.rule.id for j in policy.judges} | {c.rule.id for c in policy.counts})
+    site = {j.rule.id for j in (*policy.site.all, *policy.site_inbound.all)}
+    rules = 1 + len({j.rule.id for j in policy.judges} | site | {c.rule.id for c in policy.counts})
     print(
         f"{args.config}: right; {len(config.sources)} sources, {len(config.file.trunk)} trunks, {rules} rules in force"
     )
-    print(f"policies: {config.policies}, {policy.digest}")
+    print(f"policies: {config.policies}, {policy.digest}; {cases} cases hold")
     return 0

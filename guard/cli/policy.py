@@ -1,23 +1,29 @@
-"""`guard policy`: the rules and contracts in force at a date, with their sources; newer files of ARCEP's numbers."""
+"""`guard policy`: the rules and contracts in force at a date, with their sources; the cases that they carry; what
+another policy would have decided; newer files of ARCEP's numbers."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
+from guard.cli import policydiff, policytest
 from guard.cli.common import CommandError, config_option, instant, json_lines, load_config
+from guard.cli.replay import load_policy_of
 
 if TYPE_CHECKING:
     from guard.config import Config
+    from guard.policy import schema
     from guard.policy.load import Policy, Rule
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments."""
-    sub = parser.add_subparsers(dest="what", metavar="list|show|update-numbers", required=True)
+    sub = parser.add_subparsers(dest="what", metavar="list|show|test|diff|update-numbers", required=True)
     for name, text in (("list", "every rule in force"), ("show", "one rule or contract in full")):
         one = sub.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         config_option(one)
@@ -25,6 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--json", action="store_true", help="JSON Lines, one object a line")
         if name == "show":
             one.add_argument("name", metavar="NAME", help="a rule's id (cli.premium) or a contract's")
+    policytest.add(sub)
+    policydiff.add(sub)
     text = "Check ARCEP's file of allotted blocks (MAJNUM.csv) and put it in force."
     one = sub.add_parser("update-numbers", help="install a newer file of ARCEP's numbers", description=text)
     config_option(one)
@@ -33,21 +41,19 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show them."""
-    from guard.config import ConfigError
-    from guard.policy.load import load_policy
-
+    """Show them, or do what else is asked."""
+    if args.what == "diff":
+        return policydiff.run(args)
     config = load_config(args.config)
     if args.what == "update-numbers":
         return _update(config, args.file, as_json=args.json)
-    try:
-        policy = load_policy(config)
-    except ConfigError as error:
-        raise CommandError(*(str(p) for p in error.problems)) from error
+    policy = load_policy_of(config)
+    if args.what == "test":
+        return policytest.run(args, config, policy)
     at = instant(args.at, config.zone) if args.at else time.time_ns() // 1000
     if args.what == "show":
-        return _show(policy, args.name, as_json=args.json)
-    found = list(_in_force(policy, at))
+        return _show(policy, args.name, at, config.zone, as_json=args.json)
+    found = list(_in_force(policy, at, config.zone))
     if args.json:
         json_lines(found)
     else:
@@ -69,17 +75,31 @@ def _update(config: Config, file: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _compiled(policy: Policy) -> dict[str, Rule]:
-    rules = [policy.emergency.rule, *(j.rule for j in policy.judges), *(c.rule for c in policy.counts)]
-    return {r.id: r for r in rules}
+def _compiled(policy: Policy) -> list[Rule]:
+    """Every version of every rule that is enabled, in the order in which they speak."""
+    site = {j.rule.id: j.rule for j in (*policy.site.all, *policy.site_inbound.all)}
+    judges = (j.rule for j in policy.judges)
+    return [policy.emergency.rule, *judges, *site.values(), *(c.rule for c in policy.counts)]
 
 
-def _in_force(policy: Policy, at: int) -> Iterator[dict[str, object]]:
+def _version(policy: Policy, name: str, at: int, zone: ZoneInfo) -> schema.Rule | None:
+    """How a rule is written down for the day of an instant; None where no version is of that day."""
+    from guard.policy.load import LAW_ZONE
+    from guard.rules import BY_ID
+
+    there = LAW_ZONE if name in BY_ID else zone
+    day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).astimezone(there).date()
+    found = (v for v in policy.versions[name] if (v.from_ or date.min) <= day <= (v.until or date.max))
+    return next(found, None)
+
+
+def _in_force(policy: Policy, at: int, zone: ZoneInfo) -> Iterator[dict[str, object]]:
     """One object a rule: what it asks for here, and what it rests on."""
-    for name, rule in _compiled(policy).items():
-        if not rule.since <= at < rule.until:
+    for rule in _compiled(policy):
+        name = rule.id
+        written = _version(policy, name, at, zone)
+        if written is None or not rule.since <= at < rule.until:
             continue
-        written = policy.written[name]
         contracts = [a for cited in policy.cited.values() for a in cited.get(name, ())]
         yield {
             "id": name,
@@ -114,8 +134,8 @@ def _table(found: list[dict[str, object]], config: Config, policy: Policy) -> No
     out.print(f"policies {config.policies}, {policy.digest}", highlight=False, soft_wrap=True)
 
 
-def _show(policy: Policy, name: str, *, as_json: bool) -> int:
-    """One rule or contract as its file has it."""
+def _show(policy: Policy, name: str, at: int, zone: ZoneInfo, *, as_json: bool) -> int:
+    """One rule or contract as its file has it: of a rule that day's version, or the newest where that day has none."""
     import msgspec
 
     from guard.tomlread import nearest
@@ -123,7 +143,8 @@ def _show(policy: Policy, name: str, *, as_json: bool) -> int:
     known = {**policy.written, **policy.contracts}
     if name not in known:
         raise CommandError(f'no rule or contract "{name}"{nearest(name, known)}')
-    written = msgspec.to_builtins(known[name])
+    version = _version(policy, name, at, zone) if name in policy.versions else None
+    written = msgspec.to_builtins(version or known[name])
     if as_json:
         json_lines([written])
     else:

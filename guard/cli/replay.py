@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from guard.policy.load import Policy
     from guard.proxy.effects import Transport
     from guard.proxy.routing import CoreSettings, Trunks
+    from guard.store.contract import Writer
     from guard.store.sqlite import SqliteWriter
 
 STDIN: Final = "-"
@@ -132,6 +133,14 @@ def prepared(
 ) -> tuple[Replay, Messages]:
     """A replay by this configuration, and the messages to feed it."""
     from guard.capture.messages import Messages
+
+    replay = replay_of(config, policy, writer)
+    messages = Messages(sources, lambda: tick(messages))
+    return replay, messages
+
+
+def replay_of(config: Config, policy: Policy, writer: Writer) -> Replay:
+    """A replay by this configuration."""
     from guard.capture.replay import Replay
     from guard.desk import Desk
     from guard.engine import Engine
@@ -140,7 +149,7 @@ def prepared(
     from guard.state.memory import MemoryState
 
     faults = config.file.faults
-    replay = Replay(
+    return Replay(
         settings_of(config),
         Sources(config.sources),
         trunks_of(config),
@@ -148,8 +157,6 @@ def prepared(
         writer,
         faults=FaultPolicy(engine=faults.engine, store=faults.store),
     )
-    messages = Messages(sources, lambda: tick(messages))
-    return replay, messages
 
 
 def settings_of(config: Config) -> CoreSettings:
