@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
+from guard.alerts import MoneyAlerts
 from guard.config import Config
 from guard.desk import Desk
 from guard.engine import Engine
@@ -81,6 +82,7 @@ class App:
         self._recounting: asyncio.Task[None] | None = None
         self._house = Housekeeper(store, config, clock, self.driver.fault)
         self._house.adopt(config, policy.digest)
+        self._alerts = MoneyAlerts(store, config, clock, self.driver.fault)
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
 
@@ -103,6 +105,7 @@ class App:
         self._started = True
         self._recounting = self._loop.create_task(self._recount())
         self._house.start()
+        self._alerts.start()
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
@@ -127,6 +130,7 @@ class App:
         self._verdicts.adopt(FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000))
         self._store.adopt(policy.figures)
         self._house.adopt(config, policy.digest)
+        self._alerts.adopt(config)
         self._notify.tell("READY=1", f"STATUS=policy {policy.digest}")
 
     async def _recount(self) -> None:
@@ -170,6 +174,7 @@ class App:
         self.driver.stop()
         await self._reloader.stop()
         await self._house.stop()
+        await self._alerts.stop()
         if self._recounting is not None:
             self._recounting.cancel()
             await asyncio.gather(self._recounting, return_exceptions=True)

@@ -128,3 +128,9 @@ def _callers(verdict: str, presented: str, caller: str) -> tuple[str, ...]:
     if verdict == "blocked":
         return (caller,)
     return tuple(dict.fromkeys((presented, caller)))
+
+
+def accrued_since(reader: SqliteReader, since: int, after: int) -> list[tuple[int, int, int]]:
+    """Place, instant and accrued sum of the next calls after entry `after` that accrued, from `since` on: one page."""
+    sql = "SELECT seq, at, accrued FROM exposures WHERE seq > ? AND at >= ? AND accrued > 0 ORDER BY seq LIMIT ?"
+    return [(seq, at, accrued) for seq, at, accrued in reader.fetch(sql, (after, since, PAGE))]

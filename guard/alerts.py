@@ -1,0 +1,109 @@
+"""Watches what accrues in a running guard, and warns when a limit of the site's own is passed.
+
+It reads the log beside the calls, a page at a time and in another thread; the calls do not wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from guard.config import Config
+from guard.configschema import Ledger, micro_euros
+from guard.ledger.limits import Alert, Span, Watch
+from guard.ledger.penalties import month_bounds, month_of
+from guard.net.clock import Clock
+from guard.net.say import LOG
+from guard.store.errors import StoreError
+from guard.store.money import accrued_since
+from guard.store.reader import SqliteReader
+from guard.store.sqlite import SqliteWriter
+
+LOOK: Final = 10.0  # s between looks: a limit is told within that time of the call that passes it
+CENT: Final = 10_000  # micro-euros
+
+
+class MoneyAlerts:
+    """`start` it on a running loop when the log is open, `stop` it before the log is closed."""
+
+    def __init__(
+        self,
+        store: SqliteWriter,
+        config: Config,
+        clock: Clock,
+        fault: Callable[[Exception], None],
+        look: float = LOOK,
+        passed: Callable[[Alert], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._fault = fault
+        self._look = look
+        self._passed = passed
+        self._zone = config.zone
+        self._after = 0
+        self._watch = Watch(limits_of(config.file.ledger), config.zone)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, with what has accrued this month already."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Give up."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def adopt(self, config: Config) -> None:
+        """Other limits from now on; what was told is not told again."""
+        self._watch.limits = limits_of(config.file.ledger)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._once()
+            except StoreError as error:
+                LOG.warning("what accrued is not known: %s", error)
+            except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
+                self._fault(error)
+            await asyncio.sleep(self._look)
+
+    async def _once(self) -> None:
+        if not self._watch.limits:
+            return  # the first look with a limit begins at the month's first call all the same
+        now = self._clock.wall()
+        since, _ = month_bounds(month_of(now, self._zone), self._zone)
+        with self._store.reader() as reader:
+            while page := await _aside(reader, since, self._after):
+                for seq, at, accrued in page:
+                    self._watch.add(at, accrued)
+                    self._after = seq
+        for alert in self._watch.alerts(now):
+            LOG.warning(
+                "%s EUR of penalties accrued in %s: more than the %s EUR of ledger.alert_%s; see guard penalties",
+                _euros(alert.accrued), alert.key, _euros(alert.limit), alert.span,
+            )  # fmt: skip
+            if self._passed is not None:
+                self._passed(alert)
+
+
+def limits_of(ledger: Ledger) -> dict[Span, int]:
+    """The limits that are set, in micro-euros."""
+    written: dict[Span, float | None] = {"day": ledger.alert_day, "month": ledger.alert_month}
+    return {span: micro_euros(limit) for span, limit in written.items() if limit is not None}
+
+
+async def _aside(reader: SqliteReader, since: int, after: int) -> list[tuple[int, int, int]]:
+    """A page of what accrued, read by another thread to its end even where nobody wants it any more."""
+    work = asyncio.get_running_loop().run_in_executor(None, accrued_since, reader, since, after)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        raise
+
+
+def _euros(micros: int) -> str:
+    return f"{micros // (100 * CENT):,}.{micros // CENT % 100:02d}"

@@ -1,0 +1,57 @@
+"""Limits of one's own: how much may accrue in a day and in a month before somebody is told. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+from typing import Final, Literal
+
+from msgspec import Struct
+
+Span = Literal["day", "month"]
+SHAPES: Final[dict[Span, str]] = {"day": "%Y-%m-%d", "month": "%Y-%m"}
+
+
+class Alert(Struct, frozen=True, kw_only=True):
+    """`accrued` (micro-euros) in `key`, a day or a month, is more than `limit`."""
+
+    span: Span
+    key: str
+    accrued: int
+    limit: int
+
+
+class Watch:
+    """Sums of the day and the month that run, each told once when it passes its limit.
+
+    What belongs to another day or month than that of `now` is not counted: calls of the past are nobody's alarm.
+    """
+
+    def __init__(self, limits: dict[Span, int], zone: tzinfo) -> None:
+        self.limits = limits
+        self._zone = zone
+        self._sums: dict[tuple[Span, str], int] = {}
+        self._told: set[tuple[Span, str]] = set()
+
+    def add(self, at: int, accrued: int) -> None:
+        """A call of the instant `at` (Unix time, µs) has accrued so much."""
+        for span in SHAPES:
+            key = (span, self._key(span, at))
+            self._sums[key] = self._sums.get(key, 0) + accrued
+
+    def alerts(self, now: int) -> list[Alert]:
+        """What has passed its limit and was not told yet."""
+        out: list[Alert] = []
+        running: set[tuple[Span, str]] = {(span, self._key(span, now)) for span in SHAPES}
+        for span, key in sorted(running):
+            limit, accrued = self.limits.get(span), self._sums.get((span, key), 0)
+            if limit is not None and accrued > limit and (span, key) not in self._told:
+                self._told.add((span, key))
+                out.append(Alert(span=span, key=key, accrued=accrued, limit=limit))
+        # Months of a guard that runs for years are not kept; a clock that jumps back finds the day before still.
+        if len(self._sums) > 100:
+            self._sums = {k: v for k, v in self._sums.items() if k in running}
+            self._told &= running
+        return out
+
+    def _key(self, span: Span, at: int) -> str:
+        return datetime.fromtimestamp(at // 1_000_000, self._zone).strftime(SHAPES[span])
