@@ -118,8 +118,11 @@ def _done(verdict: Verdict, body: DecisionBody) -> str:
 
 
 def _money(money: Money) -> Iterator[str]:
+    if money.origin_rate:
+        yield f"{euros(money.origin_rate)} a minute on top, as of undetermined origin ({money.origin_article})"
     if not (money.accrued or money.avoided):
-        yield "none at stake"
+        if not money.origin_rate:
+            yield "none at stake"
         return
     total = f"{euros(money.accrued)} accrued" if money.accrued else f"{euros(money.avoided)} avoided"
     yield f"{total}, for {money.rule}"
@@ -129,7 +132,8 @@ def _money(money: Money) -> Iterator[str]:
     elif money.number:
         yield f"nothing more for the calling number {money.number}: counted before in its billing period, or not fined"
     words = f", amounts as its {money.reading} say" if money.reading else ""
-    yield f"contract {money.contract}{words}"
+    article = f", {money.article}" if money.article else ""
+    yield f"contract {money.contract}{article}{words}"
 
 
 def _outcome(detail: Detail) -> str:
