@@ -59,12 +59,18 @@ class Outcome(Struct, frozen=True, kw_only=True):
 def run_all(config: Config, policy: Policy) -> Iterator[Outcome]:
     """Every case of the policies and of guard.toml, in the order of the files."""
     yield from run_folder(config.policies)
-    if config.file.case:
-        reader = Reader(str(config.path), [])
-        reader.parse(config.path)
-        site = _Site(config, policy, made_up=False)
-        for i, case in enumerate(config.file.case, 1):
-            yield site.outcome(case, reader, ["case", f"[{i}]"])
+    yield from run_site(config, policy)
+
+
+def run_site(config: Config, policy: Policy) -> Iterator[Outcome]:
+    """Every case of guard.toml."""
+    if not config.file.case:
+        return
+    reader = Reader(str(config.path), [])
+    reader.parse(config.path)
+    site = _Site(config, policy, made_up=False)
+    for i, case in enumerate(config.file.case, 1):
+        yield site.outcome(case, reader, ["case", f"[{i}]"])
 
 
 def failing(config: Config, policy: Policy) -> list[Problem]:
@@ -197,24 +203,28 @@ class _Site:
         """The decision on the call, after those that were there before; one that waits is decided when it is done."""
         asked = self._attempt(case)
         earlier = sorted(self._earlier(case, asked), key=lambda pair: pair[0].at)
+        calls = [*earlier, (asked, None)]
         desk = Desk(self.engine, MemoryState())
-        start = earlier[0][0].at if earlier else asked.at
-        for ticket, (call, ended) in enumerate(earlier, 1):
-            now = call.at - start
-            desk.wake(now)
-            if desk.submit(ticket, call, now):
+        start = calls[0][0].at
+        decided: dict[int, Decision] = {}
+
+        def settle(taken: list[tuple[int, Decision]], now: int) -> None:
+            for ticket, decision in taken:
+                decided[ticket] = decision
                 desk.departed(ticket, now)
+                ended = calls[ticket][1]
                 if ended is not None:
-                    desk.ended(ticket, now + ended.talk_us + ended.ring_us, ended)
-        ticket, now = len(earlier) + 1, asked.at - start
-        taken = desk.submit(ticket, asked, now)
-        while True:
-            for one, decision in taken:
-                if one == ticket:
-                    return decision
-                desk.departed(one, now)
-            now = max(now, desk.next_wake() or now)
-            taken = desk.wake(now)
+                    desk.ended(ticket, now, ended)
+
+        def wake(until: int | None) -> None:
+            while (due := desk.next_wake()) is not None and (until is None or due <= until):
+                settle(desk.wake(due), due)
+
+        for ticket, (call, _) in enumerate(calls):
+            wake(call.at - start)
+            settle(desk.submit(ticket, call, call.at - start), call.at - start)
+        wake(None)
+        return decided[len(earlier)]
 
     def _attempt(self, case: Case) -> CallAttempt:
         first = next(iter(self.sources))
