@@ -5,6 +5,8 @@ Everything is looked at, so that what was changed is named as exactly as can be:
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zlib
 from collections.abc import Iterator
 from hashlib import sha256
@@ -29,6 +31,11 @@ MAX_MANIFEST: Final = 64 << 20  # octets
 MAX_FILE: Final = 256 << 20  # octets of one file of a policy
 MAX_FAULTS: Final = 20  # that are told one by one
 BLOCK: Final = 1 << 20
+# What reading an archive raises where its octets were changed: they choose the method that unpacks, too.
+DAMAGED: Final = (
+    *(BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError),
+    *(NotImplementedError, RuntimeError, OverflowError),
+)
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -59,12 +66,16 @@ def check(path: Path, keys: frozenset[bytes]) -> Report:
     """Look at everything. Without `keys`, the one in the extract is taken, which proves no origin. Raises
     NotAnExtract."""
     try:
-        with ZipFile(path) as archive:
-            return _Check(path, archive, keys).run()
-    except BadZipFile as error:
-        raise NotAnExtract(f"{path}: no extract, or one whose end was cut off: {error}") from error
+        stream = path.open("rb")
     except OSError as error:
         raise NotAnExtract(f"{path}: cannot be read: {error.strerror or error}") from error
+    with stream:
+        try:
+            archive = ZipFile(stream)
+        except DAMAGED as error:
+            raise NotAnExtract(f"{path}: no extract, or one whose end was cut off: {error}") from error
+        with archive:
+            return _Check(path, archive, keys).run()
 
 
 class _Check:
@@ -141,7 +152,7 @@ class _Check:
         except KeyError:
             self._fault(f"{name}: missing")
             return None
-        except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except DAMAGED as error:
             self._fault(f"{name}: damaged ({error})")
             return None
         if len(data) > limit:
@@ -164,7 +175,7 @@ class _Check:
             except KeyError:
                 self._fault(f"{name}: missing")
                 continue
-            except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            except DAMAGED as error:
                 self._fault(f"{name}: damaged ({error})")
                 continue
             if size != one.size or hashed != one.sha256:
@@ -179,7 +190,7 @@ class _Check:
                     yield decoder.decode(data)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     self._fault(f"{name}: line {number} cannot be read: {error}")
-        except (KeyError, BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        except (KeyError, *DAMAGED):
             return
 
     def _lines(self, name: str) -> Iterator[bytes]:
@@ -237,7 +248,7 @@ class _Check:
         """`spare` lines at the end are not of the chain."""
         try:
             there = list(self._lines(name))
-        except (KeyError, BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        except (KeyError, *DAMAGED):
             return
         made = list(wanted)
         if len(there) - spare != len(made):
