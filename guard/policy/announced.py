@@ -10,7 +10,6 @@ from typing import Final
 
 ANNOUNCED: Final = frozenset(
     {
-        "quota.call-duration",
         "traffic.automated",
         "traffic.ping-call",
         "traffic.short-calls",

@@ -55,6 +55,7 @@ def terms_of(
         automated_banned=bool(contract.cited("source.automated-banned")),
         undetermined_origin=any(t.undetermined_origin for t in contract.territory),
         user_calls=contract.user_calls.value if contract.user_calls else 0,
+        call_minutes=contract.quota["call_minutes"].value if "call_minutes" in contract.quota else 0,
         callees=_quota(contract, _CALLEES, channels),
         talk_hours=_quota(contract, _TALK, channels),
         forwarded_excluded=bool(contract.cited("quota.forwarded")),

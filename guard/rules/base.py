@@ -52,6 +52,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     automated_exception: bool = False
     undetermined_origin: bool = False
     user_calls: int = 0
+    call_minutes: int = 0
     callees: tuple[Per, int] = ("trunk", 0)
     talk_hours: tuple[Per, int] = ("trunk", 0)
     forwarded_excluded: bool = False

@@ -28,6 +28,8 @@ LEG: Final = "cli.forwarded"
 FORWARDED: Final = "quota.forwarded"
 FEW: Final = "cli.automated-exception"
 CLAIMED: Final = '\n[rules."cli.automated-exception"]\nnumbers = 5\n'
+LONG: Final = "quota.call-duration"
+ENDED_AT_TWO_HOURS: Final = '\n[rules."quota.call-duration"]\nminutes = 120\nend = true\n'
 USERS: Final = '\n[rules."limit.user-calls"]\ncalls = 3\n'
 
 
@@ -87,6 +89,8 @@ ROWS: Final = (
     Row(name="forwarded on a flat plan", rule=FORWARDED, call=forwarded(source="pbx"), says=("forwarded",)),
     Row(name="forwarded without a plan", rule=FORWARDED, call=forwarded()),
     Row(name="not forwarded", rule=FORWARDED, call=call()),
+    Row(name="a call that will be ended", rule=LONG, call=call(), more=ENDED_AT_TWO_HOURS, says=("ended",)),
+    Row(name="a call that may last", rule=LONG, call=call()),
     Row(name="a fifth number of an alarm", rule=FEW, call=alarm(), value=4, more=CLAIMED),
     Row(name="a sixth number of an alarm", rule=FEW, call=alarm(), value=5, more=CLAIMED, says=("many",)),
     Row(name="a number that the alarm called before", rule=FEW, call=alarm(), value=5, known=True, more=CLAIMED),
@@ -201,6 +205,14 @@ def test_the_centrex_plan_counts_by_user() -> None:
     terms = policy.terms["operator"]
     assert (terms.callees, terms.talk_hours, terms.user_calls) == (("line", 150), ("trunk", 40 * 30), 3)
     assert BY_ID[USER].says
+
+
+def test_a_call_is_ended_at_the_contracts_length_where_that_is_set() -> None:
+    techcrea = SITE.replace('contract = "technicophone-sip-trunk"', 'contract = "techcrea-centrex"', 1)
+    wanted = '\n[rules."quota.call-duration"]\nend = true\n'
+    decision = engine_of(wanted, techcrea).judge(call())
+    assert (decision.verdict, decision.max_talk_us, decision.talk_rule) == ("allowed", 120 * 60 * 1_000_000, LONG)
+    assert engine_of("", techcrea).judge(call()).max_talk_us == 0
 
 
 @pytest.mark.parametrize(
