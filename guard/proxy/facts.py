@@ -25,6 +25,10 @@ _IDENTITY_HEADERS: Final[tuple[tuple[bytes, Header], ...]] = (
     (b"p-preferred-identity", "ppi"),
     (b"remote-party-id", "rpid"),
 )
+_JUDGED: Final = (
+    b"from", b"p-asserted-identity", b"p-preferred-identity", b"remote-party-id", b"diversion", b"history-info",
+    b"privacy",
+)  # fmt: skip
 PLAIN_DIAL: Final = Dial()  # how a stranger is taken to dial
 _UNREADABLE: Final = Number("", "malformed", "", "not-digits")
 
@@ -74,8 +78,7 @@ def fingerprint(m: Message) -> bytes:
     """What a decision rests on in a first INVITE, raw: a repetition with the same is the same, anything else is judged
     anew."""
     parts = [m.uri]
-    for name in (b"from", b"p-asserted-identity", b"p-preferred-identity", b"remote-party-id", b"diversion",
-                 b"history-info", b"privacy"):  # fmt: skip
+    for name in _JUDGED:
         if name in m.index:
             parts += m.all(name)
     return b"\0".join(parts)
@@ -94,6 +97,8 @@ def _name_addrs(m: Message, name: bytes) -> list[NameAddr] | None:
 def _identities(m: Message, dial: Dial) -> tuple[Identity, ...]:
     out: list[Identity] = []
     for name, header in _IDENTITY_HEADERS:
+        if name not in m.index:
+            continue
         values = _name_addrs(m, name)
         if values is None:
             out.append(Identity(header, _UNREADABLE))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 from zlib import crc32
 
@@ -19,6 +18,8 @@ from guard.sip.uri import BadUri, parse_uri
 MAX_FORWARDS: Final = 70  # RFC 3261 8.1.1.6
 OWN_LINES: Final = 8  # header lines that we add at most: what we sent is read again for its CANCEL and ACK
 ROUTED: Final = frozenset({b"INVITE", b"SUBSCRIBE", b"REFER"})  # what sets a dialog up and wants us on its route
+_LOOP: Final = (b"call-id", b"cseq", b"from", b"to")
+_LOOP_LISTS: Final = (b"route", b"proxy-require")
 TRANSPORT_NAMES: Final[dict[Transport, bytes]] = {"udp": b"UDP", "tcp": b"TCP"}
 
 
@@ -54,8 +55,7 @@ class Forwarder:
         else:
             top += b"Max-Forwards: %d\r\n" % MAX_FORWARDS
         top += self._length(edit, m, to)
-        with suppress(BadHeader):  # only an emergency call comes this far with a Via that cannot be read
-            edit.mark_received(arrived.peer[0], arrived.peer[1])
+        edit.mark_received(arrived.peer[0], arrived.peer[1])
         self._routes(edit, m, to, within=within)
         if m.method in ROUTED and not self.in_dialog(m):
             top += self._record_route(arrived, to, sent_by)
@@ -109,18 +109,19 @@ class Forwarder:
         return b"z9hG4bK%s-%x-%08x" % (self._token, self._n, digest)
 
     def _loop_digest(self, m: Message) -> int:
-        parts = [
-            m.uri,
-            m.first(b"call-id") or b"",
-            m.first(b"cseq") or b"",
-            m.first(b"from") or b"",
-            m.first(b"to") or b"",
-        ]
-        if b"route" in m.index:
-            parts += m.all(b"route")
-        if b"proxy-require" in m.index:
-            parts += m.all(b"proxy-require")
-        return crc32(b"\0".join(parts))
+        """A digest of what would make a second pass a loop. A proxy that writes white space anew is caught in the pass
+        after that: it finds its own then."""
+        digest = crc32(m.uri)
+        data, lines, index = m.data, m.lines, m.index
+        for name in _LOOP:
+            at = index.get(name)
+            if at is not None:
+                line = lines[at]
+                digest = crc32(data[line[2] : line[3]], digest)
+        for name in _LOOP_LISTS:
+            if name in index:
+                digest = crc32(b"\0".join(m.all(name)), digest)
+        return digest
 
     def looped(self, m: Message) -> bool:
         """Whether the request was here before with nothing changed (RFC 3261 16.3 step 4)."""

@@ -152,7 +152,8 @@ class Requests:
             attempt = facts.plain(m, source, arrived.peer[0], at, trunk=out.name, emergency=sos)
         else:
             attempt = facts.attempt(m, source, arrived.peer[0], at, trunk=out.name)
-        call = c.calls.open(key, attempt, facts.fingerprint(m), now, passed=bool(urgent), error=error)
+        tx.target = facts.fingerprint(m)
+        call = c.calls.open(key, attempt, tx.target, now, passed=bool(urgent), error=error)
         call.caller_flow = arrived
         tx.call = call
         if urgent:
@@ -165,7 +166,7 @@ class Requests:
         """Another INVITE of a decided attempt: with credentials, as a fork, or after a 3xx. Each target is asked about
         once, and goes by what was said of it. `error` as in `first`."""
         c = self._c
-        target = facts.fingerprint(m)
+        target = tx.target = tx.target or facts.fingerprint(m)
         said = call.targets.get(target)
         if said is not None:
             self._apply(call, tx, m, *said, now)
@@ -190,7 +191,7 @@ class Requests:
             tx.armed[DECISION] = 0
             if tx.request is not None:
                 try:
-                    call.targets[facts.fingerprint(tx.request)] = decision, seq
+                    call.targets[tx.target] = decision, seq
                     self._apply(call, tx, tx.request, decision, seq, now)
                 except Exception:
                     self._stuck(call, [tx], now)

@@ -85,9 +85,9 @@ class Timers:
         while heap:
             at, n, owner = heap[0]
             if owner.queued == at:
+                if at in owner.armed:
+                    return at  # nothing of it stands before: else it would stand there itself
                 due = min(filter(None, owner.armed), default=0)
-                if due == at:
-                    return at
                 owner.queued = due
                 if due:
                     heapreplace(heap, (due, n, owner))

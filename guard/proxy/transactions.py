@@ -52,7 +52,7 @@ class ServerTx:
 
     __slots__ = (
         "again", "armed", "call", "cancelled", "cells", "client", "flow", "from_caller", "interval", "key", "lenient",
-        "limit", "queued", "reliable", "request", "sent", "state", "ticket",
+        "limit", "queued", "reliable", "request", "sent", "state", "target", "ticket",
     )  # fmt: skip
 
     def __init__(self, key: ServerKey, request: Message, flow: Flow, *, invite: bool) -> None:
@@ -72,6 +72,7 @@ class ServerTx:
         self.again = False  # within a dialog: a re-INVITE sets no call up
         self.cancelled = False  # its caller sent a CANCEL
         self.lenient = False  # of an emergency call: it is carried whatever cannot be read of it
+        self.target = b""  # what a decision on it rests on (facts.fingerprint), once that is asked
         self.ticket = 0  # of the question whether this target is allowed, while that waits
         self.limit: Limit | None = None  # of an INVITE whose talk is limited
 
@@ -225,7 +226,10 @@ class Layer:
         invite = tx.cells is INVITE_SERVER
         if tx.state is S.CONFIRMED:
             wait = 0 if tx.reliable else T4
-        elif tx.state is S.ACCEPTED or (not invite and not tx.reliable):
+        elif tx.state is S.ACCEPTED:
+            wait = GIVE_UP
+            tx.sent = b""  # repeated by the callee itself (RFC 6026 7.1)
+        elif not invite and not tx.reliable:
             wait = GIVE_UP
         else:
             wait = 0
@@ -235,6 +239,7 @@ class Layer:
         """Timers D, K and M: how long answers are still absorbed, or passed on."""
         if tx.state is S.ACCEPTED:
             wait = GIVE_UP
+            tx.data = b""  # neither sent nor acknowledged by us any more
         elif tx.reliable:
             wait = 0
         else:

@@ -14,12 +14,19 @@ _RPORT: Final = re.compile(rb";\s*rport\s*(?==|;|$)(?:=\s*[^;,\s]*)?", re.IGNORE
 _RECEIVED: Final = re.compile(rb";\s*received\s*=\s*[^;,\s]*", re.IGNORECASE)
 _ORDER: Final = itemgetter(0, 1)  # what is put in at a place stands before what replaces something there
 
+_ECHOED: Final = frozenset({b"via", b"from", b"to", b"call-id", b"cseq"})  # RFC 3261 8.2.6.2
+_ECHOED_100: Final = _ECHOED | {b"timestamp"}  # RFC 3261 8.2.6.1
+
 Slice = tuple[int, int, bytes]
 
 
 def received_marks(m: Message, host: str, port: int) -> list[Slice]:
-    """The edits that write into the top Via where the request really came from (RFC 3261 18.2.1, RFC 3581 4)."""
-    via = m.via()
+    """The edits that write into the top Via where the request really came from (RFC 3261 18.2.1, RFC 3581 4). One that
+    cannot be read goes as it came: there is nothing better to say, and only an emergency call comes so far with it."""
+    try:
+        via = m.via()
+    except BadHeader:
+        return []
     shown = host.encode()
     wanted = via.rport is not None
     if not wanted and via.received is None and via.host.strip("[]") == host:
@@ -96,12 +103,12 @@ class Edit:
         slices = self._slices
         if self._top:
             slices.append((self._m.start_end, self._m.start_end, self._top))
-        slices.sort(key=_ORDER)
-        out = []
+        if len(slices) > 1:
+            slices.sort(key=_ORDER)
+        out: list[bytes] = []
         at = 0
         for start, end, new in slices:
-            out.append(data[at:start])
-            out.append(new)
+            out += (data[at:start], new)
             at = end
         out.append(data[at:])
         return b"".join(out)
@@ -122,14 +129,12 @@ def response(
     `received` is where the request came from, for the top Via; `to_tag` is added where To has none.
     """
     data = request.data
-    marks: list[Slice] = []
-    if received is not None:
-        try:
-            marks = received_marks(request, *received)
-        except BadHeader:
-            marks = []  # an unreadable Via goes back as it came: there is nothing better to say
+    marks = received_marks(request, *received) if received is not None else []
     out = [b"SIP/2.0 %d " % status, reason, b"\r\n"]
+    wanted = _ECHOED if status != 100 else _ECHOED_100
     for name, start, _, end in request.lines:
+        if name not in wanted:
+            continue
         if name == b"to" and to_tag is not None:
             out.append(_tagged(request, start, end, to_tag))
         elif name == b"via" and marks:
@@ -139,7 +144,7 @@ def response(
                     out += (data[at:first], new)
                     at = past
             out.append(data[at:end])
-        elif name in {b"via", b"from", b"to", b"call-id", b"cseq"} or (status == 100 and name == b"timestamp"):
+        else:
             out.append(data[start:end])
     out += headers
     out.append(b"Content-Length: %d\r\n\r\n" % len(body))

@@ -251,11 +251,13 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     if head_end < 0:
         data, head_end = _without_empty_line(data)
     start_end = data.find(b"\r\n") + 2
-    breaks = data.count(b"\r\n", 0, head_end)
+    raws = data[start_end:head_end].split(b"\r\n") if start_end < head_end else []
+    breaks = len(raws)  # one stands before each header line
     bare = data.count(b"\n", 0, head_end) != breaks or data.count(b"\r", 0, head_end) != breaks
     if bare:
         data = _BARE.sub(b" ", data[: head_end + 4]) + data[head_end + 4 :]  # an answer must not echo them
-    found, bad = _index(data, start_end, head_end)
+        raws = data[start_end:head_end].split(b"\r\n")
+    found, bad = _index(raws, start_end)
     lines = found[0]
     m = Message(data, found, start_end, head_end + 4)
     _start_line(m, data[: start_end - 2])
@@ -270,38 +272,35 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     return m
 
 
-def _index(data: bytes, start: int, head_end: int) -> tuple[Index, str]:
-    """The header lines from `start` (see `Message`), and what is wrong with them ("": nothing)."""
+def _index(raws: list[bytes], start: int) -> tuple[Index, str]:
+    """The header lines from offset `start` (see `Message`), and what is wrong with them ("": nothing)."""
     lines: list[Line] = []
     index: dict[bytes, int] = {}
     repeated: set[bytes] = set()
     bad = ""
-    if start >= head_end:
-        return (lines, index, repeated), bad
-    head = data[start:head_end]
-    folds = b"\n " in head or b"\n\t" in head or head[:1] in _BLANK
-    at, count = start, 0
+    at = start
     known, append = _names.get, lines.append
-    for raw in head.split(b"\r\n"):
+    for raw in raws:
         past = at + len(raw) + 2
-        if folds and raw[:1] in _BLANK:
-            if lines and lines[-1][3] == at:
-                name, first, value, _ = lines[-1]
-                lines[-1] = (name, first, value, past)
-            else:
-                bad = bad or "the first header line is folded"
-        else:
-            spelled, colon, _ = raw.partition(b":")
-            canonical = (known(spelled) or _canonical(spelled)) if colon else None
-            if canonical is None:
-                bad = bad or "a header line without a name"
-            else:
-                if canonical in index:
-                    repeated.add(canonical)
+        spelled, colon, _ = raw.partition(b":")
+        canonical = known(spelled) if colon else None
+        if canonical is None:
+            if raw[:1] in _BLANK:  # of the line before
+                if lines and lines[-1][3] == at:
+                    name, first, value, _ = lines[-1]
+                    lines[-1] = (name, first, value, past)
                 else:
-                    index[canonical] = count
-                count += 1
-                append((canonical, at, at + len(spelled) + 1, past))
+                    bad = bad or "the first header line is folded"
+            else:
+                canonical = _canonical(spelled) if colon else None
+                if canonical is None:
+                    bad = bad or "a header line without a name"
+        if canonical is not None:
+            if canonical in index:
+                repeated.add(canonical)
+            else:
+                index[canonical] = len(lines)
+            append((canonical, at, at + len(spelled) + 1, past))
         at = past
     return (lines, index, repeated), bad
 

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Final, TypeVar, TypeVarTuple
 
 REMEMBERED: Final = 4096  # results of one function: those of a busy site's lines, peers and calls in progress
 LONGEST: Final = 256  # bytes of an input worth remembering: the URI of a phone or a proxy has about 60
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 
-def remembered(function: Callable[Concatenate[bytes, P], R]) -> Callable[Concatenate[bytes, P], R]:
+def remembered(function: Callable[[bytes, *Ts], R]) -> Callable[[bytes, *Ts], R]:
     """The same function, with its last results at hand. It has to be pure, its arguments hashable, and its results not
     to be changed by anybody."""
     known = lru_cache(maxsize=REMEMBERED)(function)
 
     @wraps(function)
-    def recalled(raw: bytes, /, *args: P.args, **named: P.kwargs) -> R:
-        if len(raw) > LONGEST:
-            return function(raw, *args, **named)
-        return known(raw, *args, **named)  # type: ignore[arg-type]  # whether they can be hashed, nobody can say in types
+    def recalled(raw: bytes, /, *args: *Ts) -> R:
+        return known(raw, *args) if len(raw) <= LONGEST else function(raw, *args)
 
     return recalled
