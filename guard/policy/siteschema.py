@@ -10,9 +10,8 @@ from msgspec import Meta, Struct, field
 from guard.model import Mode, Usage
 
 Line = Annotated[str, Meta(min_length=1)]
-Patterns = (
-    str | Annotated[tuple[str, ...], Meta(min_length=1)]
-)  # one, or several of which one fits; () asks nothing
+# One pattern, or several of which one fits; () asks nothing.
+Patterns = str | Annotated[tuple[str, ...], Meta(min_length=1)]
 Kind = Literal["e164", "short", "anonymous", "malformed", "none"]
 Kinds = Kind | Annotated[tuple[Kind, ...], Meta(min_length=1)]
 UsagesAsked = Usage | Annotated[tuple[Usage, ...], Meta(min_length=1)]

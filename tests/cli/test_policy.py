@@ -86,6 +86,15 @@ def test_of_a_rule_with_versions_the_one_of_that_day_is_listed(
     assert article in rules["dst.refused"]["articles"]
 
 
+def test_days_of_the_law_are_those_of_paris(guard: Guard, site: Path) -> None:
+    site.write_text('timezone = "America/New_York"\n' + site.read_text("utf-8"), encoding="utf-8")
+    for command in (("list",), ("show", "dst.refused")):
+        rules = guard("policy", *command, "-c", site, "--at", "2026-08-10T20:00", "--json").objects()
+        assert by_id(rules)["dst.refused"]["from"] == "2026-08-11"
+    own = guard("policy", "list", "-c", site, "--at", "2026-11-02T00:00", "--json").objects()
+    assert "site.no-premium-at-night" in by_id(own)  # those of the site are of its own zone
+
+
 def test_rules_of_another_time_are_not_listed(guard: Guard, site: Path) -> None:
     now = by_id(guard("policy", "list", "-c", site, "--at", "2026-11-21", "--json").objects())
     july = by_id(guard("policy", "list", "-c", site, "--at", "2026-07-01", "--json").objects())

@@ -137,7 +137,7 @@ def test_what_only_one_of_them_saw_is_a_change() -> None:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A guard.toml whose log holds six calls of November 2026, and one of October."""
+    """A guard.toml whose log holds six calls of November 2026, one of October and one of December."""
     path = config(tmp_path)
     with path.open("a", encoding="utf-8") as file:
         file.write('[store]\npath = "guard.db"\n')
@@ -149,6 +149,7 @@ def site(tmp_path: Path) -> Path:
         call(MINE, "112", call_id="sos"),
         replace(call(MINE, MOBILE, call_id="erased"), caller=replace(call().caller, value="", raw=PREFIX + "ab12")),
         call(MINE, MOBILE, call_id="october", at=NOW - 40 * DAY),
+        call(MINE, MOBILE, call_id="december", at=NOW + 30 * DAY),
     ]
     write(tmp_path / "guard.db", [(c, Decision(verdict="allowed")) for c in calls])
     return path
@@ -199,10 +200,12 @@ def test_two_configurations(capsys: pytest.CaptureFixture[str], site: Path) -> N
         ("blocked site.no-mobiles", "allowed", 1)
     ]
     since = diff(capsys, site, stricter, "-c", site, "--on-log", "2026-10-01")
-    assert brief(since) == [("allowed", "blocked site.no-mobiles", 2)]
+    assert brief(since) == [("allowed", "blocked site.no-mobiles", 3)]
     october = diff(capsys, site, stricter, "-c", site, "--on-log", "2026-10")
     assert [e["call_id"] for e in october[0]["examples"]] == ["october"]
-    assert diff(capsys, site, stricter, "-c", site, "--on-log", "2026-12") == []
+    december = diff(capsys, site, stricter, "-c", site, "--on-log", "2026-12")
+    assert [e["call_id"] for e in december[0]["examples"]] == ["december"]
+    assert diff(capsys, site, stricter, "-c", site, "--on-log", "2026-09") == []
 
 
 def test_the_table_for_people(capsys: pytest.CaptureFixture[str], site: Path, other: Path) -> None:
@@ -274,6 +277,15 @@ def test_a_capture_is_judged_with_counters(capsys: pytest.CaptureFixture[str], t
     slow = tmp_path / "slow"
     slow.mkdir()
     assert diff(capsys, config(plain), config(slow, cps=2), "--on", capture) == []
+
+
+def test_each_side_has_sources_of_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path, tape: Tape) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    capture = tape.written(tmp_path)
+    found = diff(capsys, config(here), config(there, sources="192.0.2.99"), "--on", capture)
+    assert ("allowed", "blocked source.unknown", 5) in brief(found)
 
 
 def test_a_capture_that_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
