@@ -175,9 +175,11 @@ def test_what_an_sva_number_costs_step_by_step() -> None:
 
 def test_two_letters_make_one_penalty() -> None:
     told = step(first(), "notify", "2026-11-20T12:00", "breach")
-    twice = step(told, "notify", "2026-11-21T12:00", "breach")
+    twice = step(told, "notify", "2026-11-25T12:00", "breach")
     assert [c[0] for c in cents(twice, "2027-01-01T00:00")] == ["sva-number", "sva-not-put-right"]
-    assert [(line.at + 1) % 1_000_000 for line in costs(twice, micros("2027-01-01T00:00"), PARIS)][1] == 0
+    assert [d[1] for d in due(twice)] == ["2026-11-27 23:59", "2026-12-02 23:59"]
+    late = [c for c in costs(twice, micros("2027-01-01T00:00"), PARIS) if c.kind == "sva-not-put-right"]
+    assert [c.at for c in late] == [micros("2026-11-28T00:00") - 1]  # the first letter's
 
 
 def test_what_the_guard_stopped_is_avoided_until_the_operator_writes() -> None:

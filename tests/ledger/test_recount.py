@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from guard.ledger.penalties import Figures
 from guard.ledger.recount import Difference, Recount
+from guard.model import Decision
 from tests.ledger.drawing import DAYS, FOR_GOOD, TRUNKS, Call
 from tests.store.making import attempt, decision, finding
 from tests.store.making_log import details, write
@@ -70,3 +71,15 @@ def test_a_call_given_up_while_it_was_held_costs_nothing_in_either(tmp_path: Pat
     assert differences == []
     assert [d.body.withdrawn for d in details(path)] == [True, False]
     assert count.accrued == 2_500_050_000
+
+
+@pytest.mark.parametrize(
+    ("decisions", "fined"), [((WATCHED, BLOCKED), [True, False]), ((BLOCKED, WATCHED, BLOCKED), [True, True, False])]
+)
+def test_a_penalty_that_accrued_is_not_avoided_any_more(
+    tmp_path: Path, decisions: tuple[Decision, ...], fined: list[bool]
+) -> None:
+    path = tmp_path / "guard.db"
+    write(path, [(attempt(n), d) for n, d in enumerate(decisions)], TRUNKS)
+    assert [d.body.money.per_number > 0 for d in details(path)] == fined
+    assert recounted(path)[1] == []

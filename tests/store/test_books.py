@@ -192,6 +192,15 @@ def test_several_processes_write_in_turn(tmp_path: Path) -> None:
         assert books.verify() == ""
 
 
+def test_who_writes_reads_the_tip_alone(books: Books) -> None:
+    books.enter(BILL)
+    other = sqlite3.connect(books.path, timeout=0, isolation_level=None)
+    with books._writing(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
 def test_a_line_of_the_ledger_names_its_letter(books: Books, tmp_path: Path) -> None:
     (tmp_path / "l.pdf").write_bytes(b"x")
     document = books.keep(tmp_path / "l.pdf")
