@@ -12,14 +12,15 @@ from typing import Final
 
 from guard.model import Decision
 from guard.proxy import facts
-from guard.proxy.calls import MAX_TARGETS, REPEAT_WAIT, REPEATABLE, Call, Calls, Key, key_of
+from guard.proxy.calls import CONFIRMED, MAX_TARGETS, REPEAT_WAIT, REPEATABLE, Call, Calls, Key, key_of
 from guard.proxy.effects import Decide, Effect, Flow, Stranger
 from guard.proxy.keys import tag_of
 from guard.proxy.origin import INVITE, Origin, Origins, SeenKey, answer_key
 from guard.proxy.refuse import NO_FINAL
 from guard.proxy.routing import CoreSettings, Trunk, Trunks
+from guard.proxy.seen import Seen
 from guard.proxy.tables import C
-from guard.proxy.timers import KINDS, TIMER_C, TIMER_C_WAIT, Timers
+from guard.proxy.timers import TALK, TIMER_C, TIMER_C_WAIT, Timers
 from guard.proxy.transactions import GIVE_UP
 from guard.sip.check import check_request
 from guard.sip.headers import BadHeader
@@ -27,28 +28,8 @@ from guard.sip.message import BadMessage, Message, parse
 from guard.sources import Sources
 
 MAX_SEEN: Final = 100_000  # transactions of calls remembered; the oldest is forgotten first
-MAX_REPEATS: Final = 10_000  # refused calls of which a repetition is awaited; each for a few seconds
+MAX_REPEATS: Final = 10_000  # refused calls of which a repetition is awaited, and BYEs of parties; each for seconds
 MAX_BACKLOG: Final = 32  # messages of one call kept while its decision waits: a set-up has fewer
-
-
-class Seen:
-    """One request of a call that was seen: whose it is, and whether it was answered for good."""
-
-    __slots__ = (
-        "again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller", "given_up", "queued",
-    )  # fmt: skip
-
-    def __init__(self, call: Call, *, from_caller: bool, again: bool, callee_tag: bytes = b"") -> None:
-        self.call = call
-        self.from_caller = from_caller
-        self.again = again
-        self.callee_tag = callee_tag
-        self.armed = [0] * KINDS
-        self.queued = 0
-        self.answering = False  # a provisional answer went by
-        self.cancelled = False  # its caller said so
-        self.given_up = False  # whoever said so
-        self.done = False
 
 
 class Observer:
@@ -81,6 +62,7 @@ class Observer:
         # What went by of a call that waits for its decision: answers, and other INVITEs of it.
         self._backlog: dict[int, list[tuple[Message, Flow, int, Seen | None]]] = {}
         self._repeats: OrderedDict[Key, tuple[Call, int]] = OrderedDict()  # and until when
+        self._partings: OrderedDict[tuple[int, bytes], int] = OrderedDict()  # when a party of a dialog said BYE
 
     @property
     def calls(self) -> int:
@@ -97,6 +79,8 @@ class Observer:
             owner, kind = due
             if isinstance(owner, Call):
                 self._calls.expired(owner, kind, now)
+            elif isinstance(owner, Seen) and kind == TALK:
+                self._talked(owner, now)
             elif isinstance(owner, Seen):
                 self._unanswered(owner, now)
 
@@ -159,7 +143,7 @@ class Observer:
             self.counters["own"] += 1
             return
         to_tag = tag_of(m, to=True)
-        if (to_tag and self._in_dialog(m, key, to_tag, now)) or method != INVITE:
+        if (to_tag and self._in_dialog(m, who, to_tag, now)) or method != INVITE:
             return
         if who.ours and who.trunk is None:
             self.counters["own"] += 1
@@ -177,18 +161,22 @@ class Observer:
             self.counters["foreign"] += 1
         self.effects.append(Stranger(flow, facts.text(m.method), facts.text(m.uri), call))
 
-    def _in_dialog(self, m: Message, key: SeenKey, to_tag: bytes, now: int) -> bool:
+    def _in_dialog(self, m: Message, who: Origin, to_tag: bytes, now: int) -> bool:
         """Whether it is of a call that we know."""
         from_tag = tag_of(m, to=False)
-        found = self._calls.dialog(key[0], from_tag, to_tag)
+        found = self._calls.dialog(who.key[0], from_tag, to_tag)
         if found is None:
             return False
         call, from_caller = found
         self._calls.alive(call, now)
+        tag = to_tag if from_caller else from_tag
         if m.method == b"BYE":
             self._calls.closing(call, now)
-        tag = to_tag if from_caller else from_tag
-        self._remember(key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag), now)
+            if not who.ours or who.original is not None:
+                self._partings[call.ticket, tag] = now
+                if len(self._partings) > MAX_REPEATS:
+                    self._partings.popitem(last=False)
+        self._remember(who.key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag), now)
         return True
 
     def _first(self, m: Message, who: Origin, flow: Flow, now: int) -> None:
@@ -214,10 +202,11 @@ class Observer:
                 return
             out = self._trunks.get(source.trunk if source is not None else "").name
             attempt = facts.attempt(m, source, who.address, now + self.wall_offset, trunk=out)
-            call = self._calls.open(call_key, attempt, facts.fingerprint(m), now, passed=urgent)
-            self._remember(key, Seen(call, from_caller=True, again=False), now)
+            target = facts.fingerprint(m)
+            call = self._calls.open(call_key, attempt, target, now, passed=urgent)
+            self._remember(key, Seen(call, from_caller=True, again=False, target=target), now)
             return
-        seen = Seen(call, from_caller=True, again=False)
+        seen = Seen(call, from_caller=True, again=False, target=facts.fingerprint(m))
         self._remember(key, seen, now)
         if call.state is C.DECIDING:
             self._later(call, m, flow, now, seen)
@@ -251,8 +240,7 @@ class Observer:
 
     def _joined(self, seen: Seen, m: Message, flow: Flow, now: int) -> None:
         """Another INVITE of a decided attempt: asked about where its target is a new one (Requests._joined)."""
-        call = seen.call
-        target = facts.fingerprint(m)
+        call, target = seen.call, seen.target
         said = call.targets.get(target)
         if said is not None:
             self._refused(seen, said[0], now)
@@ -350,6 +338,7 @@ class Observer:
         elif status < 300:
             self._calls.answered(call, tag, now, first=not seen.done)
             seen.done = True
+            self._may_talk(seen, tag, now)
         elif not seen.done:
             seen.done = True
             if call.state is C.ENDED and status in REPEATABLE:
@@ -358,3 +347,27 @@ class Observer:
                     self._repeats.popitem(last=False)
             targets = m.count(b"contact") if status < 400 else 0
             self._calls.failed(call, status, now, targets=targets, cancelled=seen.cancelled)
+
+    def _may_talk(self, seen: Seen, tag: bytes, now: int) -> None:
+        """A dialog began: for how long it may talk, if that is limited."""
+        said = seen.call.targets.get(seen.target)
+        if said is not None and said[0].max_talk_us and tag not in seen.talks:
+            seen.talks[tag] = now + said[0].max_talk_us
+            self._talked(seen, now)
+
+    def _talked(self, seen: Seen, now: int) -> None:
+        """End what has talked enough, as a live guard does (Hangup); a BYE that is on its way has its time."""
+        call = seen.call
+        later = []
+        for tag, until in seen.talks.items():
+            if call.dialogs.get(tag) != CONFIRMED:
+                continue
+            if until <= now:
+                until = self._partings.get((call.ticket, tag), -GIVE_UP) + GIVE_UP
+            if until > now:
+                later.append(until)
+            else:
+                self._calls.closing(call, now)
+                self._calls.closed(call, tag, "guard", now)
+        if later:
+            self._timers.arm(seen, TALK, min(later))

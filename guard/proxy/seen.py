@@ -1,0 +1,31 @@
+"""What the observer remembers of one request that went by."""
+
+from __future__ import annotations
+
+from guard.proxy.calls import Call
+from guard.proxy.timers import KINDS
+
+
+class Seen:
+    """One request of a call that was seen: whose it is, and whether it was answered for good."""
+
+    __slots__ = (
+        "again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller", "given_up", "queued",
+        "talks", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self, call: Call, *, from_caller: bool, again: bool, callee_tag: bytes = b"", target: bytes = b""
+    ) -> None:
+        self.call = call
+        self.target = target  # of an INVITE: what a decision on it rests on
+        self.talks: dict[bytes, int] = {}  # dialogs that it began: until when they may talk
+        self.from_caller = from_caller
+        self.again = again
+        self.callee_tag = callee_tag
+        self.armed = [0] * KINDS
+        self.queued = 0
+        self.answering = False  # a provisional answer went by
+        self.cancelled = False  # its caller said so
+        self.given_up = False  # whoever said so
+        self.done = False
