@@ -70,6 +70,8 @@ def test_its_costs_are_in_the_ledger(guard: Guard, site: Path) -> None:
     ]
     (line,) = guard("penalties", "lines", "-c", site / "guard.toml", "--month", "2026-11", "--json").objects()
     assert (line["incident"], line["kind"], line["number"]) == ("INC-1", "sva-number", SVA)
+    for month in ("2026-10", "2026-12"):
+        assert guard("penalties", "lines", "-c", site / "guard.toml", "--month", month, "--json").out == ""
     work(guard, site, "release", "1")
     assert guard("penalties", "lines", "-c", site / "guard.toml", "--month", "2026-11", "--json").out == ""
 

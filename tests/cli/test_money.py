@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Guard, Ran
-from tests.ledger.test_lines import STORY, figures
+from tests.ledger.test_lines import STORY, WATCHED, figures
 from tests.report.reading import Page, adds_up
+from tests.store.making import attempt
 from tests.store.making_log import write
 from tests.test_config import GOOD
 
@@ -195,6 +196,18 @@ def test_an_invoice_that_agrees_is_status_0(guard: Guard, site: Path) -> None:
     ran = money(guard, site, "reconcile", good, "--columns", "at=Date,amount=Montant HT")
     assert ran.status == 0
     assert money(guard, site, "reconcile", good, "--calls").status == 0
+
+
+def test_a_call_of_the_last_second_explains_a_row_of_the_next_month(guard: Guard, site: Path) -> None:
+    last = 1_796_079_599_000_000  # 2026-11-30 23:59:59 in Paris
+    (site / "guard.db").unlink()
+    write(site / "guard.db", [(attempt(0, at=last), WATCHED)], figures(site, "technicophone-sip-trunk"))
+    rows = "01/12/2026;00:00:01;0145678900;0612345678;0,05\n"
+    words = ("reconcile", invoice(site, rows), "-c", site / "guard.toml", "--json")
+    *found, total = guard("penalties", *words, "--month", "2026-12").objects()
+    assert [f["finding"] for f in found] == ["agrees"]  # and what November still owes is not told here
+    *found, total = guard("penalties", *words, "--month", "2026-11").objects()
+    assert (total["agrees"], total["not-billed"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
