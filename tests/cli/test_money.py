@@ -200,10 +200,10 @@ def test_an_invoice_that_agrees_is_status_0(guard: Guard, site: Path) -> None:
 
 def test_a_call_of_the_last_second_explains_a_row_of_the_next_month(guard: Guard, site: Path) -> None:
     last = 1_796_079_599_000_000  # 2026-11-30 23:59:59 in Paris
-    (site / "guard.db").unlink()
-    write(site / "guard.db", [(attempt(0, at=last), WATCHED)], figures(site, "technicophone-sip-trunk"))
+    log = site / "other.db"
+    write(log, [(attempt(0, at=last), WATCHED)], figures(site, "technicophone-sip-trunk"))
     rows = "01/12/2026;00:00:01;0145678900;0612345678;0,05\n"
-    words = ("reconcile", invoice(site, rows), "-c", site / "guard.toml", "--json")
+    words = ("reconcile", invoice(site, rows), "-c", site / "guard.toml", "--store", log, "--json")
     *found, total = guard("penalties", *words, "--month", "2026-12").objects()
     assert [f["finding"] for f in found] == ["agrees"]  # and what November still owes is not told here
     *found, total = guard("penalties", *words, "--month", "2026-11").objects()
