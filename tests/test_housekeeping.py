@@ -238,6 +238,21 @@ def test_what_a_command_asks_for_is_done_and_the_number_goes_from_the_request(tm
     assert b"+33145678111" not in (tmp_path / "guard.db").read_bytes()
 
 
+def test_the_number_goes_with_the_answer_whether_or_not_it_is_fetched(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        change(house.path, "INSERT INTO requests(kind, argument, at) VALUES ('erase', '+33145678111', 0)")
+
+        def answered() -> bool:
+            with closing(sqlite3.connect(house.path)) as db:
+                return bool(
+                    db.execute("SELECT 1 FROM requests WHERE answer LIKE '%calls%' AND argument = ''").fetchall()
+                )
+
+        await house.until(answered)
+
+    run(tmp_path, scene)
+
+
 def test_a_request_that_nobody_answers_is_taken_back(tmp_path: Path) -> None:
     house = House(tmp_path)
     with pytest.raises(Exception, match="did not answer in time"):

@@ -82,7 +82,10 @@ class Eraser:
         self._tokens = tokens
 
     def erase(self, asked: Erase) -> ErasedBody:
-        """Erase, within a transaction that is begun here where there is none; the note to be written in it."""
+        """Erase, within a transaction that is begun here where there is none; the note to be written in it.
+
+        Whoever knows numbers or keys of tokens beside the file forgets them then (`Tokens.forget`).
+        """
         db = self._db
         if not db.in_transaction:
             db.execute("BEGIN IMMEDIATE")
@@ -102,7 +105,6 @@ class Eraser:
         if asked.forget:
             for table in ("token_keys", "fined_numbers"):
                 db.execute(f"DELETE FROM {table} WHERE period <> '' AND period < ?", (asked.forget,))
-            self._tokens.forget()
         return ErasedBody(at=asked.at, reason=asked.reason, entries=len(seqs), spans=spans(seqs))
 
     def _money(self, calls: list[int], *, keep: bool) -> None:

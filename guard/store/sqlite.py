@@ -35,7 +35,7 @@ BATCH = 1_000  # entries in one transaction: what waits behind it waits some 20 
 LAZY = 0.5  # seconds an entry that nobody waits for may wait to be committed with others (contract: one second)
 RETRY = 0.5  # seconds between tries while the disk refuses; somebody who waits makes it try at once
 CLOSE_PATIENCE = 5.0  # seconds that closing goes on trying while the disk refuses
-ERASE_LIMIT = 500  # entries erased in one transaction: what waits behind it waits some 20 ms
+ERASE_LIMIT = 250  # entries erased in one transaction: what waits behind it waits some 10 ms
 FLUSH_PATIENCE = 60.0  # seconds: a full queue on a slow disk takes a few
 
 

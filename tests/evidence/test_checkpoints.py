@@ -139,6 +139,14 @@ def test_a_checkpoint_that_does_not_follow(log: Path, fields: dict[str, object],
     assert reason in found.reason
 
 
+def test_a_checkpoint_that_ends_before_the_last_one() -> None:
+    first = checkpoint.following(None, site="hq", at=AT, seq=5, tip=bytes(32))
+    back = checkpoint.following(checkpoint.encode(first), site="hq", at=AT, seq=3, tip=bytes(32))
+    reason = checkpoint.fault(checkpoint.encode(first), checkpoint.encode(back))
+    assert reason == "it ends at entry 3, and the checkpoint before it at entry 5"
+    assert checkpoint.fault(None, checkpoint.encode(first)) == ""
+
+
 def test_a_log_made_anew_with_its_head_is_given_away_by_the_checkpoints(log: Path) -> None:
     """What the chain alone cannot show."""
     with closing(sqlite3.connect(log)) as db, db:

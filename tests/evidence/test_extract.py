@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -14,14 +16,17 @@ from msgspec.structs import replace
 
 from guard.evidence import extract
 from guard.evidence.check import NotAnExtract
-from guard.evidence.export import CannotExport
+from guard.evidence.export import CannotExport, export
 from guard.evidence.keys import word
+from guard.ledger.chain import body_hash, link
 from guard.model import Decision
+from guard.store.reader import SqliteReader
 from tests.evidence.making import (
     DAY,
     KEY,
     MONTH,
     OTHER,
+    PARTS,
     POLICY,
     change,
     checked,
@@ -160,6 +165,60 @@ def test_what_is_changed_in_the_chain_is_named(output: Path, edit: Edit, named: 
     assert "chain.jsonl: changed" in told
     for text in named:
         assert text in told
+
+
+def chained_again(rows: list[dict[str, object]], first: int) -> bytes:
+    """What somebody without the key can do: make all hashes follow from what he put there."""
+    tip = b""
+    for row in rows:
+        if int(str(row["seq"])) >= first:
+            digest = body_hash(bytes.fromhex(str(row["salt"])), str(row["body"]).encode())
+            tip = link(tip, int(str(row["seq"])), str(row["kind"]), digest)
+            row |= {"body_hash": digest.hex(), "hash": tip.hex()}
+        tip = bytes.fromhex(str(row["hash"]))
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def test_a_chain_made_anew_is_given_away_by_the_checkpoints(output: Path) -> None:
+    rows = lines(output, extract.CHAIN)
+    rows[2]["body"] = str(rows[2]["body"]).replace("192.0.2.5", "192.0.2.6")
+    rewritten(output, extract.CHAIN, lambda _: chained_again(rows, 5))
+    told = checked(output).faults
+    assert not any(f.startswith("entry") for f in told)
+    assert "checkpoint 3: the log up to entry 6 is not what was signed" in told
+    assert not any("checkpoint 2" in f for f in told)
+
+
+def test_a_file_that_stands_twice(output: Path) -> None:
+    with ZipFile(output, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(extract.RECORDS, b"{}\n")
+    assert "records.jsonl: stands twice in the archive" in checked(output).faults
+
+
+def test_a_log_made_anew_makes_no_extract(log: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(log)) as db, db:
+        db.execute("UPDATE entries SET body = CAST(replace(body, '192.0.2.5', '192.0.2.6') AS BLOB) WHERE seq = 5")
+        (tip,) = db.execute("SELECT hash FROM entries WHERE seq = 4").fetchone()
+        for seq, kind, salt, body in db.execute("SELECT seq, kind, salt, body FROM entries WHERE seq > 4").fetchall():
+            digest = body_hash(salt, body)
+            tip = link(tip, seq, kind, digest)
+            db.execute("UPDATE entries SET body_hash = ?, hash = ? WHERE seq = ?", (digest, tip, seq))
+    with pytest.raises(CannotExport, match="checkpoint 3: the log up to entry 6 is not what was signed"):
+        exported(log, tmp_path / "out.zip")
+
+
+def test_a_policy_in_force_now_is_not_taken_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "guard.db"
+    write(path, [(attempt(), decided())], keep_policy=False)
+    with SqliteReader(path) as reader:
+        for present, missing in ((replace(PARTS, settings=b"[]"), (POLICY,)), (PARTS, ())):
+            output = tmp_path / f"{len(missing)}.zip"
+            done = export(reader, KEY, present, month=MONTH, output=output, advance=lambda _done, _of: None)
+            assert done.missing == missing
+            assert checked(output).ok
+    write(tmp_path / "kept.db", [(attempt(), decided())])
+    change(tmp_path / "kept.db", "UPDATE policy_files SET content = x'00'")
+    assert exported(tmp_path / "kept.db", tmp_path / "kept.zip").missing == (POLICY,)
 
 
 def test_a_chain_and_a_manifest_made_anew_without_the_key(output: Path) -> None:
