@@ -17,7 +17,6 @@ from guard.sources import Source
 
 EXAMPLES: Final = 3  # calls shown of each kind of change
 PLAIN: Final = Dial()
-ERASED: Final = "#"  # how a number begins that was erased from the log, and stands there as a token
 
 
 class Side(Struct, frozen=True, order=True):
@@ -49,11 +48,10 @@ class Change(Struct):
 
 
 class Differences:
-    """Counts what two policies decide of the same calls. `erased` were not judged: their numbers are gone."""
+    """Counts what two policies decide of the same calls."""
 
     def __init__(self) -> None:
         self.judged = 0
-        self.erased = 0
         self._changes: dict[tuple[Side, Side], Change] = {}
 
     def add(self, example: Example, before: Side, after: Side) -> None:
@@ -105,9 +103,6 @@ class Judges:
 
     def add(self, body: DecisionBody, example: Callable[[], Example]) -> None:
         """One call of the log. Emergency calls are no policy's to decide, and always pass."""
-        if body.caller.startswith(ERASED) or body.callee.startswith(ERASED):
-            self.found.erased += 1
-            return
         call = attempt_of_body(body, self._dials.get(body.source, PLAIN))
         before, after = side_of(self._before.judge(call)), side_of(self._after.judge(call))
         self.found.add(example() if before != after else _UNSEEN, before, after)

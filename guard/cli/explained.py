@@ -24,7 +24,7 @@ HEADERS: Final = {
 }
 SEEN: Final = (
     *("source_address", "country", "forwarded", "caller_raw", "caller_reason", "callee_raw", "callee_reason"),
-    *("identities", "emergency", "privacy", "user_agent", "from_tag"),
+    *("identities", "emergency", "privacy", "user_agent", "from_tag", "headers"),
 )
 DONE: Final = ("rule", "retry_after", "masked", "masked_numbers")
 
@@ -81,6 +81,8 @@ def _seen(detail: Detail) -> Iterator[tuple[str, str]]:
     yield "usage", ", ".join(record.usage) + (", caller asks to be hidden" if body.privacy else "")
     if body.user_agent:
         yield "device", body.user_agent
+    for name, value in body.headers:
+        yield "header", f"{name}: {value}"
     yield "policy", record.policy or "unknown"
 
 

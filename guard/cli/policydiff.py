@@ -176,10 +176,7 @@ def _report(found: Differences, config: Config, policies: tuple[Policy, Policy])
         table.add_row(f"{change.calls}", *sides, Text(examples))
     if found.changes:
         out.print(table)
-    said = f"{found.judged} calls judged, {found.changed} would be decided otherwise"
-    if found.erased:
-        said += f"; {found.erased} more are erased"
-    out.print(said, highlight=False)
+    out.print(f"{found.judged} calls judged, {found.changed} would be decided otherwise", highlight=False)
     out.print(f"{policies[0].digest} > {policies[1].digest}", highlight=False, soft_wrap=True)
 
 

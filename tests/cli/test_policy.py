@@ -190,6 +190,7 @@ def test_a_decision_by_a_rule_of_the_site(guard: Guard, site: Path) -> None:
     assert ran.status == 1
     assert "site.no-premium-at-night asks to block, and decided" in ran.out
     assert "pas la nuit : +33899123456" in ran.out
+    assert "header    x-desk: 2" in ran.out
     assert "management, 2026-11-02: fraud in October" in ran.out
     assert guard("decide", "-c", site, *NIGHT).status == 0
     assert guard("decide", "-c", site, *NIGHT, "--header", "X-Other: 2").status == 0

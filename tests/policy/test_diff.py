@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from guard.cli.main import main
 from guard.compare import EXAMPLES, Differences, Example, Pairs, Side
 from guard.model import Decision, Finding, Text
-from guard.store.erasing import PREFIX
 from tests.capture.telephony import MINE, MOBILE, THEIRS, Dialog, Tape, config
 from tests.deciding import NOW, STRANGERS, call
 from tests.store.making import SECOND
@@ -137,7 +136,7 @@ def test_what_only_one_of_them_saw_is_a_change() -> None:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A guard.toml whose log holds six calls of November 2026, one of October and one of December."""
+    """A guard.toml whose log holds five calls of November 2026, one of October and one of December."""
     path = config(tmp_path)
     with path.open("a", encoding="utf-8") as file:
         file.write('[store]\npath = "guard.db"\n')
@@ -147,7 +146,6 @@ def site(tmp_path: Path) -> Path:
         call(STRANGERS, MOBILE, call_id="strange"),
         call(PREMIUM, "+33145678902", call_id="premium"),
         call(MINE, "112", call_id="sos"),
-        replace(call(MINE, MOBILE, call_id="erased"), caller=replace(call().caller, value="", raw=PREFIX + "ab12")),
         call(MINE, MOBILE, call_id="october", at=NOW - 40 * DAY),
         call(MINE, MOBILE, call_id="december", at=NOW + 30 * DAY),
     ]
@@ -194,7 +192,7 @@ def test_two_configurations(capsys: pytest.CaptureFixture[str], site: Path) -> N
     stricter = site.with_name("stricter.toml")
     stricter.write_text(site.read_text("utf-8") + RULE, encoding="utf-8")
     found = diff(capsys, site, stricter, "-c", site, "--on-log", "2026-11")
-    # Those that another rule refused before stay with it; emergency calls and erased ones are none of its business.
+    # Those that another rule refused before stay with it; emergency calls are none of its business.
     assert brief(found) == [("allowed", "blocked site.no-mobiles", 1)]
     assert brief(diff(capsys, stricter, site, "-c", site, "--on-log", "2026-11")) == [
         ("blocked site.no-mobiles", "allowed", 1)
@@ -213,7 +211,7 @@ def test_the_table_for_people(capsys: pytest.CaptureFixture[str], site: Path, ot
     out = capsys.readouterr().out
     assert "blocked 403 by cli.not-authorised" in out
     assert "(premium)" in out
-    assert "5 calls judged, 2 would be decided otherwise; 1 more are erased" in out
+    assert "5 calls judged, 2 would be decided otherwise" in out
 
 
 def test_examples_are_masked_where_numbers_are(capsys: pytest.CaptureFixture[str], site: Path, other: Path) -> None:
