@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from guard.cli.access import note
+from guard.cli.access import note, owns
 from guard.cli.common import CommandError, json_lines, key_of, load_config, log_of, store_option
 from guard.cli.log import progress, say
 from guard.cli.show import harmless
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
     path, zone = log_of(args)
     number = _number(args.number)
+    if not owns(path):
+        raise CommandError(f"{path}: only the owner of the log and root may do this")
     note(path, f"subject {args.action}", argparse.Namespace())
     try:
         with SqliteReader(path, timezone=zone.key) as reader:

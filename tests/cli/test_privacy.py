@@ -124,6 +124,18 @@ def test_what_is_held_about_a_person(guard: Guard, tmp_path: Path) -> None:
     )
 
 
+def test_only_the_owner_answers_a_persons_request(
+    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = made(tmp_path, "full")
+    monkeypatch.setattr("os.geteuid", lambda: os.stat(config).st_uid + NOBODY)
+    for action in ("export", "erase"):
+        ran = guard("subject", action, "-c", config, HERS)
+        assert (ran.status, ran.out) == (1, "")
+        assert "only the owner of the log and root may do this" in ran.err
+    assert accesses(config) == []
+
+
 def test_a_person_is_forgotten(guard: Guard, tmp_path: Path) -> None:
     config = made(tmp_path)
     path = tmp_path / "guard.db"
