@@ -25,7 +25,11 @@ def terms_of(
 ) -> Terms:
     """The terms of one trunk. A trunk without a contract is bound by what guard.toml says of it alone."""
     claimed = config.file.rules.get("cli.automated-exception")
-    exception = claimed is not None and claimed.enabled and bool(claimed.parameters.get("numbers"))
+    exception = (
+        claimed is not None
+        and claimed.enabled
+        and bool(claimed.parameters.get("numbers") or claimed.parameters.get("received_percent"))
+    )
     own = Terms(
         automated_exception=exception,
         trunk=trunk.name,

@@ -24,6 +24,7 @@ class Touch(Struct, frozen=True, kw_only=True):
     span_us of a window; of a tally that looks back for so long and no further, so that it can be forgotten.
     member  what a tally counts, such as the number called; "" counts each call.
     at      when the call was set up, µs of Unix time (tallies and sums go by it).
+    against another tally's key: room is what `percent` of its members leave, whatever the limit says.
     """
 
     kind: Literal["window", "gauge", "tally", "sum"]
@@ -36,12 +37,14 @@ class Touch(Struct, frozen=True, kw_only=True):
     member: str = ""
     since: int = 0
     at: int = 0
+    against: str = ""
+    percent: int = 0
 
 
 class Reading(Struct, frozen=True, kw_only=True):
     """What a touch found: `value` places in use before it, whether this one was `taken`, and `free_at`, the instant
     at which a window next has room (0: now, or not known, as for a gauge). `known`: a tally had its member already.
-    `before` is what a sum was when it was last read."""
+    `before` is what a sum was when it was last read; of a tally that is held against another, how many that one has."""
 
     key: str
     value: int

@@ -84,7 +84,7 @@ class MemoryState:
             elif t.kind == "gauge":
                 value, free_at, fits = self._gauge(t, now)
             elif t.kind == "tally":
-                value, known, fits = self.tallies.look(t)
+                value, known, fits, before = self.tallies.look(t)
             else:
                 value, before = self.tallies.total(t.key, t.since)
                 fits = t.limit is None or value < t.limit or t.force

@@ -34,15 +34,20 @@ class Tallies:
 
     # ---- different members -----------------------------------------------------------------------------------------
 
-    def look(self, t: Touch) -> tuple[int, bool, bool]:
-        """How many members are counted since `t.since`, whether this one is among them, and whether it finds room."""
-        tally = self._tallies.get(t.key)
+    def look(self, t: Touch) -> tuple[int, bool, bool, int]:
+        """How many members are counted since `t.since`, whether this one is among them, whether it finds room, and how
+        many the tally has that it is held against."""
+        value, known = self._count(t.key, t.since, t.member or t.ident)
+        other = self._count(t.against, t.since)[0] if t.against else 0
+        room = (value + 1) * 100 <= other * t.percent if t.against else t.limit is None or value < t.limit
+        return value, known, known or room or t.limit is None or t.force or not t.take, other
+
+    def _count(self, key: str, since: int, member: str = "") -> tuple[int, bool]:
+        tally = self._tallies.get(key)
         if tally is None:
-            return 0, False, t.limit is None or t.limit > 0 or t.force
-        self._prune(t.key, tally, t.since)
-        known = (t.member or t.ident) in tally
-        value = len(tally)
-        return value, known, known or t.limit is None or value < t.limit or t.force or not t.take
+            return 0, False
+        self._prune(key, tally, since)
+        return len(tally), member in tally
 
     def take(self, t: Touch) -> None:
         """Count a member, or count it anew. Raises TallyFullError."""

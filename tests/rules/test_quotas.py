@@ -15,7 +15,7 @@ from guard.model import CallAttempt, CallEnded, Decision
 from guard.rules import BY_ID
 from guard.rules.months import month_of, month_start
 from guard.state.memory import MemoryState
-from tests.deciding import DAY, MAIN, MOBILE, NOW, ROBOT, SELLS, SITE, STRANGERS, call, engine_of
+from tests.deciding import DAY, MAIN, MOBILE, NOW, ROBOT, SECOND_OWN, SELLS, SITE, STRANGERS, call, engine_of
 from tests.rules.table import PARIS, Row, check
 
 CENTREX: Final = SITE.replace('contract = "technicophone-sip-trunk"', 'contract = "technicophone-centrex"', 1)
@@ -28,6 +28,7 @@ LEG: Final = "cli.forwarded"
 FORWARDED: Final = "quota.forwarded"
 FEW: Final = "cli.automated-exception"
 CLAIMED: Final = '\n[rules."cli.automated-exception"]\nnumbers = 5\n'
+ANSWERING: Final = '\n[rules."cli.automated-exception"]\nreceived_percent = 20\n'
 LONG: Final = "quota.call-duration"
 ENDED_AT_TWO_HOURS: Final = '\n[rules."quota.call-duration"]\nminutes = 120\nend = true\n'
 USERS: Final = '\n[rules."limit.user-calls"]\ncalls = 3\n'
@@ -97,6 +98,10 @@ ROWS: Final = (
     Row(name="a robot in its own range", rule=FEW, call=call(ROBOT, source="robot"), value=5, more=CLAIMED),
     Row(name="no robot", rule=FEW, call=call(), value=5, more=CLAIMED),
     Row(name="the exception is not claimed", rule=FEW, call=alarm(), value=5),
+    Row(name="a call for five received", rule=FEW, call=alarm(), value=9, before=50, more=ANSWERING),
+    Row(name="one more", rule=FEW, call=alarm(), value=10, before=50, more=ANSWERING, says=("more",)),
+    Row(name="none was received", rule=FEW, call=alarm(), more=ANSWERING, says=("more",)),
+    Row(name="a call that is received", rule=FEW, call=inbound(alarm()), value=10, before=0, more=ANSWERING),
 )
 
 
@@ -198,6 +203,17 @@ def test_an_alarm_that_claims_the_exception_calls_five_numbers() -> None:
     assert days(alarm("0199000006")).rule == FEW
     assert days(call(MOBILE, source="robot")).rule == "cli.automated-mobile", "mobile numbers know no exception"
     assert Days(engine_of())(alarm()).rule == "cli.automated-range"
+
+
+def test_a_system_that_is_called_more_than_it_calls() -> None:
+    days = Days(engine_of(ANSWERING))
+    got = replace(call(STRANGERS, MAIN, source="robot"), direction="inbound")
+    assert days(alarm()).rule == FEW
+    for n in range(10):
+        assert days(replace(got, at=NOW + n)).verdict == "allowed"
+    assert [days(replace(alarm(), at=NOW + n)).verdict for n in (20, 21, 22)] == ["allowed", "allowed", "blocked"]
+    assert days(replace(call(SECOND_OWN, source="robot"), at=NOW + 23)).rule == FEW, "another number was not called"
+    assert days(replace(alarm(), at=NOW + 31 * DAY)).rule == FEW, "what was received is over"
 
 
 def test_the_centrex_plan_counts_by_user() -> None:

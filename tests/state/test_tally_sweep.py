@@ -51,7 +51,7 @@ def test_a_counter_that_was_swept_begins_anew() -> None:
     again = touch(f"{NOW}-0", NOW + 10 * SPAN)
     tallies.take(again)
     assert tallies.members == 1
-    assert tallies.look(again) == (1, True, True)
+    assert tallies.look(again) == (1, True, True, 0)
     tallies.forget(again.ident)
     assert tallies.members == 0
     fill(tallies, SWEEP, NOW + 20 * SPAN)
