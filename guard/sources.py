@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 from guard.model import Usage
 from guard.numbering.number import Dial
 
+KNOWN_PATTERNS = 1024  # sets of patterns that are kept compiled: more than any configuration has
 KNOWN_ADDRESSES = 4096  # answers remembered by address; a flood of spoofed addresses only empties the cache
 
 
@@ -27,18 +29,26 @@ class UsageRule(Struct, frozen=True, kw_only=True):
 
     def matches(self, line: str, caller: str, header: Callable[[str], str]) -> bool:
         """Whether a call from `line` presenting `caller` (E.164) is of this usage; `header` reads one by name."""
-        if self.line and not any(_fits(p, line) for p in self.line):
+        if self.line and not _fit(self.line, line):
             return False
-        if self.caller and not any(_fits(p, caller) for p in self.caller):
+        if self.caller and not _fit(self.caller, caller):
             return False
         if self.header is not None:
             value = header(self.header[0])
-            return bool(value) and _fits(self.header[1], value)
+            return bool(value) and _fit((self.header[1],), value)
         return True
 
 
-def _fits(pattern: str, value: str) -> bool:
-    return value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern
+def _fit(patterns: tuple[str, ...], value: str) -> bool:
+    whole, beginnings = _compiled(patterns)
+    return value in whole or value.startswith(beginnings)
+
+
+@lru_cache(maxsize=KNOWN_PATTERNS)
+def _compiled(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Patterns as they are looked for: whole values, and beginnings."""
+    beginnings = tuple(p[:-1] for p in patterns if p.endswith("*"))
+    return frozenset(p for p in patterns if not p.endswith("*")), beginnings
 
 
 class Source(Struct, frozen=True, kw_only=True):

@@ -49,7 +49,7 @@ class Forwarder:
         sent_by = here.sent_by(to.transport, to.local)
         branch = self.branch(m)
         edit = Edit(m)
-        top = b"Via: SIP/2.0/" + TRANSPORT_NAMES[to.transport] + b" " + sent_by + b";branch=" + branch + b";rport\r\n"
+        top = b"Via: SIP/2.0/%s %s;branch=%s;rport\r\n" % (TRANSPORT_NAMES[to.transport], sent_by, branch)
         if b"max-forwards" in m.index:
             edit.set_max_forwards(self._hops(m))
         else:

@@ -28,7 +28,7 @@ from guard.sip.message import BadMessage, Message, parse
 from guard.sources import Sources
 
 MAX_SEEN: Final = 100_000  # transactions of calls remembered; the oldest is forgotten first
-MAX_REPEATS: Final = 10_000  # refused calls of which a repetition is awaited, and BYEs of parties; each for seconds
+MAX_REPEATS: Final = 10_000  # refused calls of which a repetition is awaited, and BYEs; each for seconds
 MAX_BACKLOG: Final = 32  # messages of one call kept while its decision waits: a set-up has fewer
 
 
@@ -62,7 +62,7 @@ class Observer:
         # What went by of a call that waits for its decision: answers, and other INVITEs of it.
         self._backlog: dict[int, list[tuple[Message, Flow, int, Seen | None]]] = {}
         self._repeats: OrderedDict[Key, tuple[Call, int]] = OrderedDict()  # and until when
-        self._partings: OrderedDict[tuple[int, bytes], int] = OrderedDict()  # when a party of a dialog said BYE
+        self._partings: OrderedDict[tuple[int, bytes], int] = OrderedDict()  # when somebody said BYE in a dialog
 
     @property
     def calls(self) -> int:
@@ -143,7 +143,7 @@ class Observer:
             self.counters["own"] += 1
             return
         to_tag = tag_of(m, to=True)
-        if (to_tag and self._in_dialog(m, who, to_tag, now)) or method != INVITE:
+        if (to_tag and self._in_dialog(m, key, to_tag, now)) or method != INVITE:
             return
         if who.ours and who.trunk is None:
             self.counters["own"] += 1
@@ -161,10 +161,10 @@ class Observer:
             self.counters["foreign"] += 1
         self.effects.append(Stranger(flow, facts.text(m.method), facts.text(m.uri), call))
 
-    def _in_dialog(self, m: Message, who: Origin, to_tag: bytes, now: int) -> bool:
+    def _in_dialog(self, m: Message, key: SeenKey, to_tag: bytes, now: int) -> bool:
         """Whether it is of a call that we know."""
         from_tag = tag_of(m, to=False)
-        found = self._calls.dialog(who.key[0], from_tag, to_tag)
+        found = self._calls.dialog(key[0], from_tag, to_tag)
         if found is None:
             return False
         call, from_caller = found
@@ -172,11 +172,10 @@ class Observer:
         tag = to_tag if from_caller else from_tag
         if m.method == b"BYE":
             self._calls.closing(call, now)
-            if not who.ours or who.original is not None:
-                self._partings[call.ticket, tag] = now
-                if len(self._partings) > MAX_REPEATS:
-                    self._partings.popitem(last=False)
-        self._remember(who.key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag), now)
+            self._partings[call.ticket, tag] = now
+            if len(self._partings) > MAX_REPEATS:
+                self._partings.popitem(last=False)
+        self._remember(key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag), now)
         return True
 
     def _first(self, m: Message, who: Origin, flow: Flow, now: int) -> None:

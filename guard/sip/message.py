@@ -351,12 +351,15 @@ def _fit_body(m: Message, *, stream: bool) -> None:
         if stream:
             raise BadMessage(400, "no Content-Length", fatal=not m.is_request, message=m)
         return
-    try:
-        length = m.content_length()
-    except BadHeader as error:
-        raise BadMessage(400, error.reason, fatal=not m.is_request, message=m) from error
-    if length is None:
-        return
+    line = m.lines[m.index[b"content-length"]]
+    digits = m.data[line[2] : line[3]].strip(WHITE)
+    if digits.isdigit() and len(digits) <= MAX_DIGITS and b"content-length" not in m.repeated:
+        length = int(digits)
+    else:
+        try:
+            length = m.content_length() or 0  # two that agree, or what cannot be read
+        except BadHeader as error:
+            raise BadMessage(400, error.reason, fatal=not m.is_request, message=m) from error
     there = len(m.data) - m.body_at
     if length > there:
         # Of a stream, only the head is handed on where the framer would not wait for such a body.
