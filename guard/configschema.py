@@ -197,13 +197,14 @@ class Ledger(_Strict, frozen=True, kw_only=True):
 class Faults(_Strict, frozen=True, kw_only=True):
     """[faults]: what becomes of a call when a part of the guard fails or is late. Emergency calls always pass.
 
-    `deadline_ms` is how long a decision may take, the time for which it is held on purpose left out.
+    `deadline_ms` is how long what refuses, masks or flags a call may wait for its record to be on disk: a second is
+    nothing to a caller, and enough for any disk that works.
     """
 
     engine: FaultVerdict = "pass"
     store: FaultVerdict = "pass"
     state: FaultVerdict = "pass"
-    deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] = 50
+    deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
 
 
 class RuleSetting(_Strict, frozen=True, kw_only=True):
