@@ -81,9 +81,9 @@ class Forwarder:
         call is put right, so that nobody waits for bytes that never come."""
         if m.whole and (to.transport == "udp" or b"content-length" in m.index):
             return b""
-        for i, line in enumerate(m.lines):
-            if line[0] == b"content-length":
-                edit.remove_line(i)
+        for place, field in enumerate(m.fields):
+            if field.name == b"content-length":
+                edit.remove_line(place)
         return b"Content-Length: %d\r\n" % len(m.body())
 
     @staticmethod
@@ -109,17 +109,12 @@ class Forwarder:
         return b"z9hG4bK%s-%x-%08x" % (self._token, self._n, digest)
 
     def _loop_digest(self, m: Message) -> int:
-        """A digest of what would make a second pass a loop. A proxy that writes white space anew is caught in the pass
-        after that: it finds its own then."""
+        """A digest of what would make a second pass a loop."""
         digest = crc32(m.uri)
-        data, lines, index = m.data, m.lines, m.index
         for name in _LOOP:
-            at = index.get(name)
-            if at is not None:
-                line = lines[at]
-                digest = crc32(data[line[2] : line[3]], digest)
+            digest = crc32(m.first(name) or b"", digest)
         for name in _LOOP_LISTS:
-            if name in index:
+            if name in m.index:
                 digest = crc32(b"\0".join(m.all(name)), digest)
         return digest
 
@@ -173,7 +168,7 @@ class Forwarder:
     def _shorten(self, edit: Edit, m: Message, routes: list[NameAddr], ours: int, *, within: bool) -> None:
         """Without the first so many, our own; and in the order that strict routers want."""
         uri, rest = m.uri, routes[ours:]
-        values = [m.data[r.start : r.end] for r in rest]
+        values = [r.text for r in rest]
         if within and rest and self._strict(m):
             # A strict router put us into the Request-URI and the target at the end of the route (16.4).
             uri = rest.pop().uri

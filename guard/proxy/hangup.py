@@ -90,7 +90,7 @@ class Hangup:
         if call.watch is None:
             call.watch = Watch()
         ours = self._c.forwarder.ours
-        routes = tuple(m.data[r.start : r.end] for r in _values(m, b"record-route") if not ours(r.uri))
+        routes = tuple(r.text for r in _values(m, b"record-route") if not ours(r.uri))
         tx.limit = Limit(decision.max_talk_us, decision.talk_rule, _contact(m, call.caller_flow), routes)
 
     def over(self, call: Call, tx: ServerTx, m: Message, now: int, *, from_caller: bool) -> bool:
@@ -146,7 +146,7 @@ class Hangup:
         for one in _values(m, b"record-route"):
             if self._c.forwarder.ours(one.uri):
                 break
-            routes.append(m.data[one.start : one.end])
+            routes.append(one.text)
         return tuple(reversed(routes))
 
     # ---- the end ---------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def mask_of(m: Message, decision: Decision, source: Source | None) -> Mask:
     dial = source.dial if source is not None else PLAIN_DIAL
     numbers = frozenset(decision.masked_numbers)
     sender = m.from_()
-    original = m.data[sender.start : sender.params_start].rstrip()
+    original = sender.address.rstrip()
     shown = original
     if number_of(sender.uri, dial).value in numbers:
         shown = b"<" + _shown(sender.uri, decision.presented) + b">" if decision.presented else ANONYMOUS
@@ -99,9 +99,9 @@ def _ask_privacy(edit: Edit, m: Message) -> None:
     asked = [t.strip() for value in m.all(b"privacy") for t in value.split(b";")]
     if any(t.lower() == b"id" for t in asked):
         return
-    for i, line in enumerate(m.lines):
-        if line[0] == b"privacy":
-            edit.remove_line(i)
+    for place, field in enumerate(m.fields):
+        if field.name == b"privacy":
+            edit.remove_line(place)
     asked = [t for t in asked if t and t.lower() != b"none"]
     edit.insert_top(b"Privacy: " + b";".join([*asked, b"id"]) + b"\r\n")
 
@@ -113,6 +113,6 @@ def show(edit: Edit, m: Message, mask: Mask, *, in_to: bool) -> None:
 
 def _swap(edit: Edit, m: Message, with_: bytes, *, in_to: bool) -> None:
     party = m.to() if in_to else m.from_()
-    now = m.data[party.start : party.params_start]
-    if now.rstrip() != with_:
-        edit.replace(party.start, party.start + len(now.rstrip()), with_)
+    now = party.address.rstrip()
+    if now != with_:
+        edit.replace_in(b"to" if in_to else b"from", party.start, party.start + len(now), with_)

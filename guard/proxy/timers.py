@@ -61,7 +61,8 @@ class Timers:
     def due(self, now: int) -> tuple[Owner, int] | None:
         """Take the next timer that is due, disarmed; None when there is none."""
         first = self._first()
-        at = self._standing()
+        # Whoever stands first in the heap may have nothing to do then, but nobody has anything to do before.
+        at = self._standing() if self._heap and self._heap[0][0] <= now else None
         if first is not None and first[0][0] <= now and (at is None or first[0][0] <= at):
             return first.popleft()[1], LINGER
         if at is None or at > now:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from guard.sip.fields import Field
 from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message
 from guard.sip.uri import BadUri, parse_uri
@@ -20,16 +21,15 @@ def check_request(m: Message) -> None:
     if m.version.upper() != b"SIP/2.0":
         raise BadMessage(505, "only SIP/2.0 is spoken here", message=m)
     if not SINGLE.isdisjoint(m.repeated):
-        name = next(line[0] for line in m.lines if line[0] in SINGLE and line[0] in m.repeated)
+        name = next(field.name for field in m.fields if field.name in SINGLE and field.name in m.repeated)
         raise BadMessage(400, f"two {name.decode()} headers", message=m)
     for name in (b"via", b"contact"):
         if name in m.repeated:
-            for line in m.lines:
-                if line[0] == name:
-                    _no_strays(m, name, line[2], line[3])
+            for field in m.fields:
+                if field.name == name:
+                    _no_strays(m, field)
         elif name in m.index:
-            _, _, start, end = m.lines[m.index[name]]
-            _no_strays(m, name, start, end)
+            _no_strays(m, m.fields[m.index[name]])
     try:
         _mandatory(m)
         if m.max_forwards() == 0:
@@ -70,15 +70,15 @@ def _request_uri(m: Message) -> None:
         raise BadMessage(400, "headers in the Request-URI", message=m)
 
 
-def _no_strays(m: Message, name: bytes, start: int, end: int) -> None:
+def _no_strays(m: Message, field: Field) -> None:
     """Empty values and parameters, and a Contact that hides headers outside of brackets."""
-    data = m.data
-    if data.find(b",", start, end) < 0 and data.find(b";;", start, end) < 0:
-        if name == b"contact" and data.find(b"?", start, end) >= 0 and data.find(b"<", start, end) < 0:
+    value = field.value
+    if b"," not in value and b";;" not in value:
+        if field.name == b"contact" and b"?" in value and b"<" not in value:
             raise BadMessage(400, "Contact with headers needs brackets", message=m)
         return
-    if data.find(b'"', start, end) < 0 and _STRAY.search(_BRACKETS.sub(b"<>", data[start:end]).rstrip()):
-        raise BadMessage(400, f"empty value in {name.decode()}", message=m)
+    if b'"' not in value and _STRAY.search(_BRACKETS.sub(b"<>", value)):
+        raise BadMessage(400, f"empty value in {field.name.decode()}", message=m)
 
 
 def check_response(m: Message) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final
 
+from guard.sip.fields import Field
 from guard.sip.headers import BadHeader, Via
 from guard.sip.message import Message
 
@@ -21,8 +22,9 @@ Slice = tuple[int, int, bytes]
 
 
 def received_marks(m: Message, host: str, port: int) -> list[Slice]:
-    """The edits that write into the top Via where the request really came from (RFC 3261 18.2.1, RFC 3581 4). One that
-    cannot be read goes as it came: there is nothing better to say, and only an emergency call comes so far with it."""
+    """The edits of the top Via's field that write into it where the request really came from (RFC 3261 18.2.1, RFC 3581
+    4). One that cannot be read goes as it came: there is nothing better to say, and only an emergency call comes so far
+    with it."""
     try:
         via = m.via()
     except BadHeader:
@@ -31,10 +33,11 @@ def received_marks(m: Message, host: str, port: int) -> list[Slice]:
     wanted = via.rport is not None
     if not wanted and via.received is None and via.host.strip("[]") == host:
         return []
+    raw = m.fields[m.index[b"via"]].raw
     out: list[Slice] = []
-    if wanted and (found := _RPORT.search(m.data, via.start, via.end)) is not None:
+    if wanted and (found := _RPORT.search(raw, via.start, via.end)) is not None:
         out.append((found.start(), found.end(), b";rport=%d" % port))
-    if via.received is not None and (old := _RECEIVED.search(m.data, via.start, via.end)) is not None:
+    if via.received is not None and (old := _RECEIVED.search(raw, via.start, via.end)) is not None:
         out.append((old.start(), old.end(), b";received=" + shown))
     else:
         out.append((via.end, via.end, b";received=" + shown))
@@ -59,10 +62,15 @@ class Edit:
         """Other bytes for those from `start` to `end` of the original."""
         self._slices.append((start, end, data))
 
-    def remove_line(self, index: int) -> None:
-        """Without one header line."""
-        line = self._m.lines[index]
-        self._slices.append((line[1], line[3], b""))
+    def replace_in(self, name: bytes, start: int, end: int, data: bytes) -> None:
+        """Other bytes in the first field of that name, which is there; offsets into the field."""
+        at = self._m.start_of(self._m.index[name])
+        self._slices.append((at + start, at + end, data))
+
+    def remove_line(self, place: int) -> None:
+        """Without one field."""
+        at = self._m.start_of(place)
+        self._slices.append((at, at + self._m.fields[place].size, b""))
 
     def replace_uri(self, uri: bytes) -> None:
         """Another Request-URI."""
@@ -72,29 +80,32 @@ class Edit:
 
     def set_max_forwards(self, hops: int) -> None:
         """Another number in Max-Forwards."""
-        at = self._m.index.get(b"max-forwards")
-        if at is not None:
-            _, _, value, end = self._m.lines[at]
-            self._slices.append((value, end, b" %d\r\n" % hops))
+        m = self._m
+        place = m.index.get(b"max-forwards")
+        if place is not None:
+            at, field = m.start_of(place), m.fields[place]
+            self._slices.append((at + field.at, at + field.size, b" %d\r\n" % hops))
 
     def mark_received(self, host: str, port: int) -> None:
         """`received` and `rport` of the top Via."""
-        self._slices += received_marks(self._m, host, port)
+        for start, end, data in received_marks(self._m, host, port):
+            self.replace_in(b"via", start, end, data)
 
     def remove_top_via(self) -> None:
         """Without the top Via value."""
         via: Via = self._m.via()
         if via.more:
-            self._slices.append((via.start, via.next, b""))
+            self.replace_in(b"via", via.start, via.next, b"")
         else:
-            self.remove_line(via.line)
+            self.remove_line(self._m.index[b"via"])
 
     def set_routes(self, values: Sequence[bytes]) -> None:
         """Other Route values, on one line where the first one stood; none: no Route at all."""
         line = b"Route: " + b", ".join(values) + b"\r\n" if values else b""
-        for name, start, _, end in self._m.lines:
-            if name == b"route":
-                self._slices.append((start, end, line))
+        for place, field in enumerate(self._m.fields):
+            if field.name == b"route":
+                at = self._m.start_of(place)
+                self._slices.append((at, at + field.size, line))
                 line = b""
 
     def render(self) -> bytes:
@@ -128,35 +139,31 @@ def response(
 
     `received` is where the request came from, for the top Via; `to_tag` is added where To has none.
     """
-    data = request.data
     marks = received_marks(request, *received) if received is not None else []
     out = [b"SIP/2.0 %d " % status, reason, b"\r\n"]
     wanted = _ECHOED if status != 100 else _ECHOED_100
-    for name, start, _, end in request.lines:
+    for field in request.fields:
+        name = field.name
         if name not in wanted:
             continue
+        raw = field.raw
         if name == b"to" and to_tag is not None:
-            out.append(_tagged(request, start, end, to_tag))
+            raw = _tagged(request, field, to_tag)
         elif name == b"via" and marks:
-            at = start
-            for first, past, new in sorted(marks, key=_ORDER):
-                if start <= first <= end:
-                    out += (data[at:first], new)
-                    at = past
-            out.append(data[at:end])
-        else:
-            out.append(data[start:end])
+            for start, end, new in sorted(marks, key=_ORDER, reverse=True):
+                raw = raw[:start] + new + raw[end:]
+            marks = []  # they are of the top one
+        out += (raw, b"\r\n")
     out += headers
     out.append(b"Content-Length: %d\r\n\r\n" % len(body))
     out.append(body)
     return b"".join(out)
 
 
-def _tagged(request: Message, start: int, end: int, tag: bytes) -> bytes:
-    line = request.data[start:end]
+def _tagged(request: Message, field: Field, tag: bytes) -> bytes:
     try:
         if request.to().tag is not None:
-            return line
+            return field.raw
     except BadHeader:
         pass  # it goes back as it came, with a tag behind it
-    return line.rstrip(b"\r\n \t") + b";tag=" + tag + b"\r\n"
+    return field.raw.rstrip(b"\r\n \t") + b";tag=" + tag

@@ -1,6 +1,6 @@
 """Header values that a proxy reads: Via, and whatever has the form of a name-addr (RFC 3261 20.10, 20.42, 25.1).
 
-Offsets are into the bytes of the message, so that a value can be edited where it stands.
+Offsets are into the bytes that they were read from, so that a value can be edited where it stands.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _VIA: Final = re.compile(
     rb"SIP\s*/\s*(\d\.\d)\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)\s*(?::\s*(\d{1,5}))?\s*(?=;|$)",
     re.IGNORECASE,
 )
-# The forms that nearly every peer writes, as a whole line's value: they need no splitting. Whatever else the grammar
+# The forms that nearly every peer writes, as a whole field's value: they need no splitting. Whatever else the grammar
 # allows is read piece by piece, and means the same where both can read it (tests/sip/test_usual.py).
 _USUAL_VIA: Final = re.compile(
     rb" ?(SIP/2\.0/([A-Z]+) (([a-z0-9.\-]+)(?::(\d{1,5}))?))((?:;rport)?);branch=([A-Za-z0-9\-.!%*_+`'~:]+)"
-    rb"((?:;rport(?:=\d*)?)?)(?:;received=([0-9A-Fa-f.:]+))?((?:;rport(?:=\d*)?)?)\r\n"
+    rb"((?:;rport(?:=\d*)?)?)(?:;received=([0-9A-Fa-f.:]+))?((?:;rport(?:=\d*)?)?)"
 )
 _USUAL_ADDR: Final = re.compile(
     rb" ?((?:\"[^\"\\\r\n]*\" ?|[^\"<>,;\r\n \t][^\"<>,;\r\n]*)?<([^> \t\r\n]+)>)"
-    rb"(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?\r\n"
+    rb"(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?"
 )
 
 
@@ -41,12 +41,12 @@ class BadHeader(ValueError):
 class Via:
     """One Via value. `rport` is None where the parameter is absent, b"" where it is empty; `received` likewise.
 
-    `start` and `end` are its offsets, `line` the index of its line; `more` tells that others follow on that line, and
-    `next` where the first of them starts.
+    `start` and `end` are its offsets; `more` tells that others follow in that field, and `next` where the first of them
+    starts.
     """
 
     __slots__ = (
-        "_data", "_params", "branch", "end", "host", "line", "more", "next", "params_start", "port", "received",
+        "_data", "_params", "branch", "end", "host", "more", "next", "params_start", "port", "received",
         "rport", "sent_by", "start", "transport", "version",
     )  # fmt: skip
 
@@ -75,19 +75,18 @@ class Via:
         self.start = start
         self.end = self.next = end
         self.params_start = params_start
-        self.line = 0
         self.more = False
 
     @classmethod
-    def usual(cls, data: bytes, start: int, end: int) -> Via | None:
-        """The Via of a whole line (its CRLF included) in one of the usual forms; None for any other."""
-        found = _USUAL_VIA.fullmatch(data, start, end)
+    def usual(cls, data: bytes, start: int) -> Via | None:
+        """The Via that stands from `start` to the end, in one of the usual forms; None for any other."""
+        found = _USUAL_VIA.fullmatch(data, start)
         if found is None:
             return None
         transport, sent_by, host, port, before, branch, after, received, last = found.group(2, 3, 4, 5, 6, 7, 8, 9, 10)
         rport = before or after or last  # where it is said twice, the first counts
         self: Via = cls.__new__(cls)
-        self._place(data, found.start(1), end - 2, found.end(1))
+        self._place(data, found.start(1), len(data), found.end(1))
         self.version = b"2.0"
         self.transport = transport
         self.host = host.decode()
@@ -168,10 +167,10 @@ class NameAddr:
             raise BadHeader(name, "no URI" if not self.uri else "white space in the URI")
 
     @classmethod
-    def usual(cls, data: bytes, start: int, end: int) -> NameAddr | None:
-        """The value of a whole line (its CRLF included) in its usual form: an address in brackets, and at most a tag
-        behind it. None for any other."""
-        found = _USUAL_ADDR.fullmatch(data, start, end)
+    def usual(cls, data: bytes, start: int) -> NameAddr | None:
+        """What stands from `start` to the end, in its usual form: an address in brackets, and at most a tag behind it.
+        None for any other."""
+        found = _USUAL_ADDR.fullmatch(data, start)
         if found is None:
             return None
         self: NameAddr = cls.__new__(cls)
@@ -180,7 +179,7 @@ class NameAddr:
         self.bracketed = True
         self.start, self.params_start = found.span(1)
         self.uri_start, self.uri_end = found.span(2)
-        self.end = end - 2
+        self.end = len(data)
         self.uri, self._tag = found.group(2, 3)
         return self
 
@@ -198,6 +197,16 @@ class NameAddr:
             found = _TAG.fullmatch(self._data, self.params_start, self.end)
             self._tag = found.group(1) if found is not None else self.params.get("tag") or None
         return self._tag
+
+    @property
+    def text(self) -> bytes:
+        """The whole value, as it stands."""
+        return self._data[self.start : self.end]
+
+    @property
+    def address(self) -> bytes:
+        """The address itself, display name and all, without parameters."""
+        return self._data[self.start : self.params_start]
 
     @property
     def display(self) -> bytes:

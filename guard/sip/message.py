@@ -9,32 +9,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from guard.sip.grammar import FOLD, TOKEN, WHITE, split_values, trim, unfold
-from guard.sip.headers import BadHeader, NameAddr, Via, parse_via
+from guard.sip.fields import Field, field_of, known
+from guard.sip.grammar import TOKEN
+from guard.sip.headers import BadHeader, NameAddr, Via
 
 MAX_LINES: Final = 512  # header lines of one message: the longest route and Via paths seen have about 60
-MAX_NAMES: Final = 2048  # spellings of header names remembered
-MAX_NAME: Final = 64  # bytes of a spelling worth remembering: a flood of long ones must not fill the memory
 
 MAX_DIGITS: Final = 10  # of a number: what 32 bits can say
 
-COMPACT: Final = {
-    b"i": b"call-id", b"m": b"contact", b"e": b"content-encoding", b"l": b"content-length", b"c": b"content-type",
-    b"f": b"from", b"s": b"subject", b"k": b"supported", b"t": b"to", b"v": b"via", b"r": b"refer-to",
-    b"b": b"referred-by", b"o": b"event", b"u": b"allow-events", b"x": b"session-expires", b"a": b"accept-contact",
-    b"j": b"reject-contact", b"d": b"request-disposition", b"y": b"identity", b"n": b"identity-info",
-}  # fmt: skip
-_CSEQ: Final = re.compile(rb"(\d+)[ \t\r\n]+([^ \t\r\n]+)")
-_USUAL_CSEQ: Final = re.compile(rb" (\d{1,9}) ([A-Z]+)\r\n")
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _BLANK: Final = frozenset({b" ", b"\t"})
 _REQUEST: Final = re.compile(rb"([A-Z]+) ([^ ]+) SIP/2\.0")
 _STATUS: Final = re.compile(rb"SIP/2\.0 ([1-6]\d\d) ([^\r\n]*)")
-_NO_LINE: Final = (b"", 0, 0, 0)
-_names: dict[bytes, bytes] = {}
 
 Line = tuple[bytes, int, int, int]
-Index = tuple[list[Line], dict[bytes, int], set[bytes]]
+Index = tuple[list[Field], dict[bytes, int], set[bytes]]
 
 
 class BadMessage(ValueError):
@@ -61,21 +50,21 @@ class BadMessage(ValueError):
 
 
 class Message:
-    """One message. `lines` holds (canonical name, start, start of value, end past the line's CRLF) of each header,
-    `index` where in `lines` each name stands first, and `repeated` the names that stand there more than once.
+    """One message: its bytes, and its header `fields` in order (what has no name is there under b""), `index` where
+    each name stands first among them, and `repeated` the names that stand there more than once.
 
     Requests have `method`, `uri` and `version`; responses `status` and `reason`, and an empty `method`. `whole` tells
     that all of it is in order; what `BadMessage.message` holds is not, and its body need not be as long as it says.
     """
 
     __slots__ = (
-        "_cseq", "_from", "_routes", "_to", "_via", "body_at", "data", "index", "is_request", "lines", "method",
-        "reason", "repeated", "start_end", "status", "uri", "version", "whole",
+        "_lines", "body_at", "data", "fields", "index", "is_request", "method", "reason", "repeated",
+        "start_end", "status", "uri", "version", "whole",
     )  # fmt: skip
 
     def __init__(self, data: bytes, found: Index, start_end: int, body_at: int) -> None:
         self.data = data
-        self.lines, self.index, self.repeated = found
+        self.fields, self.index, self.repeated = found
         self.start_end = start_end
         self.body_at = body_at
         self.is_request = True
@@ -83,75 +72,66 @@ class Message:
         self.method = self.uri = self.reason = b""
         self.version = b"SIP/2.0"
         self.status = 0
-        self._via: Via | None = None
-        self._cseq: tuple[int, bytes] | None = None
-        self._from: NameAddr | None = None
-        self._to: NameAddr | None = None
-        self._routes: list[NameAddr] | None = None
+        self._lines: list[Line] | None = None
+
+    @property
+    def lines(self) -> list[Line]:
+        """(Canonical name, start, start of value, end past the CRLF) of each field that has a name, as offsets into
+        `data`."""
+        if self._lines is None:
+            at, self._lines = self.start_end, []
+            for field in self.fields:
+                if field.name:
+                    self._lines.append((field.name, at, at + field.at, at + field.size))
+                at += field.size
+        return self._lines
+
+    def start_of(self, place: int) -> int:
+        """Where the field at that place begins in `data`."""
+        at = self.start_end
+        for field in self.fields[:place]:
+            at += field.size
+        return at
 
     # ---- raw values ------------------------------------------------------------------------------------------------
 
     def first(self, name: bytes) -> bytes | None:
-        """The value of the first line of that (lower-case, long) name, unfolded; None where there is none."""
+        """The value of the first field of that (lower-case, long) name, unfolded; None where there is none."""
         at = self.index.get(name)
-        if at is None:
-            return None
-        line = self.lines[at]
-        value = self.data[line[2] : line[3]].strip(WHITE)
-        return FOLD.sub(b" ", value) if b"\r\n" in value else value
+        return None if at is None else self.fields[at].value
 
     def all(self, name: bytes) -> list[bytes]:
-        """The value of every line of that name, unfolded."""
-        if name not in self.repeated:
-            value = self.first(name)
-            return [] if value is None else [value]
-        return [unfold(self.data[line[2] : line[3]]) for line in self.lines if line[0] == name]
+        """The value of every field of that name, unfolded."""
+        if name in self.repeated:
+            return [field.value for field in self.fields if field.name == name]
+        at = self.index.get(name)
+        return [] if at is None else [self.fields[at].value]
 
     def count(self, name: bytes) -> int:
-        """How many lines have that name."""
+        """How many fields have that name."""
         if name not in self.repeated:
             return 1 if name in self.index else 0
-        return sum(line[0] == name for line in self.lines)
+        return sum(field.name == name for field in self.fields)
 
     # ---- parsed when read, once ------------------------------------------------------------------------------------
 
+    def _field(self, name: bytes, shown: str) -> Field:
+        at = self.index.get(name)
+        if at is None:
+            raise BadHeader(shown, "missing")
+        return self.fields[at]
+
     def via(self) -> Via:
-        """The top Via value."""
-        if self._via is None:
-            at = self.index.get(b"via")
-            if at is None:
-                raise BadHeader("Via", "missing")
-            _, _, start, end = self.lines[at]
-            via = Via.usual(self.data, start, end)
-            if via is None:
-                spans = split_values(self.data, start, end)
-                via = parse_via(self.data, *spans[0])
-                others = [first for first, past in spans[1:] if first < past]  # a stray comma is no value
-                if others:
-                    via.more, via.next = True, others[0]
-            via.line = at
-            self._via = via
-        return self._via
+        """The top Via value; its offsets, as of all that is parsed, are into its field's own bytes."""
+        return self._field(b"via", "Via").via()
 
     def vias(self) -> list[Via]:
         """All Via values, from the top."""
-        out: list[Via] = []
-        for name, _, start, end in self.lines:
-            if name == b"via":
-                out += [parse_via(self.data, s, e) for s, e in split_values(self.data, start, end)]
-        return out
+        return [via for field in self.fields if field.name == b"via" for via in field.vias()]
 
     def cseq(self) -> tuple[int, bytes]:
         """Number and method of CSeq; a number of more than 32 bits cannot be read (RFC 3261 8.1.1.5)."""
-        if self._cseq is None:
-            at = self.index.get(b"cseq")
-            line = self.lines[at] if at is not None else _NO_LINE
-            # The usual form first, where it stands.
-            found = _USUAL_CSEQ.fullmatch(self.data, line[2], line[3]) or _CSEQ.fullmatch(self.first(b"cseq") or b"")
-            if found is None or len(found.group(1)) > 20 or int(found.group(1)) > 0xFFFFFFFF:
-                raise BadHeader("CSeq", "not a 32-bit number and a method")
-            self._cseq = int(found.group(1)), found.group(2)
-        return self._cseq
+        return self._field(b"cseq", "CSeq").cseq()
 
     def call_id(self) -> bytes:
         """Call-ID."""
@@ -162,45 +142,20 @@ class Message:
 
     def from_(self) -> NameAddr:
         """From."""
-        if self._from is None:
-            self._from = self._one(b"from", "From")
-        return self._from
+        return self._field(b"from", "From").party("From")
 
     def to(self) -> NameAddr:
         """To."""
-        if self._to is None:
-            self._to = self._one(b"to", "To")
-        return self._to
-
-    def _one(self, name: bytes, shown: str) -> NameAddr:
-        at = self.index.get(name)
-        if at is None:
-            raise BadHeader(shown, "missing")
-        _, _, start, end = self.lines[at]
-        return NameAddr.usual(self.data, start, end) or NameAddr(self.data, *trim(self.data, start, end), shown)
+        return self._field(b"to", "To").party("To")
 
     def routes(self, name: bytes = b"route") -> list[NameAddr]:
-        """All name-addr values of all lines of that name. The list is for reading only."""
-        if name not in self.index:
+        """All name-addr values of all fields of that name."""
+        at = self.index.get(name)
+        if at is None:
             return []
-        if name != b"route":
-            return self._values(name)
-        if self._routes is None:
-            self._routes = self._values(name)
-        return self._routes
-
-    def _values(self, name: bytes) -> list[NameAddr]:
-        out: list[NameAddr] = []
-        data, shown = self.data, name.decode()
-        for canonical, _, start, end in self.lines if name in self.repeated else (self.lines[self.index[name]],):
-            if canonical != name:
-                continue
-            usual = NameAddr.usual(data, start, end)
-            if usual is not None:
-                out.append(usual)
-            else:
-                out += [NameAddr(data, s, e, shown) for s, e in split_values(data, start, end)]
-        return out
+        if name not in self.repeated:
+            return list(self.fields[at].addrs(name.decode()))
+        return [addr for field in self.fields if field.name == name for addr in field.addrs(name.decode())]
 
     def max_forwards(self) -> int | None:
         """Max-Forwards; None where there is none."""
@@ -225,19 +180,6 @@ class Message:
         return self.data[self.body_at :]
 
 
-def _canonical(raw: bytes) -> bytes | None:
-    """The canonical form of a header name as it was written; None where it is no token."""
-    name = raw.rstrip(b" \t").lower()
-    if not TOKEN.fullmatch(name):
-        return None
-    name = COMPACT.get(name, name)
-    if len(raw) <= MAX_NAME:
-        if len(_names) >= MAX_NAMES:
-            _names.clear()  # only a flood of invented names gets here
-        _names[raw] = name
-    return name
-
-
 def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Message:
     """Index one message: a datagram, or a message that a stream's framer cut out, of at most `most` header lines.
 
@@ -257,11 +199,10 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     if bare:
         data = _BARE.sub(b" ", data[: head_end + 4]) + data[head_end + 4 :]  # an answer must not echo them
         raws = data[start_end:head_end].split(b"\r\n")
-    found, bad = _index(raws, start_end)
-    lines = found[0]
+    found, bad = _index(raws)
     m = Message(data, found, start_end, head_end + 4)
     _start_line(m, data[: start_end - 2])
-    if len(lines) > most:
+    if len(m.fields) > most:
         raise BadMessage(400, "too many header lines", fatal=not m.is_request, message=m)
     if bare:
         raise BadMessage(400, "a bare CR or LF in a header", fatal=not m.is_request, message=m)
@@ -272,37 +213,27 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     return m
 
 
-def _index(raws: list[bytes], start: int) -> tuple[Index, str]:
-    """The header lines from offset `start` (see `Message`), and what is wrong with them ("": nothing)."""
-    lines: list[Line] = []
+def _index(raws: list[bytes]) -> tuple[Index, str]:
+    """The fields of these lines (see `Message`), and what is wrong with them ("": nothing)."""
+    fields: list[Field] = []
     index: dict[bytes, int] = {}
     repeated: set[bytes] = set()
     bad = ""
-    at = start
-    known, append = _names.get, lines.append
+    append = fields.append
     for raw in raws:
-        past = at + len(raw) + 2
-        spelled, colon, _ = raw.partition(b":")
-        canonical = known(spelled) if colon else None
-        if canonical is None:
-            if raw[:1] in _BLANK:  # of the line before
-                if lines and lines[-1][3] == at:
-                    name, first, value, _ = lines[-1]
-                    lines[-1] = (name, first, value, past)
-                else:
-                    bad = bad or "the first header line is folded"
-            else:
-                canonical = _canonical(spelled) if colon else None
-                if canonical is None:
-                    bad = bad or "a header line without a name"
-        if canonical is not None:
-            if canonical in index:
-                repeated.add(canonical)
-            else:
-                index[canonical] = len(lines)
-            append((canonical, at, at + len(spelled) + 1, past))
-        at = past
-    return (lines, index, repeated), bad
+        field = known(raw) or field_of(raw)
+        if field is None:
+            if raw[:1] in _BLANK and fields and fields[-1].name:
+                fields[-1] = fields[-1].continued(raw)
+                continue
+            bad = bad or ("the first header line is folded" if raw[:1] in _BLANK else "a header line without a name")
+            field = Field(raw, b"", 0)
+        elif field.name in index:
+            repeated.add(field.name)
+        else:
+            index[field.name] = len(fields)
+        append(field)
+    return (fields, index, repeated), bad
 
 
 def _without_empty_line(data: bytes) -> tuple[bytes, int]:
@@ -351,8 +282,7 @@ def _fit_body(m: Message, *, stream: bool) -> None:
         if stream:
             raise BadMessage(400, "no Content-Length", fatal=not m.is_request, message=m)
         return
-    line = m.lines[m.index[b"content-length"]]
-    digits = m.data[line[2] : line[3]].strip(WHITE)
+    digits = m.first(b"content-length") or b""
     if digits.isdigit() and len(digits) <= MAX_DIGITS and b"content-length" not in m.repeated:
         length = int(digits)
     else:

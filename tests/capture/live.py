@@ -275,7 +275,7 @@ class Callee:
             m.routes(b"contact")[0].uri.decode(),
             caller=f"<{m.to().uri.decode()}>",
             tag="z9",
-            to=m.data[seen.start : seen.params_start].decode(),
+            to=seen.address.decode(),
             to_tag=(seen.tag or b"").decode(),
             call_id=m.call_id().decode(),
             branch=f"{m.call_id().decode()}opBYE",

@@ -243,7 +243,7 @@ class Leg:
             self.invite.routes(b"contact")[0].uri.decode(),
             caller=self.invite.to().uri.decode().join("<>"),
             tag=to_tag,
-            to=self.invite.data[seen.start : seen.params_start].decode(),
+            to=seen.address.decode(),
             to_tag=(seen.tag or b"").decode(),
             call_id=self.call_id,
             cseq=cseq,

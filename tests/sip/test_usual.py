@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guard.sip import uri
 from guard.sip.check import SINGLE, check_request
 from guard.sip.grammar import split_values, trim
 from guard.sip.headers import BadHeader, NameAddr, Via
@@ -39,16 +40,15 @@ def via_of(read: Via | None) -> tuple[object, ...] | None:
 
 def same_via(value: str) -> None:
     """Both ways to read a Via line agree, where the quick one reads it at all."""
-    data = f"Via:{value}\r\nTo: x".encode()
-    end = len(data) - 5
+    data = f"Via:{value}".encode()
+    spans = split_values(data, 4, len(data))
     try:
-        quick = Via.usual(data, 4, end)
+        quick = Via.usual(data, 4)
     except BadHeader:
         with pytest.raises(BadHeader):
-            Via(data, *split_values(data, 4, end)[0])
+            Via(data, *spans[0])
         return
     if quick is not None:
-        spans = split_values(data, 4, end)
         assert len(spans) == 1
         assert via_of(quick) == via_of(Via(data, *spans[0]))
 
@@ -76,8 +76,7 @@ def test_the_usual_parameters_in_every_order() -> None:
     ],
 )
 def test_these_are_usual_vias(value: str) -> None:
-    data = f"Via: {value}\r\n".encode()
-    assert Via.usual(data, 4, len(data)) is not None
+    assert Via.usual(f"Via: {value}".encode(), 4) is not None
 
 
 DISPLAYS = st.sampled_from(
@@ -124,21 +123,19 @@ def addr_of(read: NameAddr) -> tuple[object, ...]:
 
 @given(LEADS, DISPLAYS, ADDRESSES, TAILS)
 def test_a_usual_address_is_what_it_is_when_it_is_split(lead: str, display: str, address: str, tail: str) -> None:
-    value = f"{lead}{display}{address}{tail}\r\n".encode()
-    data = b"From:" + value + b"To: x"
-    end = 5 + len(value)
-    quick = NameAddr.usual(data, 5, end)
+    data = f"From:{lead}{display}{address}{tail}".encode()
+    quick = NameAddr.usual(data, 5)
     if quick is not None:
-        assert split_values(data, 5, end) == [trim(data, 5, end)]
-        assert addr_of(quick) == addr_of(NameAddr(data, *trim(data, 5, end), "From"))
+        span = trim(data, 5, len(data))
+        assert split_values(data, 5, len(data)) == [span]
+        assert addr_of(quick) == addr_of(NameAddr(data, *span, "From"))
 
 
 @pytest.mark.parametrize(
     "value", ["<sip:a@b>", "<sip:a@b>;tag=1", '"A B" <sip:a@b>;tag=1', "Al <tel:+331>", '"A"<sip:a@b>']
 )
 def test_these_are_usual_addresses(value: str) -> None:
-    data = f"From: {value}\r\n".encode()
-    assert NameAddr.usual(data, 5, len(data)) is not None
+    assert NameAddr.usual(f"From: {value}".encode(), 5) is not None
 
 
 @pytest.mark.parametrize(
@@ -206,3 +203,46 @@ def test_what_is_there_more_than_once(names: list[str]) -> None:
     if any(m.count(n) > 1 for n in SINGLE):
         with pytest.raises(BadMessage, match="two "):
             check_request(m)
+
+
+USERS = st.sampled_from(
+    [
+        "",
+        "a@",
+        "+33145678901@",
+        "0612345678@",
+        "a:b@",
+        "@",
+        "a@b@",
+        "%41@",
+        "a;x=1@",
+        "a?b@",
+        "*72@",
+        "A b@",
+        '"@',
+        "é@",
+    ]
+)
+PLACES = st.sampled_from(
+    ["192.0.2.5", "pbx.example", "PBX.example", "[2001:db8::5]", "a_b", "", "a:5060", "a:0", "a:65535", "a:65536",
+     "a:123456", "a:", "5060", "a..b", "-"]
+)  # fmt: skip
+MORE = st.sampled_from(
+    ["", ";user=phone", ";lr", ";transport=udp", ";transport=tcp", ";LR", ";lr=on", ";user=phone;lr", ";", "?a=b",
+     ";lr?a", ">", " "]
+)  # fmt: skip
+
+
+@given(st.sampled_from(["sip:", "sips:", "SIP:", "tel:", "sip", "", "urn:"]), USERS, PLACES, MORE)
+def test_a_usual_uri_is_what_it_is_when_it_is_split(scheme: str, user: str, place: str, more: str) -> None:
+    raw = f"{scheme}{user}{place}{more}".encode()
+    quick = uri._usual(raw)
+    if quick is not None:
+        assert quick == uri._read(raw)
+
+
+@pytest.mark.parametrize(
+    "raw", ["sip:+331@192.0.2.5;user=phone", "sip:192.0.2.5:5060;lr", "sips:a@b.example:5061", "sip:a"]
+)
+def test_these_are_usual_uris(raw: str) -> None:
+    assert uri._usual(raw.encode()) is not None

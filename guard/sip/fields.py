@@ -1,0 +1,133 @@
+"""Header fields as they stand in a message, one object for all messages that have the same bytes there.
+
+The messages of a call repeat each other: From, To and Call-ID are the same in all of them, a phone's Contact in all of
+its calls. So a field is read once, and what was read of it is at hand in the next message. Offsets are into the field's
+own bytes, and nobody changes a field.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from guard.sip.grammar import FOLD, TOKEN, WHITE, split_values, trim
+from guard.sip.headers import BadHeader, NameAddr, Via, parse_via
+
+MAX_NAMES: Final = 2048  # spellings of header names remembered
+MAX_NAME: Final = 64  # bytes of a spelling worth remembering: a flood of long ones must not fill the memory
+MAX_FIELDS: Final = 8192  # fields remembered: a second of a busy guard has some hundreds that are new
+LONGEST: Final = 300  # bytes of a field worth remembering: the long ones (credentials, Identity) come once
+
+COMPACT: Final = {
+    b"i": b"call-id", b"m": b"contact", b"e": b"content-encoding", b"l": b"content-length", b"c": b"content-type",
+    b"f": b"from", b"s": b"subject", b"k": b"supported", b"t": b"to", b"v": b"via", b"r": b"refer-to",
+    b"b": b"referred-by", b"o": b"event", b"u": b"allow-events", b"x": b"session-expires", b"a": b"accept-contact",
+    b"j": b"reject-contact", b"d": b"request-disposition", b"y": b"identity", b"n": b"identity-info",
+}  # fmt: skip
+_CSEQ: Final = re.compile(rb"(\d+)[ \t\r\n]+([^ \t\r\n]+)")
+_known: dict[bytes, Field] = {}
+_names: dict[bytes, bytes] = {}
+
+
+class Field:
+    """One field: its bytes without the last CRLF, its canonical name (lower case, compact forms expanded), its value
+    unfolded and without white space around it, and where in the bytes that begins.
+
+    What is parsed is parsed when it is read, and once; each raises BadHeader where it cannot be.
+    """
+
+    __slots__ = ("_addrs", "_cseq", "_party", "_via", "at", "name", "raw", "size", "value")
+
+    def __init__(self, raw: bytes, name: bytes, at: int) -> None:
+        self.raw = raw
+        self.name = name
+        self.at = at
+        self.size = len(raw) + 2
+        value = raw[at:].strip(WHITE)
+        self.value = FOLD.sub(b" ", value) if b"\r\n" in value else value
+        self._via: Via | None = None
+        self._party: NameAddr | None = None
+        self._addrs: tuple[NameAddr, ...] | None = None
+        self._cseq: tuple[int, bytes] | None = None
+
+    def continued(self, raw: bytes) -> Field:
+        """The same with another line of its value (RFC 3261 7.3.1)."""
+        return Field(self.raw + b"\r\n" + raw, self.name, self.at)
+
+    def via(self) -> Via:
+        """The first Via value."""
+        if self._via is None:
+            raw = self.raw
+            via = Via.usual(raw, self.at)
+            if via is None:
+                spans = split_values(raw, self.at, len(raw))
+                via = parse_via(raw, *spans[0])
+                others = [first for first, past in spans[1:] if first < past]  # a stray comma is no value
+                if others:
+                    via.more, via.next = True, others[0]
+            self._via = via
+        return self._via
+
+    def vias(self) -> list[Via]:
+        """All Via values."""
+        return [parse_via(self.raw, start, end) for start, end in split_values(self.raw, self.at, len(self.raw))]
+
+    def party(self, shown: str) -> NameAddr:
+        """The whole value as one name-addr: From, To."""
+        if self._party is None:
+            raw = self.raw
+            self._party = NameAddr.usual(raw, self.at) or NameAddr(raw, *trim(raw, self.at, len(raw)), shown)
+        return self._party
+
+    def addrs(self, shown: str) -> tuple[NameAddr, ...]:
+        """All its name-addr values, split at commas outside quotes and brackets."""
+        if self._addrs is None:
+            raw = self.raw
+            usual = NameAddr.usual(raw, self.at)
+            if usual is not None:
+                self._addrs = (usual,)
+            else:
+                self._addrs = tuple(NameAddr(raw, s, e, shown) for s, e in split_values(raw, self.at, len(raw)))
+        return self._addrs
+
+    def cseq(self) -> tuple[int, bytes]:
+        """Number and method of CSeq; a number of more than 32 bits cannot be read (RFC 3261 8.1.1.5)."""
+        if self._cseq is None:
+            found = _CSEQ.fullmatch(self.value)
+            if found is None or len(found.group(1)) > 20 or int(found.group(1)) > 0xFFFFFFFF:
+                raise BadHeader("CSeq", "not a 32-bit number and a method")
+            self._cseq = int(found.group(1)), found.group(2)
+        return self._cseq
+
+
+known = _known.get
+
+
+def field_of(raw: bytes) -> Field | None:
+    """The field of these bytes; None where they have no name. `known` has those that were seen before."""
+    found = _known.get(raw)
+    if found is not None:
+        return found
+    spelled, colon, _ = raw.partition(b":")
+    name = (_names.get(spelled) or _name(spelled)) if colon else b""
+    if not name:
+        return None
+    found = Field(raw, name, len(spelled) + 1)
+    if len(raw) <= LONGEST:
+        if len(_known) >= MAX_FIELDS:
+            _known.clear()
+        _known[raw] = found
+    return found
+
+
+def _name(spelled: bytes) -> bytes:
+    """The canonical form of a header name as it was written, b"" where it is no token."""
+    name = spelled.rstrip(b" \t").lower()
+    if not TOKEN.fullmatch(name):
+        return b""
+    name = COMPACT.get(name, name)
+    if len(spelled) <= MAX_NAME:
+        if len(_names) >= MAX_NAMES:
+            _names.clear()  # only a flood of invented names gets here
+        _names[spelled] = name
+    return name
