@@ -88,10 +88,11 @@ def _user(written: str) -> str:
     return written.strip()
 
 
-def answer(policy: Policy, call: CallAttempt) -> tuple[Decision, DecisionBody]:
-    """The decision, and what the log would keep of it, with the money of a number's first call in its period."""
+def answer(policy: Policy, call: CallAttempt, site: str) -> tuple[Decision, DecisionBody]:
+    """The decision, and what the log of the guard `site` would keep of it, with the money of a number's first
+    call in its period."""
     decided = Desk(Engine(policy), MemoryState()).submit(1, call, 0)
     decision = decided[0][1]  # nothing waits at counters that nobody has used
     figures = policy.figures.get(call.trunk)
     stake = assess(call, decision, figures) if figures is not None else None
-    return decision, decision_body(call, decision, "", stake.money(first=True) if stake is not None else NO_MONEY)
+    return decision, decision_body(call, decision, site, stake.money(first=True) if stake is not None else NO_MONEY)

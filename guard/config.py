@@ -269,6 +269,8 @@ class _Compiler:
     def _named(self, key: str) -> list[str]:
         """Names as written, also of tables that are wrong otherwise."""
         items = self.raw.get(key, [])
+        if isinstance(items, dict):
+            items = [items]  # [trunk] instead of [[trunk]], which is a mistake of its own
         tables = [i for i in items if isinstance(i, dict)] if isinstance(items, list) else []
         return [str(t.get("name", "")) for t in tables]
 
@@ -298,7 +300,7 @@ class _Compiler:
         try:
             uri = parse_uri(text.encode())
         except BadUri as error:
-            self.problem(key, f'"{text}" is no SIP URI: {error}')
+            self.problem(key, f'"{text}" is no SIP URI ({error}): write it as sip:198.51.100.10:5060;transport=udp')
             return None
         transport = (uri.params.get("transport") or "udp").lower()
         if uri.scheme == "sips" or transport == "tls":
@@ -360,7 +362,7 @@ class _Compiler:
             try:
                 network = ip_network(text)
             except ValueError as error:
-                self.problem(key, f'"{text}" is no address or network: {error}')
+                self.problem(key, f'"{text}" is no address or network: {error}{_network_hint(text)}')
                 continue
             for other, name in taken:
                 if network.version == other.version and network.overlaps(other):
@@ -393,6 +395,15 @@ class _Compiler:
             self.problem(key, f'"{text}": write it as sip:192.0.2.5:5060 (a numeric address, over UDP)')
             return None
         return hop.host, hop.port
+
+
+def _network_hint(text: str) -> str:
+    """What is meant by an address with a mask, such as `192.0.2.5/24`: the address, or its network. "" for others."""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        return ""
+    return f'; write "{text.partition("/")[0]}" for the one address, "{network}" for the network'
 
 
 def _inside(host: str, network: Network) -> bool:

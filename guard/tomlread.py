@@ -123,6 +123,9 @@ class Reader:
             match = re.search(r"\(at line (\d+), column \d+\)$", str(error))
             self.problems.append(Problem(self.file, int(match.group(1)) if match else 0, "", f"not TOML: {error}"))
             return None
+        except RecursionError:
+            self.problem([], "not TOML that can be read: arrays or tables stand too deep in each other")
+            return None
         self.lines = lines_of(text)
         return raw
 
@@ -177,6 +180,9 @@ class Reader:
         if origin is dict and isinstance(raw, dict) and _is_struct(get_args(plain)[1]):
             made_all = {k: self.value(v, get_args(plain)[1], [*parts, k]) for k, v in raw.items()}
             return _BAD if any(v is _BAD for v in made_all.values()) else made_all
+        if origin is tuple and isinstance(raw, dict) and _is_struct(get_args(plain)[0]):
+            self.problem(parts, f"there may be several: write [[{key_path(parts)}]], with two brackets")
+            return _BAD
         try:
             return msgspec.convert(raw, kind, strict=True)
         except msgspec.ValidationError as error:

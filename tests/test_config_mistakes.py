@@ -70,7 +70,7 @@ MISTAKES: Final = (
     Mistake(
         "wrong time zone", 'site = "hq"', 'timezone = "Europe/Pariss"', 1, "timezone", ('did you mean "Europe/Paris"?',)
     ),
-    Mistake("a table that is no array", "[[trunk]]", "[trunk]", 4, "trunk", ("expected `array`",)),
+    Mistake("a table that is no array", "[[trunk]]", "[trunk]", 4, "trunk", ("write [[trunk]], with two brackets",)),
     Mistake(
         "wrong country",
         'trunk = "operator"',
@@ -108,7 +108,14 @@ MISTAKES: Final = (
         "listen.udp",
         ("stands twice",),
     ),
-    Mistake("host bits", '"192.0.2.5"', '"192.0.2.5/28"', 9, "source[1].address", ("has host bits set",)),
+    Mistake(
+        "host bits",
+        '"192.0.2.5"',
+        '"192.0.2.5/28"',
+        9,
+        "source[1].address",
+        ("has host bits set", '"192.0.2.0/28" for the network'),
+    ),
     Mistake("no address", '"192.0.2.5"', '"pbx.example"', 9, "source[1].address", ("is no address or network",)),
     Mistake("no addresses", '["192.0.2.5"]', "[]", 9, "source[1].address", ("length >= 1",)),
     Mistake(

@@ -160,3 +160,14 @@ def test_problems_sort_by_file_and_line() -> None:
         ("a", 10, ""),
         ("b", 1, ""),
     ]
+
+
+def test_tables_of_which_there_may_be_several_take_two_brackets(tmp_path: Path) -> None:
+    _, wrong = read(tmp_path, 'name = "x"\n[several]\nsize = 2\n')
+    assert wrong == ["x.toml:2: several: there may be several: write [[several]], with two brackets"]
+
+
+def test_what_stands_too_deep_is_a_mistake(tmp_path: Path) -> None:
+    made, wrong = read(tmp_path, "name = " + "[" * 100_000)
+    assert made is None
+    assert wrong == ["x.toml: not TOML that can be read: arrays or tables stand too deep in each other"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from guard.cli.common import DEFAULT_CONFIG, CommandError, instant, load_config
+from guard.cli.common import DEFAULT_CONFIG, CommandError, dated, instant, load_config
 from guard.cli.show import nearest
 
 if TYPE_CHECKING:
@@ -66,10 +66,11 @@ def trunk_of(config: Config | None, name: str) -> Trunk | None:
 
 def day_of(text: str | None, zone: ZoneInfo, now: int) -> int:
     """An instant as people write it, now where they do not. CommandError for one still to come."""
-    at = now if text is None else instant(text, zone)
-    if at > now:
+    if text is None:
+        return now
+    if instant(text, zone) > now:
         raise CommandError(f'"{text}" is still to come', status=2)
-    return at
+    return dated(text, zone)
 
 
 def micros_of(text: str) -> int:

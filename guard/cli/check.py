@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from guard.cli.common import config_option
+from guard.cli.show import counted, harmless
 from guard.tomlread import Problem
 
 
@@ -29,19 +30,20 @@ def run(args: argparse.Namespace) -> int:
         problems += [outcome.problem() for outcome in outcomes if outcome.wrong]
         cases = len(outcomes)
     for warning in config.warnings if config is not None else ():
-        print(f"guard: warning: {warning}", file=sys.stderr)
+        print(f"guard: warning: {harmless(warning)}", file=sys.stderr)
     found = sorted(set(problems))
     for problem in found:
-        print(f"guard: {problem}", file=sys.stderr)
+        print(f"guard: {harmless(str(problem))}", file=sys.stderr)
     if found or config is None or policy is None:
-        count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
-        print(f"guard: {args.config}: {count}; this configuration cannot be used", file=sys.stderr)
+        print(
+            f"guard: {args.config}: {counted(len(found), 'mistake')}; this configuration cannot be used",
+            file=sys.stderr,
+        )
         return 1
     # A rule may have several versions, each with its dates.
     site = {j.rule.id for j in (*policy.site.all, *policy.site_inbound.all)}
     rules = 1 + len({j.rule.id for j in policy.judges} | site | {c.rule.id for c in policy.counts})
-    print(
-        f"{args.config}: right; {len(config.sources)} sources, {len(config.file.trunk)} trunks, {rules} rules in force"
-    )
+    sources, trunks = counted(len(config.sources), "source"), counted(len(config.file.trunk), "trunk")
+    print(f"{args.config}: right; {sources}, {trunks}, {rules} rules in force")
     print(f"policies: {config.policies}, {policy.digest}; {cases} cases hold")
     return 0

@@ -100,6 +100,18 @@ def instant(text: str, zone: tzinfo, now: datetime | None = None) -> int:
     return micros(at if at.tzinfo is not None else at.replace(tzinfo=zone))
 
 
+EARLIEST: Final = 0  # 1970-01-01
+LATEST: Final = 7_258_118_400_000_000  # 2200-01-01: the law, months and zones can be told on either side of every day
+
+
+def dated(text: str, zone: tzinfo) -> int:
+    """An instant as `instant` reads it that a call or a letter can have. Raises CommandError (status 2)."""
+    at = instant(text, zone)
+    if not EARLIEST <= at < LATEST:
+        raise CommandError(f'"{text}" is out of range: a time from 1970 to 2199 is wanted', status=2)
+    return at
+
+
 def micros(at: datetime) -> int:
     """Unix time in microseconds, exactly."""
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from guard.cli.common import CommandError, config_option, instant, json_lines, load_config
+from guard.cli.common import CommandError, config_option, dated, json_lines, load_config
 
 if TYPE_CHECKING:
     from guard.config import Config
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         source=_source(config, args.source),
         caller=args.caller,
         callee=args.callee,
-        at=instant(args.at, config.zone) if args.at else time.time_ns() // 1000,
+        at=dated(args.at, config.zone) if args.at else time.time_ns() // 1000,
         line=args.line,
         usage=_usage(args.usage),
         asserted=tuple(args.pai),
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         headers=tuple(map(_header, args.header)),
         direction="inbound" if args.inbound else "outbound",
     )
-    decision, body = answer(policy, attempt_of(question))
+    decision, body = answer(policy, attempt_of(question), config.site)
     record = to_record(0, b"", body, None, config.zone)
     if args.json:
         json_lines([record])

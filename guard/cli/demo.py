@@ -67,10 +67,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+    if not text.isascii() or not text.isdigit() or not 0 < len(text) < 10 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" is no whole number from 1 on')
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

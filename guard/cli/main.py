@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Final, Protocol, cast
 
 from guard.cli.common import CommandError
+from guard.cli.show import harmless
 
 COMMANDS: Final[dict[str, str]] = {
     "demo": "the whole product on loopback, with simulated calls",
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command.run(args)
     except CommandError as error:
         for line in error.lines:
-            print(f"guard: {line}", file=sys.stderr)
+            print(f"guard: {harmless(line)}", file=sys.stderr)
         return error.status
     except BrokenPipeError:
         # The reader of our output went away (`guard log | head`): nothing more can be said to it.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from guard.cli import policydiff, policytest
-from guard.cli.common import CommandError, config_option, instant, json_lines, load_config
+from guard.cli.common import CommandError, config_option, dated, json_lines, load_config
 from guard.cli.replay import load_policy_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     policy = load_policy_of(config)
     if args.what == "test":
         return policytest.run(args, config, policy)
-    at = instant(args.at, config.zone) if args.at else time.time_ns() // 1000
+    at = dated(args.at, config.zone) if args.at else time.time_ns() // 1000
     if args.what == "show":
         return _show(policy, args.name, at, config.zone, as_json=args.json)
     found = list(_in_force(policy, at, config.zone))

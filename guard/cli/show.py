@@ -33,6 +33,11 @@ def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 trunk`, `2 trunks`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def euros(micros: int) -> str:
     """Micro-euros as `2,500.05 EUR`: exact, with as many decimals as a fraction of a cent needs."""
     sign = "-" if micros < 0 else ""

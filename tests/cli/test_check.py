@@ -54,6 +54,25 @@ def test_one_mistake_is_no_mistakes(guard: Guard, site: Path) -> None:
     assert "1 mistake; this" in guard("check", "-c", site).err
 
 
+def test_one_source_and_one_trunk_are_no_plural(guard: Guard, tmp_path: Path) -> None:
+    path = tmp_path / "guard.toml"
+    path.write_text(
+        '[listen]\nudp = ["127.0.0.1:5060"]\n[[trunk]]\nname = "t"\nnext_hop = ["sip:127.0.0.3"]\n'
+        '[[source]]\nname = "s"\naddress = ["127.0.0.2"]\ntrunk = "t"\n',
+        encoding="utf-8",
+    )
+    assert ": right; 1 source, 1 trunk, " in guard("check", "-c", path).out
+
+
+def test_mistakes_are_harmless_to_a_terminal(guard: Guard, site: Path) -> None:
+    site.write_text('"\\u001b[2J" = 1\n' + SITE, encoding="utf-8")
+    for command in ("check", "log"):
+        done = guard(command, "-c", site)
+        assert done.status == 1
+        assert "\x1b" not in done.err
+        assert "\\x1b[2J: unknown key" in done.err
+
+
 def test_no_such_file(guard: Guard, tmp_path: Path) -> None:
     done = guard("check", "-c", tmp_path / "nowhere.toml")
     assert (done.status, done.out) == (1, "")

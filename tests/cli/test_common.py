@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from guard.cli.common import CommandError, csv_lines, instant, json_lines
+from guard.cli.common import CommandError, csv_lines, dated, instant, json_lines
 from guard.cli.wanted import beginning
 from tests.store.making_log import PARIS
 
@@ -22,6 +22,18 @@ def test_json_lines_hold_no_character_that_a_terminal_obeys(capsys: pytest.Captu
     assert json.loads(first) == odd
     assert "é ’ 漢" in first
     assert second == "{}"
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "1969-12-31T23:59:59.999999+00:00", "2200-01-01T00:00Z", "999999d"])
+def test_no_call_is_of_a_day_that_no_month_can_be_told_of(text: str) -> None:
+    with pytest.raises(CommandError, match="out of range") as told:
+        dated(text, PARIS)
+    assert told.value.status == 2
+
+
+def test_the_first_and_the_last_day_of_calls() -> None:
+    assert dated("1970-01-01T00:00Z", PARIS) == 0
+    assert dated("2199-12-31T23:59:59.999999Z", PARIS) == 7_258_118_399_999_999
 
 
 @pytest.mark.parametrize(

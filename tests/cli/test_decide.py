@@ -136,3 +136,14 @@ def test_wrong_usage_is_told_in_one_line(ask: Guard, words: tuple[str, ...], tol
 
 def test_a_call_needs_two_numbers(ask: Guard) -> None:
     assert ask("--caller", MAIN).status == 2
+
+
+@pytest.mark.parametrize("at", ["0001-01-01", "9999-12-31T23:59", "999999d"])
+def test_an_instant_that_no_call_has_is_wrong_usage(ask: Guard, at: str) -> None:
+    done = ask("--caller", MAIN, "--callee", "0299001234", "--at", at)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f'guard: "{at}" is out of range: a time from 1970 to 2199 is wanted\n'
+
+
+def test_the_record_names_the_site(ask: Guard) -> None:
+    assert record(ask("--caller", MAIN, "--callee", "0299001234", "--json"))["site"] == "test"

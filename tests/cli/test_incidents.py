@@ -116,6 +116,7 @@ def test_masked_for_those_who_may_not_see_numbers(guard: Guard, site: Path) -> N
         (["open", " "], 2, "an incident is of something"),
         (["open", "1", "--trunk", "x"], 2, 'no [[trunk]] "x"'),
         (["open", "1", "--at", "2999-01-01"], 2, "still to come"),
+        (["open", "1", "--at", "0001-01-01"], 2, "out of range"),
         (["open", "1", "--document", "none.pdf"], 1, "none.pdf"),
         (["answer", "1"], 1, "no letter has come"),
         (["notify", "1", "--letter", "breech"], 2, 'did you mean "breach"'),
