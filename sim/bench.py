@@ -266,7 +266,7 @@ def main() -> None:
         dial = Dial()
         rows = (
             ("the yardstick", yard),
-            (f"index of an INVITE of {len(invite)} bytes", each(lambda: parse(invite))),
+            (f"index of an INVITE of {len(invite)} bytes, its fields known", each(lambda: parse(invite))),
             ("a call of 7 messages through the core, always allowed", sum(plain.values())),
             ("the same with every rule, counters and ends", rules),
             *((f"  {step}", cost) for step, cost in ruled.items()),
