@@ -38,10 +38,21 @@ def load_all(path: Path, key: bytes) -> Loaded:
     """Read and check everything that `path` names. Raises ConfigError with every mistake."""
     problems: list[Problem] = []
     config = read(path, problems)
-    policy = check_policy(config, problems, key) if config is not None else None
+    policy = policy_of(config, problems, key) if config is not None else None
     if config is None or policy is None or problems:
         raise ConfigError(problems)
     return Loaded(config, policy, resolved(config))
+
+
+def policy_of(config: Config, problems: list[Problem], key: bytes = b"") -> Policy | None:
+    """The policies of a configuration, None where there are mistakes: also a list or a file that is not there."""
+    try:
+        return check_policy(config, problems, key)
+    except OSError as error:
+        file = str(error.filename)
+        if not any(p.file == file for p in problems):
+            problems.append(Problem(file, 0, "", error.strerror or "cannot be read"))
+        return None
 
 
 def load_anew(path: Path, key: bytes) -> Loaded:

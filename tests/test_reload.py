@@ -91,6 +91,21 @@ def test_a_wrong_file_leaves_the_old_one_in_force(tmp_path: Path, caplog: pytest
     assert "mistakes: 2; the configuration in force stays" in said
 
 
+def test_a_list_that_is_gone_leaves_the_old_one_in_force(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            before = g.app.config
+            add(g, '\n[prospecting]\nrefusals = "gone.csv"\n')
+            await reloaded(g)
+            assert g.app.config is before
+            await g.stop()
+
+    with caplog.at_level(logging.ERROR, logger="guard"):
+        run(scene)
+    assert any("gone.csv" in message for message in caplog.messages)
+    assert any("the configuration in force stays" in message for message in caplog.messages)
+
+
 def test_monitor_mode_is_put_in_force(tmp_path: Path) -> None:
     async def scene() -> None:
         async with guard(tmp_path) as g:

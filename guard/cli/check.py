@@ -19,11 +19,11 @@ def run(args: argparse.Namespace) -> int:
     """0 when it can be used, 1 with a line for each mistake when it cannot."""
     from guard.cases import run_all
     from guard.config import read
-    from guard.policy.load import check_policy
+    from guard.reload import policy_of
 
     problems: list[Problem] = []
     config = read(args.config, problems)
-    policy = check_policy(config, problems) if config is not None else None
+    policy = policy_of(config, problems) if config is not None else None
     cases = 0
     if config is not None and policy is not None and not problems:
         outcomes = list(run_all(config, policy))
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"guard: {harmless(str(problem))}", file=sys.stderr)
     if found or config is None or policy is None:
         print(
-            f"guard: {args.config}: {counted(len(found), 'mistake')}; this configuration cannot be used",
+            f"guard: {harmless(str(args.config))}: {counted(len(found), 'mistake')}; this configuration cannot be used",
             file=sys.stderr,
         )
         return 1

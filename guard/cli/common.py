@@ -29,6 +29,12 @@ class CommandError(Exception):
         self.status = status
 
 
+def told(error: OSError) -> str:
+    """What the system says of a file, as people read it: `FILE: No such file or directory`."""
+    what = error.strerror or str(error)
+    return f"{error.filename}: {what}" if error.filename is not None else what
+
+
 def config_option(parser: argparse.ArgumentParser) -> None:
     """Adds `-c FILE`."""
     parser.add_argument(

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_demo(args))
     except NotReady as error:
         raise CommandError(*str(error).splitlines()) from error
-    except (OSError, StoreError) as error:
+    except StoreError as error:
         raise CommandError(str(error)) from error
 
 

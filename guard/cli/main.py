@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Final, Protocol, cast
 
-from guard.cli.common import CommandError
+from guard.cli.common import CommandError, told
 from guard.cli.show import harmless
 
 COMMANDS: Final[dict[str, str]] = {
@@ -71,6 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`guard log | head`): nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"guard: {harmless(told(error))}", file=sys.stderr)
+        return 1
+    except UnicodeEncodeError as error:
+        # Octets of the command line that are no text go through Python as they are, and are refused where text is due.
+        print(f"guard: {harmless(error.object)}: not UTF-8", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 

@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 
-from guard.cli.common import CommandError, config_option
+from guard.cli.common import CommandError, config_option, told
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +39,10 @@ def run(args: argparse.Namespace) -> int:
         store = open_store(config, policy)
     except ConfigError as error:
         raise CommandError(*(str(p) for p in error.problems)) from error
-    except (StoreError, OSError) as error:
+    except StoreError as error:
         raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(told(error)) from error
     for warning in config.warnings:
         LOG.warning("%s", warning)
 

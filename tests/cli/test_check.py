@@ -64,6 +64,14 @@ def test_one_source_and_one_trunk_are_no_plural(guard: Guard, tmp_path: Path) ->
     assert ": right; 1 source, 1 trunk, " in guard("check", "-c", path).out
 
 
+def test_a_list_that_is_not_there_is_a_mistake(guard: Guard, site: Path) -> None:
+    site.write_text(SITE + '[prospecting]\nrefusals = "gone.csv"\n', encoding="utf-8")
+    done = guard("check", "-c", site)
+    assert (done.status, done.out) == (1, "")
+    assert 'prospecting.refusals: "gone.csv": no such file in ' in done.err
+    assert "this configuration cannot be used" in done.err
+
+
 def test_mistakes_are_harmless_to_a_terminal(guard: Guard, site: Path) -> None:
     site.write_text('"\\u001b[2J" = 1\n' + SITE, encoding="utf-8")
     for command in ("check", "log"):

@@ -265,3 +265,11 @@ trunk = "operator"
     assert guard("log", "-c", config, "--json", "--trunk", "spare")[:2] == (0, "")
     ran = guard("log", "-c", config, "--json", "--trunk", "spar")
     assert (ran.status, ran.err) == (2, 'guard: --trunk "spar" is no trunk of this log; did you mean "spare"?\n')
+
+
+@pytest.mark.parametrize("words", [("log", "--caller"), ("log", "--call-id"), ("explain",)])
+def test_octets_that_are_no_text_are_wrong_usage(guard: Guard, log: Path, words: tuple[str, ...]) -> None:
+    done = guard(words[0], "--store", log, *words[1:], "\udcff\x1b")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.endswith(": not UTF-8\n")
+    assert "\x1b" not in done.err
