@@ -204,7 +204,12 @@ def _next(incident: Incident, now: int, zone: ZoneInfo) -> str:
     from guard.ledger.incidents import deadlines
     from guard.ledger.record import iso
 
-    running = [d for d in deadlines(incident, now, zone) if d.met is None and not d.missed]
+    started = deadlines(incident, now, zone)
+    last = incident.letters[-1][0] if incident.state == "notified" and incident.letters else None
+    if last is not None and not any(d.clock.letter == last for d in started):
+        said = f"the contract {incident.terms.contract} ties no" if incident.terms.contract else "no contract ties a"
+        return f"; {said} deadline to this letter ({last}, about {incident.subject_kind})"
+    running = [d for d in started if d.met is None and not d.missed]
     if not running:
         return ""
     first = running[0]

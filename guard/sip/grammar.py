@@ -106,7 +106,11 @@ def _split_quoted(raw: bytes) -> list[bytes]:
         at = semicolon + 1
 
 
+# What our own sentences hold beside ASCII, as a typewriter has it.
+_TYPED: Final = str.maketrans({"…": "...", "’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "€": "EUR", "§": "s. "})
+
+
 def quote_text(text: str) -> bytes:
     """A quoted-string that is safe in any header: printable ASCII, quotes and backslashes escaped, the rest as `?`."""
-    safe = "".join(c if " " <= c <= "~" else "?" for c in text)
+    safe = "".join(c if " " <= c <= "~" else "?" for c in text.translate(_TYPED))
     return b'"' + safe.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'

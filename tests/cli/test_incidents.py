@@ -130,3 +130,11 @@ def test_mistakes(guard: Guard, site: Path, words: list[str], status: int, says:
     assert (ran.status, ran.out) == (status, "")
     assert says in ran.err
     assert len(work(guard, site, "--json").objects()[0]["events"]) == 1
+
+
+def test_a_letter_that_starts_no_clock_says_so(guard: Guard, site: Path) -> None:
+    opened(guard, site)
+    said = work(guard, site, "notify", "INC-1", "--letter", "suspension").out
+    assert said == (
+        "INC-1 is notified; the contract technicophone-sva ties no deadline to this letter (suspension, about sva)\n"
+    )

@@ -222,3 +222,7 @@ def test_quoted_text_stays_within_its_quotes(text: str) -> None:
     assert b"\r" not in quoted
     assert b"\n" not in quoted
     assert quoted.isascii()
+
+
+def test_quoted_sentences_stay_legible() -> None:
+    assert quote_text("present one as +33…: “it’s” 5 € – é") == b'"present one as +33...: \\"it\'s\\" 5 EUR - ?"'
