@@ -11,6 +11,7 @@ import signal
 import sys
 
 from guard.cli.common import CommandError, config_option, told
+from guard.cli.show import counted
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -60,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
             await app.stop()
             raise CommandError(error.strerror or str(error)) from error
         LOG.info(
-            "ready: %s; mode %s, %d trunks, %d sources, policy %s, log %s, signed by %s",
+            "ready: %s; mode %s, %s, %s, policy %s, log %s, signed by %s",
             ", ".join(f"{t} {h}:{p}" for t, found in (("udp", config.udp), ("tcp", config.tcp)) for h, p in found),
             config.file.mode,
-            len(config.file.trunk),
-            len(config.sources),
+            counted(len(config.file.trunk), "trunk"),
+            counted(len(config.sources), "source"),
             policy.digest,
             config.store_path,
             word(store.public),
