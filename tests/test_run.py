@@ -62,8 +62,8 @@ def test_a_signal_ends_it_in_order(site: Site, number: signal.Signals) -> None:
         f"udp {GUARD}:{site.port}",
         f"tcp {GUARD}:{site.port}",
         "mode enforce",
-        "1 trunks",
-        "1 sources",
+        "1 trunk",
+        "1 source",
         "guard.db",
     ):
         assert told in ready
