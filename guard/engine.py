@@ -88,10 +88,8 @@ class Engine:
             findings = tuple(self._finding(rule.rule, hit, terms) for hit in said)
             return Prepared(call, terms, findings, (), *self._touches(call, terms, ident, force=True))
         if call.direction == "inbound":
-            own = policy.site_inbound.of(call)
+            own = policy.site_inbound.of(call)  # these flag: calls that come in are carried
             found = self._judged(call, terms, own)[0] if own else ()
-            if any(f.action == "block" and _acts(f) for f in found):
-                return Prepared(call, terms, found, (), (), ())
             return Prepared(call, terms, found, (), *self._touches(call, terms, ident, force=True))
         before, masked, _ = self._of_caller(call, terms)
         found, mask, talk = self._judged(call, terms, self._by_call + policy.site.of(call))

@@ -92,8 +92,10 @@ class _Rule:
         rule = self.rule
         if rule.from_ is not None and rule.until is not None and rule.from_ > rule.until:
             self.problem(["until"], f"{rule.until} is before from = {rule.from_}")
-        if rule.action == "mask" and rule.direction != "outbound":
-            self.problem(["action"], '"mask": the caller of an inbound call is not ours to hide; write flag or block')
+        if rule.action != "flag" and rule.direction != "outbound":
+            self.problem(
+                ["action"], f'"{rule.action}": calls that come in are carried whatever is said of them; write flag'
+            )
         fits = self._all(rule.when, ["when"], needed=True)
         self._texts()
         judge = site.rule(rule.id, fits, tuple(self.facts), self.zone, masks=rule.action == "mask")
