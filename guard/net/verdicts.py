@@ -10,7 +10,7 @@ what is missing, and the next call has its turn.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, ParamSpec, Protocol, TypeVar
@@ -24,6 +24,8 @@ from guard.model import SECOND, CallAttempt, CallEnded, Decision
 from guard.proxy.effects import Decide, Ended, Stranger, Withdraw
 from guard.store.contract import Writer
 
+STRANGERS_REMEMBERED: Final = 4096  # attempts whose repetitions are known; a flood only forgets them sooner
+REPEATS: Final = 32 * SECOND  # µs that a caller sends an unanswered INVITE again (RFC 3261, timer B)
 STRANGERS_RECORDED: Final = 10  # records a second of calls from nowhere: evidence of a scan, not a way to fill the disk
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,7 +33,7 @@ LOST: Final = -1  # instead of a record's number: the log took nothing
 
 COUNTERS: Final = (
     "decided", "allowed", "flagged", "masked", "blocked", "held", "faults_engine", "faults_store", "store_late",
-    "unrecorded", "strangers_unrecorded",
+    "unrecorded", "strangers_unrecorded", "strangers_repeated",
 )  # fmt: skip
 
 
@@ -117,6 +119,7 @@ class Verdicts:
         self._departing: list[int] = []
         self._deciding: Decide | None = None
         self._strangers = (0, 0)  # second, records in it
+        self._met: OrderedDict[tuple[str, str, str], int] = OrderedDict()  # strangers' attempts, and when
 
     def adopt(self, faults: FaultPolicy) -> None:
         """What becomes of faults from now on."""
@@ -165,8 +168,16 @@ class Verdicts:
 
     def stranger(self, effect: Stranger, now: int) -> None:
         """A call from nowhere: nobody is answered, and only so many are recorded."""
-        if effect.call is None:
+        call = effect.call
+        if call is None:
             return
+        attempt = (call.source_address, call.call_id, call.from_tag)
+        if now - self._met.get(attempt, now - REPEATS) < REPEATS:
+            self._counters["strangers_repeated"] += 1  # nobody answers it, so it comes again
+            return
+        self._met[attempt] = now
+        if len(self._met) > STRANGERS_REMEMBERED:
+            self._met.popitem(last=False)
         second, recorded = self._strangers
         if now // SECOND != second:
             second, recorded = now // SECOND, 0
@@ -175,10 +186,10 @@ class Verdicts:
             self._counters["strangers_unrecorded"] += 1
             return
         # It got no answer, whatever the rule would have answered.
-        decision = replace(self._desk.judge(effect.call, now), verdict="blocked", status=0, retry_after=0)
-        seq = self._record(effect.call, decision, None)
+        decision = replace(self._desk.judge(call, now), verdict="blocked", status=0, retry_after=0)
+        seq = self._record(call, decision, None)
         if seq > 0:
-            self._log.ended(seq, CallEnded(at=effect.call.at, outcome="blocked", by="guard"))
+            self._log.ended(seq, CallEnded(at=call.at, outcome="blocked", by="guard"))
 
     # ---- time ------------------------------------------------------------------------------------------------------
 

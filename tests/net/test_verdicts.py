@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.model import CallEnded, Verdict
-from guard.net.verdicts import STRANGERS_RECORDED
+from guard.net.verdicts import REPEATS, STRANGERS_RECORDED, STRANGERS_REMEMBERED
 from guard.proxy.effects import Decide, Ended, Flow, Stranger, Withdraw
 from tests.net.fakes import ENDED, SECOND, Bench, Broken, call, decision
 
@@ -389,8 +389,61 @@ def test_strangers_are_recorded_so_many_a_second_as_blocked_and_ended() -> None:
     assert b.counters["strangers_unrecorded"] == 5
     assert b.desk.judged == STRANGERS_RECORDED, "what is not recorded costs no judging either"
     b.now += SECOND
-    b.verdicts.stranger(Stranger(FLOW, "INVITE", "sip:x", call()), b.now)
+    strange(b, STRANGERS_RECORDED + 5)
     assert len(b.log.records) == STRANGERS_RECORDED + 1
+
+
+def strange(b: Bench, number: int = 1) -> None:
+    """One INVITE from nowhere."""
+    b.verdicts.stranger(Stranger(FLOW, "INVITE", "sip:x", call(number=number)), b.now)
+
+
+def test_what_a_stranger_repeats_for_want_of_an_answer_is_one_record() -> None:
+    b = Bench(decision())
+    strange(b)
+    for after in (SECOND // 2, SECOND):
+        b.now += after
+        strange(b)
+    assert len(b.log.records) == len(b.log.ends) == 1
+    assert b.counters["strangers_repeated"] == 2
+    strange(b, 2)
+    assert len(b.log.records) == 2, "another attempt"
+
+
+def test_an_attempt_of_a_stranger_is_another_one_after_32_seconds() -> None:
+    b = Bench(decision())
+    strange(b)
+    b.now += REPEATS - 1
+    strange(b)
+    assert len(b.log.records) == 1
+    b.now += 1
+    strange(b)
+    assert len(b.log.records) == 2
+    b.now += 1
+    strange(b)
+    assert (len(b.log.records), b.counters["strangers_repeated"]) == (2, 2)
+
+
+def test_repetitions_of_what_was_not_recorded_are_none_either() -> None:
+    b = Bench(decision())
+    for number in range(STRANGERS_RECORDED + 1):
+        strange(b, number)
+    b.now += SECOND
+    strange(b, STRANGERS_RECORDED)
+    assert len(b.log.records) == STRANGERS_RECORDED
+    assert (b.counters["strangers_unrecorded"], b.counters["strangers_repeated"]) == (1, 1)
+
+
+def test_attempts_of_strangers_are_remembered_so_many_and_no_more() -> None:
+    b = Bench(decision())
+    for number in range(STRANGERS_REMEMBERED + 1):
+        strange(b, number)
+    assert len(b.verdicts._met) == STRANGERS_REMEMBERED
+    strange(b, 1)
+    assert b.counters["strangers_repeated"] == 1
+    strange(b, 0)
+    assert b.counters["strangers_repeated"] == 1, "the oldest was forgotten"
+    assert len(b.verdicts._met) == STRANGERS_REMEMBERED
 
 
 def test_only_calls_of_strangers_are_records() -> None:
