@@ -14,7 +14,7 @@ from msgspec import Struct
 from guard.app_parts import resolved
 from guard.cases import failing
 from guard.config import Config, ConfigError, read
-from guard.net.say import LOG
+from guard.net.say import LOG, told
 from guard.policy.load import Policy, check_policy
 from guard.proxy.routing import Trunks
 from guard.tomlread import Problem
@@ -146,6 +146,10 @@ class Reloader:
             for problem in error.problems:
                 LOG.error("reload: %s", problem)
             LOG.error("reload: mistakes: %d; the configuration in force stays", len(error.problems))
+            return
+        except Exception as error:  # noqa: BLE001 - a fault of ours while reading costs no call: told, and nothing swapped
+            self.failed += 1
+            LOG.error("reload: %s; the configuration in force stays", told(error))
             return
         for key in kept_back(config, loaded.config):
             LOG.warning("reload: %s has changed: that takes a restart", key)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -104,6 +105,30 @@ def test_a_list_that_is_gone_leaves_the_old_one_in_force(tmp_path: Path, caplog:
         run(scene)
     assert any("gone.csv" in message for message in caplog.messages)
     assert any("the configuration in force stays" in message for message in caplog.messages)
+
+
+def test_a_fault_of_ours_while_reading_leaves_the_old_one_in_force(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_path: Path, _key: bytes) -> NoReturn:
+        raise ZeroDivisionError("of ours")
+
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            before = g.app.config
+            monkeypatch.setattr("guard.reload.load_anew", broken)
+            await reloaded(g)
+            assert g.app.config is before
+            assert (g.app._reloader.done, g.app._reloader.failed) == (0, 1)
+            monkeypatch.undo()
+            await reloaded(g)
+            assert (g.app._reloader.done, g.app._reloader.failed) == (1, 1)
+
+    with caplog.at_level(logging.ERROR, logger="guard"):
+        run(scene)
+    (said,) = caplog.messages
+    assert "ZeroDivisionError" in said
+    assert said.endswith("the configuration in force stays")
 
 
 def test_monitor_mode_is_put_in_force(tmp_path: Path) -> None:
