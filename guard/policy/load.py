@@ -35,6 +35,7 @@ from guard.rules.site import SAY, UNKNOWN
 from guard.rules.site import Settings as SiteSettings
 from guard.tomlread import Problem, Reader, nearest
 
+NAMELESS: Final = "none"  # in place of a digest: of files with mistakes, or not there, nothing is decided
 LAW_ZONE: Final = ZoneInfo("Europe/Paris")  # days of French law begin there
 HOLDERS: Final = frozenset({"rate.cps"})  # rules that can hold a call
 MASKERS: Final = "cli."  # rules that can mask one: they speak of a presented number
@@ -125,8 +126,10 @@ def check_policy(config: Config, problems: list[Problem], key: bytes = b"") -> P
     """The same, with mistakes added to `problems`; None where there are any."""
     before = len(problems)
     folder = read_folder(config.policies, problems)
-    lists = load_lists(config.lists, config.zone, key, problems)
-    policy = compile_policy(config, folder, lists, problems)
+    told = {p.key for p in problems}  # config.read has said of a list that it is not there
+    there = {name: path for name, path in config.lists.items() if f"prospecting.{name}" not in told}
+    lists = load_lists(there, config.zone, key, problems)
+    policy = compile_policy(config, folder, lists, problems, named=NAMELESS if problems else "")
     return policy if len(problems) == before else None
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from msgspec import Struct
 
-from guard.config import load
+from guard.config import load, read
 from guard.confignumbers import micros
 from guard.policy.load import LAW_ZONE, Policy, check_policy, load_policy
 from guard.policy.read import read_contracts, read_rules
@@ -209,6 +209,31 @@ def test_mistakes_of_all_parts_come_together(tmp_path: Path) -> None:
     assert {Path(p.file).name for p in problems} >= {
         "guard.toml", "source.toml", "emergency.toml", "technicophone-sip-trunk.toml"
     }  # fmt: skip
+
+
+def test_a_list_that_is_not_there_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "acme.txt").touch()
+    path = tmp_path / "guard.toml"
+    path.write_text(SITE + '[prospecting]\nrefusals = "gone.csv"\n', encoding="utf-8")
+    problems: list[Problem] = []
+    config = read(path, problems)
+    assert config is not None
+    check_policy(config, problems)
+    (said,) = problems
+    assert said.key == "prospecting.refusals"
+    assert '"gone.csv": no such file' in said.what
+
+
+def test_a_list_that_went_since_the_configuration_was_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "acme.txt").touch()
+    (tmp_path / "there.csv").write_text("number,at\n", encoding="utf-8")
+    path = tmp_path / "guard.toml"
+    path.write_text(SITE + '[prospecting]\nrefusals = "there.csv"\n', encoding="utf-8")
+    config = load(path)
+    (tmp_path / "there.csv").unlink()
+    problems: list[Problem] = []
+    assert check_policy(config, problems) is None
+    assert [Path(p.file).name for p in problems] == ["there.csv"]
 
 
 def test_a_plan_that_takes_an_emergency_number_away(tmp_path: Path) -> None:
