@@ -13,10 +13,11 @@ _GZIP_WINDOW: Final = 31  # zlib's way to say: 32 KiB window, gzip header and tr
 
 
 class CaptureError(ValueError):
-    """A capture that cannot be read (on). Its text names the file and the byte offset, uncompressed."""
+    """A capture that cannot be read (on). Its text names the file and the byte offset, uncompressed; `offset` is None
+    where it could not even be opened."""
 
-    def __init__(self, name: str, offset: int, reason: str) -> None:
-        super().__init__(f"{name}: byte {offset}: {reason}")
+    def __init__(self, name: str, offset: int | None, reason: str) -> None:
+        super().__init__(f"{name}: {reason}" if offset is None else f"{name}: byte {offset}: {reason}")
         self.name = name
         self.offset = offset
         self.reason = reason
@@ -113,4 +114,4 @@ def opened(path: str | Path) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
-        raise CaptureError(str(path), 0, error.strerror or str(error)) from error
+        raise CaptureError(str(path), None, error.strerror or str(error)) from error

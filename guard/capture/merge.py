@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from guard.capture.files import CaptureError
+from guard.capture.files import CaptureError, opened
 from guard.capture.pcap import Frame, frames
 from guard.capture.tally import Tally
 
@@ -38,10 +38,7 @@ class Progress:
 
     def opened(self, path: Path) -> BinaryIO:
         """The file, which is counted from now on. Raises CaptureError."""
-        try:
-            stream = path.open("rb")
-        except OSError as error:
-            raise CaptureError(str(path), 0, error.strerror or str(error)) from error
+        stream = opened(path)
         self._open.append(stream)
         return stream
 
@@ -66,7 +63,7 @@ def merged(sources: Sequence[Source], tally: Tally, progress: Progress) -> Itera
         while waiting and (not heap or waiting[-1][0] <= heap[0][0]):
             _, number, source = waiting.pop()
             if len(heap) >= MAX_OPEN:
-                raise CaptureError(_name(source), 0, f"more than {MAX_OPEN} captures of the same time")
+                raise CaptureError(_name(source), None, f"more than {MAX_OPEN} captures of the same time")
             rest = _in_order(source, tally, progress)
             frame = next(rest, None)
             if frame is not None:

@@ -179,9 +179,11 @@ def test_what_cannot_be_read_is_an_error_and_no_summary(
     out, err = capsys.readouterr()
     assert out == ""
     reason = (
-        "No such file or directory" if name == "none.pcap" else "neither pcap nor pcapng: it begins with 6e 6f 74 20"
+        "No such file or directory"
+        if name == "none.pcap"
+        else "byte 0: neither pcap nor pcapng: it begins with 6e 6f 74 20"
     )
-    assert err == f"guard: {tmp_path / name}: byte 0: {reason}\n"
+    assert err == f"guard: {tmp_path / name}: {reason}\n"
 
 
 def test_a_broken_configuration_names_its_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
