@@ -142,7 +142,7 @@ def _parts(reader: Reader, raw: dict[str, object]) -> schema.File:
             good = reader.value(value, fields[key].type, [key])
             if not reader.is_bad(good):
                 values[key] = good
-    return schema.File(**values)  # type: ignore[arg-type]  # each value was converted to its field's type
+    return msgspec.structs.replace(schema.File(), **values)
 
 
 def _rule(reader: Reader, name: str, table: object) -> schema.RuleSetting | None:

@@ -10,10 +10,10 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -127,6 +127,15 @@ def _columns(headings: list[str], named: dict[str, str]) -> dict[Column, int]:
     return found
 
 
+class Table(Protocol):
+    """What csv.reader gives: rows of cells, and the line that the last one ended on."""
+
+    @property
+    def line_num(self) -> int: ...
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+
 class _Reading:
     def __init__(self, zone: tzinfo, decimal: str, headings: list[str], columns: dict[Column, int]) -> None:
         self.zone = zone
@@ -135,11 +144,11 @@ class _Reading:
         self.headings = headings
         self.problems: list[str] = []
 
-    def rows(self, table: object) -> Invoice:
+    def rows(self, table: Table) -> Invoice:
         out: list[Billed] = []
         skipped: list[int] = []
-        for cells in table:  # type: ignore[attr-defined]
-            line = table.line_num  # type: ignore[attr-defined]
+        for cells in table:
+            line = table.line_num
             if not any(c.strip() for c in cells):
                 continue
             if len(out) >= MAX_ROWS:
@@ -221,7 +230,7 @@ def instant_of(day: str, clock: str, zone: tzinfo) -> tuple[int, int] | None:
         at = datetime.fromisoformat(text)
         whole = not re.search(r"\d[T ]\d", text) and not clock
     except ValueError:
-        parsed = _parsed(text)
+        parsed = _parsed(text, zone)
         if parsed is None:
             return None
         at, whole = parsed
@@ -232,12 +241,14 @@ def instant_of(day: str, clock: str, zone: tzinfo) -> tuple[int, int] | None:
     return since, since + DAY_US if whole else since
 
 
-def _parsed(text: str) -> tuple[datetime, bool] | None:
+def _parsed(text: str, zone: tzinfo) -> tuple[datetime, bool] | None:
     day, _, clock = text.partition(" ")
+    written = f"{day} {clock.strip()}".strip()
     for shape in WHEN:
         for hours in CLOCK if clock else ("",):
             try:
-                return datetime.strptime(f"{day} {clock.strip()}".strip(), f"{shape} {hours}".strip()), not clock  # noqa: DTZ007
+                at = datetime.strptime(written, f"{shape} {hours}".strip()).replace(tzinfo=zone)
             except ValueError:
                 continue
+            return at, not clock
     return None

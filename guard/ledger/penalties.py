@@ -171,8 +171,10 @@ def month_of(at: int, zone: tzinfo) -> str:
 def month_bounds(month: str, zone: tzinfo) -> tuple[int, int]:
     """First microsecond of `2026-11` in `zone`, and first of the month after. ValueError when it is no month."""
     first = datetime.strptime(month, "%Y-%m").replace(tzinfo=zone)
-    after = (first + timedelta(days=32)).replace(day=1)
-    return tuple(int(d.astimezone(UTC).timestamp()) * 1_000_000 for d in (first, after))  # type: ignore[return-value]
+    begins, ends = (
+        int(d.astimezone(UTC).timestamp()) * 1_000_000 for d in (first, (first + timedelta(days=32)).replace(day=1))
+    )
+    return begins, ends
 
 
 class Exposure(Struct, frozen=True, kw_only=True):
