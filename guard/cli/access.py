@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from guard.cli.common import DEFAULT_CONFIG, CommandError, load_config
+from guard.cli.common import DEFAULT_CONFIG, CommandError, reading_config
 from guard.ledger.masking import masked_parts
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _refusal(args: argparse.Namespace, store: str) -> str:
     """Why full numbers are not shown; "" where they are."""
     show = "owner"
     if args.store is None or args.config != DEFAULT_CONFIG or DEFAULT_CONFIG.exists():
-        show = load_config(args.config).file.privacy.show_numbers
+        show = reading_config(args.config).file.privacy.show_numbers
     if show == "full":
         return ""
     if not owns(store):

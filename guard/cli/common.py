@@ -65,20 +65,41 @@ def load_config(path: Path) -> Config:
         raise CommandError(*(str(p) for p in error.problems)) from error
 
 
+# What a command that only reads the log needs of the file. Other mistakes of it are `guard check`'s to tell: a log must
+# be readable while a list is missing, or while somebody is half through an edit.
+READ: Final = frozenset({"site", "timezone", "store", "evidence", "privacy", "ledger", "trunk"})
+
+
+def reading_config(path: Path) -> Config:
+    """The configuration as far as reading the log needs it; CommandError with a line for each mistake in that."""
+    from guard.config import read
+    from guard.configschema import File
+    from guard.tomlread import Problem
+
+    problems: list[Problem] = []
+    config = read(path, problems)
+    others = {f.encode_name for f in msgspec.structs.fields(File)} - READ | {""}
+    # A table that is none may be one of those misspelt: the log would be looked for elsewhere.
+    wrong = [p for p in problems if config is None or re.split(r"[.\[]", p.key)[0] not in others]
+    if config is None or wrong:
+        raise CommandError(*(str(p) for p in sorted(set(wrong))))
+    return config
+
+
 def log_of(args: argparse.Namespace) -> tuple[str, ZoneInfo]:
     """The path of the log that a reading command is to open, and the zone that it shows times in."""
     if args.store is not None:
         if args.config != DEFAULT_CONFIG or DEFAULT_CONFIG.exists():
-            return args.store, ZoneInfo(load_config(args.config).timezone)
+            return args.store, ZoneInfo(reading_config(args.config).timezone)
         return args.store, ZoneInfo("Europe/Paris")
-    config = load_config(args.config)
+    config = reading_config(args.config)
     return str(config.store_path), ZoneInfo(config.timezone)
 
 
 def key_of(args: argparse.Namespace, store: str) -> Path:
     """The file of the key that signs for a log: the configuration's, or the one beside a log named by `--store`."""
     if args.store is None or args.config != DEFAULT_CONFIG:
-        return load_config(args.config).key_path
+        return reading_config(args.config).key_path
     return Path(store + "-key")
 
 

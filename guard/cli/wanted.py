@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Final, cast, get_args
 
-from guard.cli.common import CommandError, instant, load_config
+from guard.cli.common import CommandError, instant, reading_config
 from guard.cli.show import nearest
 from guard.model import Verdict
 from guard.numbering.number import Dial, normalise
@@ -107,7 +107,7 @@ def trunk(args: argparse.Namespace, reader: SqliteReader) -> str:
     if not word or word in known:
         return word
     if args.store is None:
-        known |= {t.name for t in load_config(args.config).file.trunk}
+        known |= {t.name for t in reading_config(args.config).file.trunk}
     if known and word not in known:
         raise CommandError(f'--trunk "{word}" is no trunk of this log{nearest(word, known)}', status=2)
     return word

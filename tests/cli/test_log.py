@@ -14,6 +14,7 @@ from guard.cli.log import CSV
 from guard.cli.show import COLUMNS, euros, harmless, seconds
 from guard.numbering.number import Number
 from tests.cli.conftest import NASTY, Guard
+from tests.deciding import SITE
 from tests.store.making import attempt, decision, finding
 from tests.store.making_log import write
 
@@ -61,6 +62,39 @@ from tests.store.making_log import write
 def test_filters(guard: Guard, log: Path, words: list[str], wanted: list[int]) -> None:
     ran = guard("log", "--store", log, "--json", *words)
     assert (ran.status, ran.err, ran.seqs()) == (0, "", wanted)
+
+
+def test_a_log_can_be_read_while_something_else_of_the_configuration_is_wrong(
+    guard: Guard, log: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "acme.txt").touch()
+    path = tmp_path / "guard.toml"
+    wrong = '[prospecting]\nconsents = "gone.csv"\n[rules."cli.premum"]\nenabled = 1\n'
+    path.write_text(SITE + f'[store]\npath = "{log}"\n' + wrong, encoding="utf-8")
+    assert guard("check", "-c", path).status == 1
+    ran = guard("log", "-c", path, "--json", "--caller", "+33899000001")
+    assert (ran.status, ran.err, ran.seqs()) == (0, "", [3])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("[store]\npath = 3\n", "store.path: "),
+        ("[stroe]\n", 'stroe: unknown key; did you mean "store"?'),
+        ('[privacy]\nshow_numbers = "everybody"\n', "privacy.show_numbers: "),
+        ('timezone = "Europe/Pars"\n', 'did you mean "Europe/Paris"?'),
+    ],
+)
+def test_a_mistake_in_what_reading_needs_is_told(
+    guard: Guard, log: Path, tmp_path: Path, wrong: str, says: str
+) -> None:
+    (tmp_path / "acme.txt").touch()
+    path = tmp_path / "guard.toml"
+    path.write_text(wrong + SITE if wrong.startswith("timezone") else SITE + wrong, encoding="utf-8")
+    for store in ((), ("--store", log)):
+        ran = guard("log", "-c", path, *store)
+        assert (ran.status, ran.out) == (1, "")
+        assert says in ran.err
 
 
 @pytest.mark.parametrize(
