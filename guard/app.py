@@ -14,6 +14,7 @@ from guard.config import Config
 from guard.desk import Desk
 from guard.engine import Engine
 from guard.housekeeping import Housekeeper
+from guard.incidents import Incidents, contracts_of
 from guard.net import stream, udp
 from guard.net.clock import SystemClock
 from guard.net.driver import Driver
@@ -83,6 +84,7 @@ class App:
         self._house = Housekeeper(store, config, clock, self.driver.fault)
         self._house.adopt(config, policy.digest)
         self._alerts = MoneyAlerts(store, config, clock, self.driver.fault)
+        self.incidents = Incidents(store, config, contracts_of(config, policy), clock, self.driver.fault)
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
 
@@ -106,6 +108,7 @@ class App:
         self._recounting = self._loop.create_task(self._recount())
         self._house.start()
         self._alerts.start()
+        self.incidents.start()
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
@@ -131,6 +134,7 @@ class App:
         self._store.adopt(policy.figures)
         self._house.adopt(config, policy.digest)
         self._alerts.adopt(config)
+        self.incidents.adopt(contracts_of(config, policy))
         self._notify.tell("READY=1", f"STATUS=policy {policy.digest}")
 
     async def _recount(self) -> None:
@@ -175,6 +179,7 @@ class App:
         await self._reloader.stop()
         await self._house.stop()
         await self._alerts.stop()
+        await self.incidents.stop()
         if self._recounting is not None:
             self._recounting.cancel()
             await asyncio.gather(self._recounting, return_exceptions=True)

@@ -59,6 +59,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.housekeeping": ("*",),
     "guard.alerts": ("*",),
+    "guard.incidents": ("*",),
     "guard.net": (
         *WORDS, *CONTRACTS, "guard.net", "guard.proxy", "guard.sip", "guard.desk", "guard.engine", "guard.configschema",
     ),

@@ -12,6 +12,7 @@ from guard.ledger.incidents import NO_TERMS, Clock, Terms
 from guard.ledger.penalties import Figures
 from guard.policy.schema import Contract, Span
 
+ABNORMAL: Final = "abnormal-traffic"  # the use that such clauses prohibit
 TARIFF: Final = "undetermined-origin-tariff"  # the consequence that bears the article of that tariff
 
 
@@ -82,3 +83,10 @@ def incident_terms(contract: Contract | None, reading: Literal["digits", "words"
 
 def _limit(span: Span) -> Limit:
     return Limit(span.value, span.unit)
+
+
+def abnormal_rules(contract: Contract | None) -> frozenset[str]:
+    """The rules that find what a contract calls abnormal traffic, where that costs a penalty per SVA number."""
+    if contract is None or not any(p.per == "sva-number" for p in contract.penalty):
+        return frozenset()
+    return frozenset(rule for k in contract.prohibited if ABNORMAL in k.uses for rule in k.rules)

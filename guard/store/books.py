@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import tzinfo
 from hashlib import sha256
@@ -21,8 +21,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.ledger import chain
-from guard.ledger.incidents import Document, Event, Incident, Subject, Terms, WrongStep, after, earlier, fold, opened
+from guard.ledger.incidents import Document, Event, Incident, Subject, WrongStep, after, earlier, fold, opened
 from guard.ledger.lines import LedgerLine
+from guard.ledger.sightings import Key, Sighting
 from guard.store.errors import StoreError
 from guard.store.schema import FILE_MODE, explained
 
@@ -32,6 +33,9 @@ BUSY_MS: Final = 5_000  # two people at once: each append takes milliseconds
 MAX_LETTER: Final = 64 << 20  # octets of one letter: beyond this it is no letter
 FOLDER_MODE: Final = 0o700
 FEED_EVERY: Final = 3_600_000_000  # µs: a detector that sees on and on writes once an hour; the log has every call
+DAY: Final = 24 * FEED_EVERY
+# A flood of invented numbers opens no more a day on a trunk: nobody works more, and the books stay small.
+OPENED_A_DAY: Final = 50
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS entries(seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body_hash BLOB NOT NULL,"
     " hash BLOB NOT NULL, salt BLOB, body BLOB)"
@@ -59,19 +63,6 @@ class PassedOn(Struct, frozen=True, kw_only=True, omit_defaults=True):
     article: str = ""
     who: str = ""
     document: Document | None = None
-
-
-class Sighting(Struct, frozen=True, kw_only=True):
-    """What a detector or a rule has seen of a subject; `reached` when something of it reached the operator."""
-
-    subject_kind: Subject
-    subject: str
-    trunk: str
-    rule: str
-    at: int
-    reached: bool
-    text: str
-    terms: Terms
 
 
 _KINDS: Final[dict[str, type[Event] | type[PassedOn]]] = {"incident": Event, "passed-on": PassedOn}
@@ -120,39 +111,25 @@ class Books:
             self._append(db, "incident", event)
             return stepped
 
-    def seen(self, sighting: Sighting) -> tuple[Incident, bool]:
-        """For detectors: feed the open incident of this subject, or open one; with whether it was opened now.
+    def seen(self, sightings: Iterable[Sighting]) -> list[tuple[Incident, bool]]:
+        """For rules and detectors: feed the open incident of each subject, or open one; each with whether it was opened
+        now. One transaction.
 
-        One incident a subject and trunk at a time. What adds nothing (seen again within the hour, and known to have
-        reached the operator) is not written.
+        One incident a subject and trunk at a time. What adds nothing is not written: seen again within the hour, and
+        known to have reached the operator; or older than the day on which it was put right. Of each trunk at most
+        OPENED_A_DAY are opened in a day; what is beyond that is one incident of the trunk.
         """
         with self._writing() as db:
-            known = self._fold()
-            live = _live(known, sighting.subject_kind, sighting.subject, sighting.trunk)
-            event = Event(
-                step="open" if live is None else "feed",
-                at=sighting.at,
-                written=sighting.at,
-                text=sighting.text,
-                reached=sighting.reached,
-                rule=sighting.rule,
-            )
-            if live is None:
-                whole = replace(
-                    event,
-                    subject_kind=sighting.subject_kind,
-                    subject=sighting.subject,
-                    trunk=sighting.trunk,
-                    terms=sighting.terms,
-                )
-                return self._open(db, whole, known), True
-            news = sighting.reached and not live.reached
-            if not news and sighting.at - max(e.written for e in live.events) < FEED_EVERY:
-                return live, False
-            event = replace(event, incident=live.id)
-            fed = after(live, event)
-            self._append(db, "incident", event)
-            return fed, False
+            known = _Known(self._fold())
+            return [self._saw(db, known, sighting) for sighting in sightings]
+
+    def stamp(self) -> tuple[int, int]:
+        """What tells that the file was written: its time of change (ns) and its size; zeros where there is none."""
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            return 0, 0
+        return found.st_mtime_ns, found.st_size
 
     def keep(self, path: Path) -> Document:
         """Copy a letter beside the log, once, under its SHA-256; read-only for the guard's user alone."""
@@ -204,6 +181,36 @@ class Books:
         self.close()
 
     # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _saw(self, db: sqlite3.Connection, known: _Known, seen: Sighting) -> tuple[Incident, bool]:
+        of = known.of(seen)
+        live = next((i for i in of if i.live), None)
+        event = Event(
+            step="open" if live is None else "feed",
+            at=seen.at,
+            written=seen.at,
+            text=seen.text,
+            reached=seen.reached,
+            rule=seen.rule,
+        )
+        if live is not None:
+            news = seen.reached and not live.reached
+            if not news and seen.at - max(e.written for e in live.events) < FEED_EVERY:
+                return live, False
+            event = replace(event, incident=live.id)
+            fed = after(live, event)
+            self._append(db, "incident", event)
+            known.add(fed)
+            return fed, False
+        closed = max(of, key=lambda i: i.closed or 0, default=None)
+        if closed is not None and (closed.closed or 0) >= seen.at:
+            return closed, False
+        if seen.subject_kind != "trunk" and known.opened_that_day(seen) >= OPENED_A_DAY:
+            return self._saw(db, known, _too_many(seen))
+        whole = replace(event, subject_kind=seen.subject_kind, subject=seen.subject, trunk=seen.trunk, terms=seen.terms)
+        incident = self._open(db, whole, known.all)
+        known.add(incident)
+        return incident, True
 
     def _open(self, db: sqlite3.Connection, event: Event, known: dict[int, Incident]) -> Incident:
         before = earlier(
@@ -306,6 +313,37 @@ class Books:
 def _live(known: dict[int, Incident], kind: Subject, subject: str, trunk: str) -> Incident | None:
     wanted = (kind, subject, trunk)
     return next((i for i in known.values() if i.live and (i.subject_kind, i.subject, i.trunk) == wanted), None)
+
+
+class _Known:
+    """Incidents, found by their subject and by their trunk."""
+
+    def __init__(self, incidents: dict[int, Incident]) -> None:
+        self.all = incidents
+        self._of: dict[Key, set[int]] = {}
+        self._opened: dict[str, set[int]] = {}
+        for incident in incidents.values():
+            self.add(incident)
+
+    def add(self, incident: Incident) -> None:
+        """One that is new, or as it is now."""
+        self.all[incident.id] = incident
+        self._of.setdefault((incident.subject_kind, incident.subject, incident.trunk), set()).add(incident.id)
+        if not incident.events[0].who:
+            self._opened.setdefault(incident.trunk, set()).add(incident.id)
+
+    def of(self, seen: Sighting) -> list[Incident]:
+        """Those of a subject."""
+        return [self.all[n] for n in self._of.get(seen.key, ())]
+
+    def opened_that_day(self, seen: Sighting) -> int:
+        """How many rules and detectors opened on a trunk in the day before a sighting."""
+        return sum(1 for n in self._opened.get(seen.trunk, ()) if 0 <= seen.at - self.all[n].opened < DAY)
+
+
+def _too_many(seen: Sighting) -> Sighting:
+    text = f"more than {OPENED_A_DAY} incidents opened in a day: what followed is in the log only"
+    return replace(seen, subject_kind="trunk", subject=seen.trunk, text=text)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.ledger.lines import LedgerLine, lines_of
@@ -134,3 +135,41 @@ def accrued_since(reader: SqliteReader, since: int, after: int) -> list[tuple[in
     """Place, instant and accrued sum of the next calls after entry `after` that accrued, from `since` on: one page."""
     sql = "SELECT seq, at, accrued FROM exposures WHERE seq > ? AND at >= ? AND accrued > 0 ORDER BY seq LIMIT ?"
     return [(seq, at, accrued) for seq, at, accrued in reader.fetch(sql, (after, since, PAGE))]
+
+
+class Breach(Struct, frozen=True):
+    """A call that an incident may be opened of; `number` is the one that the breach is of, "" where there is none."""
+
+    seq: int
+    at: int
+    trunk: str
+    line: str
+    number: str
+    rule: str
+    reached: bool
+
+
+def before(reader: SqliteReader, since: int) -> int:
+    """The entry before the first call from `since` on (Unix time, µs); the last one where there is no such call."""
+    rows = reader.fetch("SELECT min(seq) FROM calls WHERE at >= ?", (since,))
+    return int(rows[0][0]) - 1 if rows and rows[0][0] else reader.last_seq()
+
+
+def breaches(reader: SqliteReader, after: int) -> list[Breach]:
+    """The next calls after entry `after` that cost money or would have: one page."""
+    sql = (
+        "SELECT x.seq, x.at, x.trunk, x.line, x.number, x.fined_rule, x.accrued > 0 FROM exposures x"
+        " JOIN calls c ON c.seq = x.seq WHERE x.seq > ? ORDER BY x.seq LIMIT ?"
+    )
+    return [Breach(*row[:6], bool(row[6])) for row in reader.fetch(sql, (after, PAGE))]
+
+
+def abnormal(reader: SqliteReader, rules: Iterable[str], after: int) -> list[Breach]:
+    """The next calls that one of these rules spoke of, with the number that they called: one page."""
+    names = sorted(rules)
+    sql = (
+        "SELECT c.seq, c.at, c.trunk, c.line, c.callee, min(r.rule), c.verdict <> 'blocked' FROM call_rules r"
+        f" JOIN calls c ON c.seq = r.seq WHERE r.rule IN ({', '.join('?' * len(names))}) AND r.seq > ?"
+        " GROUP BY c.seq ORDER BY c.seq LIMIT ?"
+    )
+    return [Breach(*row[:6], bool(row[6])) for row in reader.fetch(sql, (*names, after, PAGE))]

@@ -11,8 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from guard.ledger.incidents import NO_TERMS, Event, WrongStep
+from guard.ledger.sightings import Sighting
 from guard.policy.money import incident_terms
-from guard.store.books import FEED_EVERY, MAX_LETTER, Books, PassedOn, Sighting, line_of
+from guard.store.books import FEED_EVERY, MAX_LETTER, Books, PassedOn, line_of
 from guard.store.errors import StoreError
 from tests.policy.reading import contracts
 from tests.store.making import AT, SECOND
@@ -44,7 +45,7 @@ def test_nothing_is_made_until_something_is_written(books: Books, tmp_path: Path
 
 
 def test_what_was_written_is_there_for_another_process(books: Books, tmp_path: Path) -> None:
-    found, new = books.seen(SEEN)
+    found, new = books.seen([SEEN])[0]
     assert (new, found.name, found.state) == (True, "INC-1", "open")
     assert books.enter(BILL) == 2
     books.step(step(1, "notify"))
@@ -59,34 +60,34 @@ def test_what_was_written_is_there_for_another_process(books: Books, tmp_path: P
 
 
 def test_one_incident_a_subject_at_a_time(books: Books) -> None:
-    assert books.seen(SEEN)[1]
-    again, new = books.seen(replace(SEEN, at=AT + HOUR // 2))
+    assert books.seen([SEEN])[0][1]
+    again, new = books.seen([replace(SEEN, at=AT + HOUR // 2)])[0]
     assert (again.id, new, len(again.events)) == (1, False, 1)  # nothing new within the hour
-    reached, _ = books.seen(replace(SEEN, at=AT + HOUR // 2, reached=True))
+    reached, _ = books.seen([replace(SEEN, at=AT + HOUR // 2, reached=True)])[0]
     assert (len(reached.events), reached.reached) == (2, True)
-    later, _ = books.seen(replace(SEEN, at=AT + HOUR // 2 + FEED_EVERY, reached=True))
+    later, _ = books.seen([replace(SEEN, at=AT + HOUR // 2 + FEED_EVERY, reached=True)])[0]
     assert len(later.events) == 3
-    assert books.seen(replace(SEEN, trunk="backup"))[1]
-    assert books.seen(replace(SEEN, subject="+33899000000"))[1]
+    assert books.seen([replace(SEEN, trunk="backup")])[0][1]
+    assert books.seen([replace(SEEN, subject="+33899000000")])[0][1]
     with pytest.raises(WrongStep, match=r"INC-1 is open for \+33899123456 already"):
         books.open(replace(later.events[0], at=AT))
 
 
 def test_seen_again_after_it_was_put_right_is_a_repeat(books: Books) -> None:
-    books.seen(SEEN)
+    books.seen([SEEN])
     books.step(step(1, "resolve"))
-    again, new = books.seen(replace(SEEN, at=AT + 2 * HOUR))
+    again, new = books.seen([replace(SEEN, at=AT + 2 * HOUR)])[0]
     assert (new, again.state, again.repeats) == (True, "repeated", 1)
     books.step(step(again.id, "release", AT + 3 * HOUR))
-    third, _ = books.seen(replace(SEEN, at=AT + 4 * HOUR))
+    third, _ = books.seen([replace(SEEN, at=AT + 4 * HOUR)])[0]
     assert (third.state, third.repeats) == ("repeated", 1)  # the one let go between was no breach
     books.step(step(third.id, "release", AT + 5 * HOUR))
-    other, _ = books.seen(replace(SEEN, at=AT + 6 * HOUR, terms=NO_TERMS))
+    other, _ = books.seen([replace(SEEN, at=AT + 6 * HOUR, terms=NO_TERMS)])[0]
     assert (other.state, other.repeats) == ("open", 0)
 
 
 def test_a_step_that_cannot_be_taken_writes_nothing(books: Books) -> None:
-    books.seen(SEEN)
+    books.seen([SEEN])
     for event in (step(1, "answer"), step(9, "resolve")):
         with pytest.raises(WrongStep):
             books.step(event)
@@ -136,7 +137,7 @@ def test_letters_that_cannot_be_kept(books: Books, tmp_path: Path) -> None:
     ],
 )
 def test_what_was_changed_is_found(books: Books, statement: str, says: str) -> None:
-    books.seen(SEEN)
+    books.seen([SEEN])
     books.enter(BILL)
     books.enter(BILL)
     books.close()
