@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard.proxy.calls import Calls
+from guard.proxy.calls import Call, Calls
 from guard.proxy.effects import Effect, Flow, Send
 from guard.proxy.forward import Forwarder
 from guard.proxy.refuse import phrase
 from guard.proxy.routing import CoreSettings, Here, Trunks
 from guard.proxy.timers import Timers
-from guard.proxy.transactions import Core, Layer, ServerTx
+from guard.proxy.transactions import ClientTx, Core, Layer, ServerTx
 from guard.sip.message import Message
 from guard.sources import Sources
 
@@ -55,3 +55,11 @@ class Context:
         self.count("rejected")
         if m.method != b"ACK":
             self.effects.append(Send(flow, self.forwarder.answer(m, flow, status, phrase(status), headers)))
+
+    def relay(self, tx: ServerTx, m: Message, flow: Flow, call: Call | None, now: int) -> None:
+        """Send a transaction's request on, as the next hop is to see it (RFC 3261 16.6)."""
+        mask = call.mask if call is not None else None
+        data, branch = self.forwarder.request(m, tx.flow, flow, mask=mask, from_caller=tx.from_caller, within=tx.again)
+        client = ClientTx(branch, m.method, data, flow, tx)
+        self.layer.start_client(client, now)
+        tx.client = client

@@ -10,6 +10,7 @@ from guard.proxy.transactions import ServerKey
 from guard.sip.headers import BadHeader, Via, parse_via
 from guard.sip.message import Message
 
+INVITE: Final = b"INVITE"
 # For an emergency call whose Via cannot be read: its answers go to where it came from.
 NO_VIA: Final = parse_via(b"SIP/2.0/UDP unknown;rport", 0, 25)
 

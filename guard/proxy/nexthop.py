@@ -9,6 +9,7 @@ from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
 from guard.proxy.forward import Forwarder
+from guard.proxy.keys import tag_of
 from guard.proxy.routing import Target, Trunk, target_of
 from guard.sip.grammar import split_values
 from guard.sip.headers import BadHeader, NameAddr
@@ -52,6 +53,11 @@ class NextHop:
 
     def __init__(self, context: Context) -> None:
         self._c = context
+
+    def dialog_of(self, m: Message) -> tuple[Call, bool] | None:
+        """The call that a request within a dialog belongs to, and whether the caller sent it."""
+        to_tag = tag_of(m, to=True)
+        return self._c.calls.dialog(m.first(b"call-id") or b"", tag_of(m, to=False), to_tag) if to_tag else None
 
     def within(self, call: Call, m: Message, *, from_caller: bool) -> Flow:
         """The next place of a request within a call: what its Route or Request-URI names, if that belongs to the other

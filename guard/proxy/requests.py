@@ -1,4 +1,6 @@
-"""The request half of the core (RFC 3261 16.3 to 16.6, 16.10): who sent it, what it belongs to, where it goes."""
+"""The request half of the core (RFC 3261 16.3 to 16.6): who sent it, what it belongs to, where it goes.
+
+First INVITEs are dealt with here; ACK and CANCEL in ofinvite.py, whatever else in others.py."""
 
 from __future__ import annotations
 
@@ -12,26 +14,24 @@ from guard.proxy import facts
 from guard.proxy.calls import MAX_TARGETS, Call, key_of
 from guard.proxy.context import Context
 from guard.proxy.door import Door
-from guard.proxy.effects import Decide, Flow, Send
-from guard.proxy.hangup import OVER, Hangup
-from guard.proxy.keys import NO_VIA, reply_flow, server_key, tag_of
+from guard.proxy.effects import Decide, Flow
+from guard.proxy.hangup import Hangup
+from guard.proxy.keys import INVITE, NO_VIA, reply_flow, server_key, tag_of
 from guard.proxy.nexthop import NextHop, hints_of
+from guard.proxy.ofinvite import OfInvite
+from guard.proxy.others import Others
 from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, reason, refusal
 from guard.proxy.rewrite import mask_of
 from guard.proxy.routing import Trunk
-from guard.proxy.tables import C, I, S
-from guard.proxy.timers import DECISION, TIMER_C
-from guard.proxy.transactions import GIVE_UP, ClientTx, ServerKey, ServerTx
+from guard.proxy.tables import C, I
+from guard.proxy.timers import DECISION
+from guard.proxy.transactions import ServerTx
 from guard.sip.headers import BadHeader
 from guard.sip.message import Message
 from guard.sources import Source
 
 DECISION_WAIT: Final = 32_000_000  # µs; a decision that takes longer than its transaction would live is of no use
-ALLOW: Final = (
-    b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, NOTIFY, SUBSCRIBE, MESSAGE\r\n"
-)
 LATE: Final = "no decision in time"
-INVITE: Final = b"INVITE"
 
 
 class Requests:
@@ -40,8 +40,10 @@ class Requests:
     def __init__(self, context: Context) -> None:
         self._c = context
         self.door = Door(context)
-        self._hop = NextHop(context)
-        self.hangup = Hangup(context, self._hop)
+        self.hop = NextHop(context)
+        self.hangup = Hangup(context, self.hop)
+        self.of_invite = OfInvite(context, self.hop, self.door)
+        self._others = Others(context, self.hop, self.hangup)
         self._again: dict[int, tuple[Call, ServerTx]] = {}  # other targets of a call, waiting to be judged
 
     def handle(self, m: Message, arrived: Flow, now: int) -> None:
@@ -62,9 +64,9 @@ class Requests:
         if method == b"ACK" or method == b"CANCEL":
             invite = c.layer.servers.get(server_key(m, via, arrived, INVITE))
             if method == b"ACK":
-                self._ack(m, invite, arrived, source, trunk, now)
+                self.of_invite.ack(m, invite, arrived, source, trunk, now)
             else:
-                self._cancel(m, server_key(m, via, arrived, method), invite, flow, now)
+                self.of_invite.cancel(m, server_key(m, via, arrived, method), invite, flow, now)
             return
         key = server_key(m, via, arrived, method)
         known = c.layer.servers.get(key)
@@ -72,7 +74,7 @@ class Requests:
             c.counters["retransmissions"] += 1
             c.layer.step_server(known, I.REQUEST, now)
             return
-        found = self.in_dialog_of(m)
+        found = self.hop.dialog_of(m)
         if source is None and trunk is None and not urgent and found is None:
             self.door.stranger(m, arrived, now)
             return
@@ -83,13 +85,13 @@ class Requests:
         tx.lenient = lenient
         c.layer.servers[key] = tx
         if found is not None:
-            self._in_dialog(tx, m, *found, now)
+            self._others.in_dialog(tx, m, *found, now)
         elif tag_of(m, to=True) and not urgent:
-            self._lost(tx, m, source, trunk, now)
+            self._others.lost(tx, m, source, trunk, now)
         elif method == INVITE:
             self.first(tx, m, arrived, source, trunk, urgent, now)
         else:
-            self._other(tx, m, source, trunk, now)
+            self._others.outside(tx, m, source, trunk, now)
 
     def urgent(self, m: Message, arrived: Flow) -> bool:
         """Whether what is no good message is an emergency call all the same: then it is carried as it is."""
@@ -99,10 +101,6 @@ class Requests:
             and arrived.peer[0] not in self._c.trunks.by_address
             and bool(self.door.urgent(m, source, arrived))
         )
-
-    def in_dialog_of(self, m: Message) -> tuple[Call, bool] | None:
-        to_tag = tag_of(m, to=True)
-        return self._c.calls.dialog(m.first(b"call-id") or b"", tag_of(m, to=False), to_tag) if to_tag else None
 
     # ---- first INVITEs ---------------------------------------------------------------------------------------------
 
@@ -260,16 +258,17 @@ class Requests:
             self.hangup.watch(call, tx, m, decision)
 
     def _send_out(self, tx: ServerTx, m: Message, trunk: Trunk, call: Call | None, now: int) -> None:
+        c = self._c
         hop = trunk.hops[0]
-        flow = self._c.here.flow_to(hop.transport, hop.host, hop.port)
+        flow = c.here.flow_to(hop.transport, hop.host, hop.port)
         if call is not None:
             call.callee_flow = flow
-        self._forward(tx, m, flow, call, now)
+        c.relay(tx, m, flow, call, now)
 
     def _inbound(self, tx: ServerTx, m: Message, arrived: Flow, trunk: Trunk, now: int, error: str) -> None:
         """A call from the operator: carried to the IPBX, recorded, never refused."""
         c = self._c
-        found = self._hop.to_source(m, trunk)
+        found = self.hop.to_source(m, trunk)
         if found is None:
             c.answer(tx, 404, now, (reason(404, "no source of this trunk takes calls"),))
             return
@@ -286,122 +285,4 @@ class Requests:
             call = c.calls.open(key, attempt, m.uri, now, passed=True, error=error)
         tx.call = call
         call.caller_flow, call.callee_flow, call.hints = arrived, flow, hints_of(m)
-        self._forward(tx, m, flow, call, now)
-
-    # ---- all the rest ----------------------------------------------------------------------------------------------
-
-    def _in_dialog(self, tx: ServerTx, m: Message, call: Call, from_caller: bool, now: int) -> None:
-        c = self._c
-        if call.watch is not None and self.hangup.over(call, tx, m, now, from_caller=from_caller):
-            return
-        if m.method == INVITE:
-            if call.state is C.ENDED:
-                c.answer(tx, 481, now, (reason(481, OVER),))
-                return
-            c.answer(tx, 100, now)
-        tx.call, tx.from_caller, tx.again = call, from_caller, True
-        c.calls.alive(call, now)
-        if m.method == b"BYE":
-            c.calls.closing(call, now)
-        self._forward(tx, m, self._hop.within(call, m, from_caller=from_caller), call, now)
-
-    def _lost(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
-        """Of a dialog that is over, or was before our time. No set-up must slip through as the middle of one."""
-        flow = None if m.method == INVITE else self._hop.outside(m, source, trunk)
-        if flow is None:
-            self._c.answer(tx, 481, now, (reason(481, "no such dialog here"),))
-        else:
-            self._forward(tx, m, flow, None, now)
-
-    def _other(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
-        """Requests outside of calls: REGISTER, OPTIONS, MESSAGE, SUBSCRIBE and whatever else there is."""
-        c = self._c
-        if m.method == b"OPTIONS" and c.forwarder.for_us(m):
-            c.answer(tx, 200, now, (ALLOW,))
-            return
-        flow = self._hop.outside(m, source, trunk)
-        if flow is None:
-            c.answer(tx, 404, now)
-        else:
-            self._forward(tx, m, flow, None, now)
-
-    def _ack(
-        self, m: Message, invite: ServerTx | None, arrived: Flow, source: Source | None, trunk: Trunk | None, now: int
-    ) -> None:
-        """An ACK ends here when the answer was no 2xx; that of a 2xx goes on, without a transaction (16.11)."""
-        c = self._c
-        if invite is not None and invite.state is not S.ACCEPTED:
-            c.layer.step_server(invite, I.ACK, now)
-            return
-        if c.forwarder.own_tag(tag_of(m, to=True)):
-            return  # of an answer of ours that left no transaction behind
-        found = self.in_dialog_of(m)
-        if found is not None:
-            call, from_caller = found
-            flow: Flow | None = self._hop.within(call, m, from_caller=from_caller)
-        else:
-            call, from_caller = None, True
-            flow = self._hop.outside(m, source, trunk) if tag_of(m, to=True) else None
-        if flow is None or m.max_forwards() == 0:
-            c.count("stray_acks")
-            return
-        mask = call.mask if call is not None else None
-        data, _ = c.forwarder.request(m, arrived, flow, mask=mask, from_caller=from_caller, within=call is not None)
-        c.effects.append(Send(flow, data))
-
-    def _cancel(self, m: Message, key: ServerKey, invite: ServerTx | None, flow: Flow, now: int) -> None:
-        c = self._c
-        known = c.layer.servers.get(key)
-        if known is not None:
-            c.layer.step_server(known, I.REQUEST, now)
-            return
-        if invite is None:
-            peer = flow.peer[0]
-            if c.sources.find(peer) is not None or peer in c.trunks.by_address:
-                c.answer_stateless(m, flow, 481)
-            else:
-                self.door.stranger(m, flow, now)
-            return
-        tx = ServerTx(key, m, flow, invite=False)
-        c.layer.servers[key] = tx
-        c.answer(tx, 200, now)
-        if invite.state is not S.PROCEEDING:
-            return
-        c.count("cancelled")
-        invite.cancelled = True
-        call = invite.call
-        client = invite.client
-        if client is not None:
-            self.cancel_client(client, now, tuple(b"Reason: " + v + b"\r\n" for v in m.all(b"reason")))
-            return
-        c.answer(invite, 487, now)
-        if call is None:
-            return
-        if invite in call.waiting:
-            call.waiting.remove(invite)
-            if call.waiting:
-                c.calls.left(call)
-            else:
-                c.calls.withdraw(call, now, 487)
-        else:
-            c.calls.failed(call, 487, now, cancelled=True)
-
-    def cancel_client(self, client: ClientTx, now: int, why: tuple[bytes, ...] = ()) -> None:
-        """Cancel what was sent on: at once if a provisional answer allows it, else as soon as one comes (9.1)."""
-        c = self._c
-        if client.state is S.CALLING:
-            client.cancel = True
-        elif client.state is S.PROCEEDING:
-            client.cancel, client.given_up = False, True
-            data = c.forwarder.cancel(client.data, why)
-            c.layer.start_client(ClientTx(client.branch, b"CANCEL", data, client.flow, None), now)
-            c.timers.arm(client, TIMER_C, now + GIVE_UP)
-
-    def _forward(self, tx: ServerTx, m: Message, flow: Flow, call: Call | None, now: int) -> None:
-        c = self._c
-        mask = call.mask if call is not None else None
-        arrived = tx.flow
-        data, branch = c.forwarder.request(m, arrived, flow, mask=mask, from_caller=tx.from_caller, within=tx.again)
-        client = ClientTx(branch, m.method, data, flow, tx)
-        c.layer.start_client(client, now)
-        tx.client = client
+        c.relay(tx, m, flow, call, now)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
-from guard.proxy.keys import NO_VIA, reply_flow, server_key, tag_of
+from guard.proxy.keys import INVITE, NO_VIA, reply_flow, server_key, tag_of
 from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FAULT, reason
-from guard.proxy.requests import INVITE, Requests
+from guard.proxy.requests import Requests
 from guard.proxy.tables import C
 from guard.proxy.transactions import ServerTx
 from guard.sip.headers import BadHeader, Via
@@ -36,7 +36,7 @@ class Rescue:
         trunk = c.trunks.by_address.get(arrived.peer[0]) if source is None else None
         urgent = self._urgent(m, source, arrived) if m.method == INVITE and trunk is None else ""
         first = m.method == INVITE and (
-            not tag_of(m, to=True) or (urgent != "" and self._requests.in_dialog_of(m) is None)
+            not tag_of(m, to=True) or (urgent != "" and self._requests.hop.dialog_of(m) is None)
         )
         if m.method == b"ACK" or (source is None and trunk is None and not urgent):
             return  # nobody waits for an answer, or is owed one

@@ -57,7 +57,7 @@ class Responses:
         if tx.invite:
             if status < 200:
                 if tx.cancel:
-                    self._requests.cancel_client(tx, now)
+                    self._requests.of_invite.give_up(tx, now)
                 elif not tx.given_up and (status > 100 or not tx.armed[TIMER_C]):
                     c.timers.arm(tx, TIMER_C, now + TIMER_C_WAIT)
             else:
@@ -154,4 +154,4 @@ class Responses:
             tx.state = S.TERMINATED
             self.failed(tx, 408, now)
             return
-        self._requests.cancel_client(tx, now, (NO_FINAL,))
+        self._requests.of_invite.give_up(tx, now, (NO_FINAL,))

@@ -1,0 +1,67 @@
+"""Requests that set no call up: those within a dialog, those of a dialog that is over, those outside of calls."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guard.proxy.calls import Call
+from guard.proxy.context import Context
+from guard.proxy.hangup import OVER, Hangup
+from guard.proxy.keys import INVITE
+from guard.proxy.nexthop import NextHop
+from guard.proxy.refuse import reason
+from guard.proxy.routing import Trunk
+from guard.proxy.tables import C
+from guard.proxy.transactions import ServerTx
+from guard.sip.message import Message
+from guard.sources import Source
+
+ALLOW: Final = (
+    b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, NOTIFY, SUBSCRIBE, MESSAGE\r\n"
+)
+
+
+class Others:
+    """Carries them on, or answers what has nowhere to go."""
+
+    def __init__(self, context: Context, hop: NextHop, hangup: Hangup) -> None:
+        self._c = context
+        self._hop = hop
+        self._hangup = hangup
+
+    def in_dialog(self, tx: ServerTx, m: Message, call: Call, from_caller: bool, now: int) -> None:
+        """Within a call: also a second INVITE, which is not judged again."""
+        c = self._c
+        if call.watch is not None and self._hangup.over(call, tx, m, now, from_caller=from_caller):
+            return
+        if m.method == INVITE:
+            if call.state is C.ENDED:
+                c.answer(tx, 481, now, (reason(481, OVER),))
+                return
+            c.answer(tx, 100, now)
+        tx.call, tx.from_caller, tx.again = call, from_caller, True
+        c.calls.alive(call, now)
+        if m.method == b"BYE":
+            c.calls.closing(call, now)
+        c.relay(tx, m, self._hop.within(call, m, from_caller=from_caller), call, now)
+
+    def lost(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
+        """Of a dialog that is over, or was before our time. No set-up must slip through as the middle of one."""
+        c = self._c
+        flow = None if m.method == INVITE else self._hop.outside(m, source, trunk)
+        if flow is None:
+            c.answer(tx, 481, now, (reason(481, "no such dialog here"),))
+        else:
+            c.relay(tx, m, flow, None, now)
+
+    def outside(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
+        """Requests outside of calls: REGISTER, OPTIONS, MESSAGE, SUBSCRIBE and whatever else there is."""
+        c = self._c
+        if m.method == b"OPTIONS" and c.forwarder.for_us(m):
+            c.answer(tx, 200, now, (ALLOW,))
+            return
+        flow = self._hop.outside(m, source, trunk)
+        if flow is None:
+            c.answer(tx, 404, now)
+        else:
+            c.relay(tx, m, flow, None, now)
