@@ -12,19 +12,18 @@ import msgspec
 from msgspec import Struct
 
 from guard import configschema as schema
+from guard.confighops import Hop, dns_server, next_hop, numeric
 from guard.confignumbers import numbers
 from guard.numbering.number import EMERGENCY, Dial, emergency_of, normalise
 from guard.policy.caseschema import Case
 from guard.policy.siteschema import SiteRule, headers_of
 from guard.prospecting.lists import SHAPES
 from guard.rules.numbers import HeldNumbers
-from guard.sip.uri import BadUri, parse_uri
 from guard.sources import Source, UsageRule
 from guard.tomlread import Problem, Reader, nearest
 
 Network = IPv4Network | IPv6Network
 SHIPPED: Final = (Path(__file__).parent / "_policies", Path(__file__).parent.parent / "policies")
-DEFAULT_PORT: Final = 5060
 TABLES: Final[dict[str, type[Struct]]] = {
     "trunk": schema.Trunk,
     "source": schema.Source,
@@ -44,14 +43,6 @@ class ConfigError(Exception):
         self.problems = tuple(sorted(set(problems)))
 
 
-class Hop(Struct, frozen=True):
-    """One next hop as written: `host` may be a name, which is looked up when the guard starts."""
-
-    transport: str
-    host: str
-    port: int
-
-
 class Config(Struct, frozen=True, kw_only=True):
     """One guard.toml, checked. Addresses are `(host, port)`; `hops` are by trunk."""
 
@@ -62,6 +53,7 @@ class Config(Struct, frozen=True, kw_only=True):
     udp: tuple[tuple[str, int], ...]
     tcp: tuple[tuple[str, int], ...]
     hops: dict[str, tuple[Hop, ...]]
+    dns: tuple[tuple[str, int], ...]
     sources: tuple[Source, ...]
     held: HeldNumbers
     warnings: tuple[str, ...] = ()
@@ -202,6 +194,7 @@ class _Compiler:
             udp=self._listen("udp", file.listen.udp),
             tcp=self._listen("tcp", file.listen.tcp),
             hops=hops,
+            dns=self._dns(),
             sources=sources,
             held=HeldNumbers(numbers(file.number, zone, self.problem, self._file)),
             warnings=tuple(self.warnings),
@@ -227,7 +220,8 @@ class _Compiler:
             (["trunk", f"[{i}]", "undetermined_origin"], trunk.undetermined_origin)
             for i, trunk in enumerate(self.file.trunk, 1)
         ]
-        sums += [(["ledger", name], getattr(self.file.ledger, name)) for name in ("alert_day", "alert_month")]
+        limits = ("alert_day", "alert_month", "enforce_above_day", "enforce_above_month")
+        sums += [(["ledger", name], getattr(self.file.ledger, name)) for name in limits]
         for key, euros in sums:
             try:
                 schema.micro_euros(euros or 0)
@@ -287,7 +281,7 @@ class _Compiler:
         self._unique("trunk")
         out: dict[str, tuple[Hop, ...]] = {}
         for i, trunk in enumerate(self.file.trunk, 1):
-            hops = [self._hop(text, ["trunk", f"[{i}]", "next_hop"]) for text in trunk.next_hop]
+            hops = [next_hop(text, ["trunk", f"[{i}]", "next_hop"], self.problem) for text in trunk.next_hop]
             out[trunk.name] = tuple(h for h in hops if h is not None)
             if trunk.mask_caller:
                 number = normalise(trunk.mask_caller, Dial())
@@ -296,24 +290,10 @@ class _Compiler:
                     self.problem(["trunk", f"[{i}]", "mask_caller"], f'"{trunk.mask_caller}" is no E.164 number{hint}')
         return out
 
-    def _hop(self, text: str, key: list[str]) -> Hop | None:
-        try:
-            uri = parse_uri(text.encode())
-        except BadUri as error:
-            self.problem(key, f'"{text}" is no SIP URI ({error}): write it as sip:198.51.100.10:5060;transport=udp')
-            return None
-        transport = (uri.params.get("transport") or "udp").lower()
-        if uri.scheme == "sips" or transport == "tls":
-            self.problem(key, f'"{text}": TLS is not supported yet by this version')
-        elif uri.scheme != "sip" or not uri.host:
-            self.problem(key, f'"{text}" is no SIP URI: write it as sip:198.51.100.10:5060;transport=udp')
-        elif transport not in {"udp", "tcp"}:
-            self.problem(
-                key, f'"{text}": transport "{transport}" is not one of udp, tcp{nearest(transport, ["udp", "tcp"])}'
-            )
-        else:
-            return Hop(transport, uri.host.strip("[]"), uri.port or DEFAULT_PORT)
-        return None
+    def _dns(self) -> tuple[tuple[str, int], ...]:
+        texts = self.file.dns.servers
+        found = [dns_server(text, ["dns", "servers"], self.problem) for text in texts]
+        return tuple(f for f in found if f is not None)
 
     def _sources(self, hops: dict[str, tuple[Hop, ...]]) -> tuple[Source, ...]:
         if not self._named("source"):
@@ -388,10 +368,10 @@ class _Compiler:
     def _contact(self, text: str, key: list[str]) -> tuple[str, int] | None:
         if not text:
             return None
-        hop = self._hop(text, key)
+        hop = next_hop(text, key, self.problem)
         if hop is None:
             return None
-        if not _numeric(hop.host) or hop.transport != "udp":
+        if not numeric(hop.host) or hop.transport != "udp":
             self.problem(key, f'"{text}": write it as sip:192.0.2.5:5060 (a numeric address, over UDP)')
             return None
         return hop.host, hop.port
@@ -407,12 +387,4 @@ def _network_hint(text: str) -> str:
 
 
 def _inside(host: str, network: Network) -> bool:
-    return _numeric(host) and ip_address(host) in network
-
-
-def _numeric(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return numeric(host) and ip_address(host) in network

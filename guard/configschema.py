@@ -63,10 +63,20 @@ class Tls(_Strict, frozen=True, kw_only=True):
     verify: bool = True
 
 
+class Health(_Strict, frozen=True, kw_only=True):
+    """[[trunk]] health: an OPTIONS every `every_s` to each hop of a trunk that has several (0: never); after so many
+    failures in a row a hop is tried last, after so many answers in a row it has its place again."""
+
+    every_s: Annotated[int, Meta(ge=0, le=3600)] = 10
+    down_after: Annotated[int, Meta(ge=1, le=100)] = 2
+    up_after: Annotated[int, Meta(ge=1, le=100)] = 1
+
+
 class Trunk(_Strict, frozen=True, kw_only=True):
     """[[trunk]]: an operator. `cps` overrides the contract; `reading` chooses between a contract's two amounts.
 
-    `undetermined_origin` is what his tariff of undetermined origin adds to a minute, in euros.
+    `undetermined_origin` is what his tariff of undetermined origin adds to a minute, in euros. A hop that says nothing
+    for `silence_ms` is left for the next one: RFC 3261's first repetition (500 ms) has to fit in.
     """
 
     name: Name
@@ -77,6 +87,8 @@ class Trunk(_Strict, frozen=True, kw_only=True):
     reading: Literal["digits", "words"] = "digits"
     mask_caller: str = ""
     undetermined_origin: Euros = 0
+    silence_ms: Annotated[int, Meta(ge=600, le=10_000)] = 1_000
+    health: Health = Health()
 
 
 class DialEntry(_Strict, frozen=True, kw_only=True):
@@ -146,6 +158,21 @@ class Prospecting(_Strict, frozen=True, kw_only=True):
     sector: Literal["", "energy-works", "housing-adaptation"] = ""
 
 
+class Dns(_Strict, frozen=True, kw_only=True):
+    """[dns]: servers that find next hops, numeric `host` or `host:port`; empty: those of the machine. One question may
+    take `timeout_ms`."""
+
+    servers: tuple[str, ...] = ()
+    timeout_ms: Annotated[int, Meta(ge=100, le=30_000)] = 2_000
+
+
+class Drain(_Strict, frozen=True, kw_only=True):
+    """[drain]: how long a guard that is stopped lets set-ups finish, and what new calls are answered meanwhile."""
+
+    seconds: Annotated[int, Meta(ge=0, le=300)] = 10
+    answer: Literal[480, 503] = 480
+
+
 class State(_Strict, frozen=True, kw_only=True):
     """[state]: where counters live."""
 
@@ -187,11 +214,14 @@ class Web(_Strict, frozen=True, kw_only=True):
 
 
 class Ledger(_Strict, frozen=True, kw_only=True):
-    """[ledger]: how penalties are counted, and the exposure, in euros, beyond which the guard warns."""
+    """[ledger]: how penalties are counted, and the exposure, in euros, beyond which the guard warns, or beyond which
+    rules on trial act."""
 
     per_number: Literal["month", "ever"] = "month"
     alert_day: Euros | None = None
     alert_month: Euros | None = None
+    enforce_above_day: Euros | None = None
+    enforce_above_month: Euros | None = None
 
 
 class Faults(_Strict, frozen=True, kw_only=True):
@@ -234,6 +264,8 @@ class File(_Strict, frozen=True, kw_only=True):
     rules: dict[str, RuleSetting] = {}
     site_rule: tuple[SiteRule, ...] = ()
     case: tuple[Case, ...] = ()
+    dns: Dns = Dns()
+    drain: Drain = Drain()
     state: State = State()
     store: Store = Store()
     evidence: Evidence = Evidence()

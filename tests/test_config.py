@@ -203,7 +203,28 @@ def test_the_whole_of_the_world_needs_an_advertised_name(tmp_path: Path) -> None
 
 def test_names_of_next_hops_are_kept_for_later(tmp_path: Path) -> None:
     text = GOOD.replace("sip:198.51.100.10", "sip:trunk.example.net;transport=TCP")
-    assert loaded(tmp_path, "", text).hops == {"operator": (Hop("tcp", "trunk.example.net", 5060),)}
+    assert loaded(tmp_path, "", text).hops == {"operator": (Hop("tcp", "trunk.example.net", 5060, ("port",)),)}
+
+
+def test_what_dns_is_to_find_is_what_was_not_written(tmp_path: Path) -> None:
+    def left(uri: str) -> tuple[str, ...]:
+        return loaded(tmp_path, "", GOOD.replace('"sip:198.51.100.10"', f'"{uri}"')).hops["operator"][0].open
+
+    assert left("sip:trunk.example.net") == ("transport", "port")
+    assert left("sip:trunk.example.net:5070") == ("transport",)
+    assert left("sip:trunk.example.net:5070;transport=udp") == ()
+    assert left("sip:198.51.100.10") == ()
+
+
+def test_servers_of_names_are_numeric(tmp_path: Path) -> None:
+    good = '[dns]\nservers = ["192.0.2.53", "[2001:db8::53]:5353", "2001:db8::53", "192.0.2.53:1053"]\n'
+    assert loaded(tmp_path, good).dns == (
+        ("192.0.2.53", 53), ("2001:db8::53", 5353), ("2001:db8::53", 53), ("192.0.2.53", 1053)
+    )  # fmt: skip
+    for bad in ("dns.example.net", "192.0.2.53:0", "192.0.2.53:65536", "192.0.2.53:x", "", ":53", "[]:53"):
+        (problem,) = problems_of(tmp_path, GOOD + f'[dns]\nservers = ["{bad}"]\n')
+        assert problem.key == "dns.servers"
+        assert "no numeric address of a DNS server" in problem.what
 
 
 @pytest.mark.parametrize(

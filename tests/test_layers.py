@@ -31,8 +31,9 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.policy.caseschema": WORDS,
     "guard.configschema": (*WORDS, "guard.policy.siteschema", "guard.policy.caseschema"),
     "guard.confignumbers": (*WORDS, "guard.configschema", "guard.rules.numbers", "guard.tomlread"),
+    "guard.confighops": ("guard.sip.uri", "guard.tomlread"),
     "guard.config": (
-        *WORDS, "guard.config", "guard.confignumbers", "guard.configschema", "guard.policy.siteschema",
+        *WORDS, "guard.config", "guard.confighops", "guard.confignumbers", "guard.configschema", "guard.policy.siteschema",
         "guard.policy.caseschema", "guard.rules.numbers", "guard.sip.uri",
         "guard.prospecting.lists",
         "guard.tomlread",

@@ -37,11 +37,16 @@ PRIVATE = tuple(
 
 
 class Hop(Struct, frozen=True):
-    """One next hop of a trunk, its name resolved: numeric host and port."""
+    """One next hop of a trunk, its name resolved: numeric host and port.
+
+    Those of a lower `tier` come first; those of one tier share the calls by `weight` (RFC 2782).
+    """
 
     transport: Transport
     host: str
     port: int
+    tier: int = 0
+    weight: int = 1
 
 
 class Trunk(Struct, frozen=True, kw_only=True):
