@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, cast
 from zoneinfo import ZoneInfo, available_timezones
@@ -12,17 +12,17 @@ import msgspec
 from msgspec import Struct
 
 from guard import configschema as schema
-from guard.confighops import Hop, dns_server, next_hop, numeric
+from guard.confighops import Hop, dns_server, next_hop
 from guard.confignumbers import numbers
-from guard.numbering.number import EMERGENCY, Dial, emergency_of, normalise
+from guard.configsources import sources
+from guard.numbering.number import Dial, normalise
 from guard.policy.caseschema import Case
-from guard.policy.siteschema import SiteRule, headers_of
+from guard.policy.siteschema import SiteRule
 from guard.prospecting.lists import SHAPES
 from guard.rules.numbers import HeldNumbers
-from guard.sources import Source, UsageRule
+from guard.sources import Source
 from guard.tomlread import Problem, Reader, nearest
 
-Network = IPv4Network | IPv6Network
 SHIPPED: Final = (Path(__file__).parent / "_policies", Path(__file__).parent.parent / "policies")
 TABLES: Final[dict[str, type[Struct]]] = {
     "trunk": schema.Trunk,
@@ -185,7 +185,7 @@ class _Compiler:
         self._unsupported()
         self._money()
         hops = self._trunks()
-        sources = self._sources(hops)
+        who = self._sources(hops)
         return Config(
             path=self.path,
             file=file,
@@ -195,7 +195,7 @@ class _Compiler:
             tcp=self._listen("tcp", file.listen.tcp),
             hops=hops,
             dns=self._dns(),
-            sources=sources,
+            sources=who,
             held=HeldNumbers(numbers(file.number, zone, self.problem, self._file)),
             warnings=tuple(self.warnings),
         )
@@ -299,92 +299,4 @@ class _Compiler:
         if not self._named("source"):
             self.problem([], "no [[source]]: nobody may send calls")
         self._unique("source")
-        trunks, names = self._named("trunk"), self._named("source")
-        taken: list[tuple[Network, str]] = []
-        out: list[Source] = []
-        headers = headers_of(self.file.site_rule)
-        for i, entry in enumerate(self.file.source, 1):
-            key = ["source", f"[{i}]"]
-            if entry.trunk not in trunks:
-                self.problem([*key, "trunk"], f'no [[trunk]] "{entry.trunk}"{nearest(entry.trunk, trunks)}')
-            networks = self._networks(entry, [*key, "address"], taken, hops)
-            dial = schema.dial(entry.dial)
-            lost = [n for n in EMERGENCY if emergency_of(n, dial) != n or emergency_of(dial.strip + n, dial) != n]
-            if lost:
-                self.problem([*key, "dial"], f"takes away emergency numbers: {', '.join(lost)}")
-            out.append(
-                Source(
-                    name=entry.name,
-                    networks=networks,
-                    trunk=entry.trunk,
-                    usage=schema.usages(entry.usage),
-                    country=entry.country,
-                    line_from=entry.line_from,
-                    forwarded=entry.forwarded,
-                    dial=dial,
-                    usages=tuple(self._usage(u) for u in self.file.usage if u.source == entry.name),
-                    contact=self._contact(entry.contact, [*key, "contact"]),
-                    headers=headers,
-                )
-            )
-        for i, usage in enumerate(self.file.usage, 1):
-            if usage.source not in names:
-                self.problem(
-                    ["usage", f"[{i}]", "source"], f'no [[source]] "{usage.source}"{nearest(usage.source, names)}'
-                )
-        return tuple(out)
-
-    def _networks(
-        self, entry: schema.Source, key: list[str], taken: list[tuple[Network, str]], hops: dict[str, tuple[Hop, ...]]
-    ) -> tuple[Network, ...]:
-        out: list[Network] = []
-        for text in entry.address:
-            try:
-                network = ip_network(text)
-            except ValueError as error:
-                self.problem(key, f'"{text}" is no address or network: {error}{_network_hint(text)}')
-                continue
-            for other, name in taken:
-                if network.version == other.version and network.overlaps(other):
-                    self.problem(key, f'"{text}" overlaps {other} of source "{name}"')
-            for trunk, trunk_hops in hops.items():
-                for hop in trunk_hops:
-                    if _inside(hop.host, network):
-                        self.problem(key, f'"{text}" holds {hop.host}, a next hop of trunk "{trunk}"')
-            taken.append((network, entry.name))
-            out.append(network)
-        return tuple(out)
-
-    @staticmethod
-    def _usage(entry: schema.UsageEntry) -> UsageRule:
-        def several(written: str | tuple[str, ...]) -> tuple[str, ...]:
-            return (written,) if isinstance(written, str) else written
-
-        header = (entry.header.name, entry.header.value) if entry.header is not None else None
-        return UsageRule(
-            usage=schema.usages(entry.usage), line=several(entry.line), caller=several(entry.caller), header=header
-        )
-
-    def _contact(self, text: str, key: list[str]) -> tuple[str, int] | None:
-        if not text:
-            return None
-        hop = next_hop(text, key, self.problem)
-        if hop is None:
-            return None
-        if not numeric(hop.host) or hop.transport != "udp":
-            self.problem(key, f'"{text}": write it as sip:192.0.2.5:5060 (a numeric address, over UDP)')
-            return None
-        return hop.host, hop.port
-
-
-def _network_hint(text: str) -> str:
-    """What is meant by an address with a mask, such as `192.0.2.5/24`: the address, or its network. "" for others."""
-    try:
-        network = ip_network(text, strict=False)
-    except ValueError:
-        return ""
-    return f'; write "{text.partition("/")[0]}" for the one address, "{network}" for the network'
-
-
-def _inside(host: str, network: Network) -> bool:
-    return numeric(host) and ip_address(host) in network
+        return sources(self.file, self._named("trunk"), self._named("source"), hops, self.problem)

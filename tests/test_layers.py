@@ -32,10 +32,12 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.configschema": (*WORDS, "guard.policy.siteschema", "guard.policy.caseschema"),
     "guard.confignumbers": (*WORDS, "guard.configschema", "guard.rules.numbers", "guard.tomlread"),
     "guard.confighops": ("guard.sip.uri", "guard.tomlread"),
+    "guard.configsources": (
+        *WORDS, "guard.confighops", "guard.configschema", "guard.policy.siteschema", "guard.tomlread",
+    ),
     "guard.config": (
-        *WORDS, "guard.config", "guard.confighops", "guard.confignumbers", "guard.configschema", "guard.policy.siteschema",
-        "guard.policy.caseschema", "guard.rules.numbers", "guard.sip.uri",
-        "guard.prospecting.lists",
+        *WORDS, "guard.config", "guard.confighops", "guard.confignumbers", "guard.configschema", "guard.configsources",
+        "guard.policy.siteschema", "guard.policy.caseschema", "guard.rules.numbers", "guard.prospecting.lists",
         "guard.tomlread",
     ),
     "guard.policy": (
@@ -71,6 +73,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.app": ("*",),
     "guard.app_parts": ("*",),
     "guard.reload": ("*",),
+    "guard.nexthops": ("*",),
     "guard.cli": ("*", "guard.app", "guard.cli", "sim"),
     "sim": ("*", "guard.app", "sim"),
 }  # fmt: skip
