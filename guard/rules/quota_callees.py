@@ -5,10 +5,8 @@ The number of a consumer is counted as it is called; calls to emergency numbers 
 
 from __future__ import annotations
 
-from typing import Literal
-
 from guard.model import CallAttempt
-from guard.rules import base
+from guard.rules import base, quotas
 from guard.rules.months import month_of, month_start
 from guard.state.contract import Reading, Touch
 
@@ -24,19 +22,14 @@ class Settings(base.Settings, frozen=True):
     called in the month still pass."""
 
     limit: int = 0
-    per: Literal["", "trunk", "line"] = ""
+    per: quotas.Per = ""
     warn_percent: tuple[int, ...] = (50, 80, 95)
 
 
 def _quota(call: CallAttempt, terms: base.Terms, settings: Settings) -> tuple[int, str, str]:
     """Limit, key and name of what is counted; 0 where nothing limits this call."""
     per, limit = terms.callees
-    per = settings.per or per
-    limit = settings.limit or limit
-    if not limit or call.direction == "inbound" or call.emergency or (per == "line" and not call.line):
-        return 0, "", ""
-    name = f"{call.source}/{call.line}" if per == "line" else terms.trunk
-    return limit, f"{KEY}:{per}:{name}", f"line {call.line}" if per == "line" else f"trunk {terms.trunk}"
+    return quotas.counted(call, terms, KEY, settings.per or per, settings.limit or limit)
 
 
 def touch(call: CallAttempt, terms: base.Terms, ident: str, settings: Settings) -> Touch | None:

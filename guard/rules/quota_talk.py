@@ -5,10 +5,10 @@ What a call has talked is added when it ends, so the next call is the first that
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from guard.model import CallAttempt
-from guard.rules import base
+from guard.rules import base, quotas
 from guard.rules.months import month_of, month_start
 from guard.state.contract import Reading, Touch
 
@@ -24,19 +24,14 @@ class Settings(base.Settings, frozen=True):
     `warn_percent`: parts of it that the first call after them is flagged at."""
 
     hours: int = 0
-    per: Literal["", "trunk", "line"] = ""
+    per: quotas.Per = ""
     warn_percent: tuple[int, ...] = (50, 80, 95)
 
 
 def _quota(call: CallAttempt, terms: base.Terms, settings: Settings) -> tuple[int, str, str]:
     """Hours, key and name of what is counted; 0 where nothing limits this call."""
     per, hours = terms.talk_hours
-    per = settings.per or per
-    hours = settings.hours or hours
-    if not hours or call.direction == "inbound" or call.emergency or (per == "line" and not call.line):
-        return 0, "", ""
-    name = f"{call.source}/{call.line}" if per == "line" else terms.trunk
-    return hours, f"{KEY}:{per}:{name}", f"line {call.line}" if per == "line" else f"trunk {terms.trunk}"
+    return quotas.counted(call, terms, KEY, settings.per or per, settings.hours or hours)
 
 
 def touch(call: CallAttempt, terms: base.Terms, ident: str, settings: Settings) -> Touch | None:
