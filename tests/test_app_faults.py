@@ -272,8 +272,8 @@ def test_while_the_disk_hangs_calls_are_stopped_where_the_file_says_so(tmp_path:
             await with_a_hung_disk(g, meanwhile)
             await g.connected(4)
             await g.stop()
-            ends = {c.record.call_id: (c.record.outcome, c.record.final_status) for c in g.log()}
-            assert ends["call2"] == ("blocked", 480)
+            said = {c.record.call_id: (c.record.verdict, c.record.outcome, c.record.final_status) for c in g.log()}
+            assert said["call2"] == ("allowed", "blocked", 480), "its end tells what became of what was decided"
 
     run(scene)
 
