@@ -11,10 +11,10 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from guard.app_parts import resolved
 from guard.cases import failing
 from guard.config import Config, ConfigError, read
 from guard.net.say import LOG, told
+from guard.nexthops import resolved
 from guard.policy.load import Policy, check_policy
 from guard.proxy.routing import Trunks
 from guard.tomlread import Problem

@@ -11,8 +11,9 @@ from pathlib import Path
 import uvloop
 
 from guard.app import App
-from guard.app_parts import open_store, resolved
+from guard.app_parts import open_store
 from guard.config import load
+from guard.nexthops import resolved
 from guard.policy.load import load_policy
 from guard.proxy.effects import Address
 from guard.sip.message import Message, parse

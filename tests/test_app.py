@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from guard.app import App
-from guard.app_parts import open_store, resolved
-from guard.config import ConfigError, load
+from guard.app_parts import open_store
+from guard.config import load
 from guard.net.clock import SystemClock
+from guard.nexthops import resolved
 from guard.policy.load import load_policy
 from guard.store.contract import Query
 from guard.store.errors import StoreError
@@ -231,42 +232,6 @@ def test_a_port_in_use_is_named_and_nothing_is_left_open(tmp_path: Path, transpo
                 free.bind((GUARD, s.port))
 
     run(scene)
-
-
-def test_every_next_hop_without_an_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    s = site(tmp_path)
-    text = s.config.read_text().replace('next_hop = ["sip:127.0.0.3:5060', 'next_hop = ["sip:gone.example", "sip:void.example", "sip:127.0.0.3:5060')  # fmt: skip  # noqa: E501
-    s.config.write_text(text)
-
-    def lookup(host: str, port: int, **kind: object) -> list[tuple[object, ...]]:
-        if host.endswith(".example"):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (host, port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    with pytest.raises(ConfigError) as info:
-        resolved(load(s.config))
-    told = [str(p) for p in info.value.problems]
-    assert len(told) == 2
-    assert all("trunk[1].next_hop" in line and "has no address" in line for line in told)
-    assert '"gone.example"' in told[0]
-
-
-def test_a_name_stands_for_all_of_its_addresses_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    s = site(tmp_path)
-    s.config.write_text(s.config.read_text().replace("sip:127.0.0.3:5060", "sip:trunk.example:5070"))
-
-    def lookup(host: str, port: int, **kind: object) -> list[tuple[object, ...]]:
-        found = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1"]
-        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (a, port)) for a in found]
-
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    trunks = resolved(load(s.config))
-    assert [(h.host, h.port) for h in trunks.first.hops] == [
-        ("192.0.2.1", 5070),
-        ("192.0.2.2", 5070),
-        ("2001:db8::1", 5070),
-    ]
 
 
 def test_rate_limited_calls_wait_and_leave(tmp_path: Path) -> None:

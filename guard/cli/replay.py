@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -176,21 +175,12 @@ def settings_of(config: Config) -> CoreSettings:
 
 def trunks_of(config: Config) -> Trunks:
     """The trunks with the addresses of their hops. A name that has none here costs inbound calls only: it is told."""
-    from guard.proxy.routing import Hop, Trunk, Trunks
+    from guard import nexthops
 
-    trunks: list[Trunk] = []
-    for trunk in config.file.trunk:
-        hops: list[Hop] = []
-        for hop in config.hops[trunk.name]:
-            try:
-                found = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_DGRAM)
-            except OSError as error:
-                why = f"{hop.host} has no address here ({error.strerror})"
-                print(f"guard: {why}: calls that come in from there are not followed", file=sys.stderr)
-                continue
-            hops += [Hop("udp", host, hop.port) for host in dict.fromkeys(str(a[4][0]) for a in found)]
-        trunks.append(Trunk(name=trunk.name, hops=tuple(hops)))
-    return Trunks(tuple(trunks))
+    looked = nexthops.look_up(config, nexthops.names(config), nexthops.resolver(config))
+    for why in looked.failed.values():
+        print(f"guard: {why}: calls that come in from there are not followed", file=sys.stderr)
+    return nexthops.trunks_of(config, looked.located)
 
 
 @contextmanager

@@ -237,7 +237,7 @@ class Search:
                 self._tier += 1
             before = row.priority
             self._addresses(row.target, transport, row.port, row.weight)
-        self._tier += 1
+        self._tier += bool(rows)
         return bool(every)
 
     def _addresses(self, host: str, transport: str, port: int, weight: int = 0) -> None:

@@ -50,11 +50,19 @@ class Hop(Struct, frozen=True):
 
 
 class Trunk(Struct, frozen=True, kw_only=True):
-    """One `[[trunk]]` as the wire sees it. `mask_caller` is E.164, or "" for anonymous."""
+    """One `[[trunk]]` as the wire sees it. `mask_caller` is E.164, or "" for anonymous.
+
+    A hop that says nothing for `silence` (µs) is left; each is pinged `every` µs (0: never) where there are several; it
+    is down after `down_after` failures in a row, up after `up_after` answers.
+    """
 
     name: str
     hops: tuple[Hop, ...]
     mask_caller: str = ""
+    silence: int = 1_000_000
+    every: int = 0
+    down_after: int = 2
+    up_after: int = 1
 
 
 class CoreSettings(Struct, frozen=True, kw_only=True):
