@@ -1,4 +1,4 @@
-"""Watches what accrues in a running guard, and warns when a limit of the site's own is passed.
+"""Watches what accrues in a running guard: warns when a limit of the site's own is passed, and has rules on trial act.
 
 It reads the log beside the calls, a page at a time and in another thread; the calls do not wait for it.
 """
@@ -25,7 +25,11 @@ CENT: Final = 10_000  # micro-euros
 
 
 class MoneyAlerts:
-    """`start` it on a running loop when the log is open, `stop` it before the log is closed."""
+    """`start` it on a running loop when the log is open, `stop` it before the log is closed.
+
+    `passed` hears of each limit that is passed. `enforce` is called when rules on trial are to act (True), and when
+    they are to look on again; `enforcing` are the limits that have them act now.
+    """
 
     def __init__(
         self,
@@ -35,15 +39,19 @@ class MoneyAlerts:
         fault: Callable[[Exception], None],
         look: float = LOOK,
         passed: Callable[[Alert], None] | None = None,
+        enforce: Callable[[bool], None] | None = None,
     ) -> None:
+        self.enforcing: tuple[Alert, ...] = ()
         self._store = store
         self._clock = clock
         self._fault = fault
         self._look = look
         self._passed = passed
+        self._enforce = enforce
         self._zone = config.zone
         self._after = 0
-        self._watch = Watch(limits_of(config.file.ledger), config.zone)
+        self._watch = Watch({}, config.zone)
+        self.adopt(config)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -59,6 +67,7 @@ class MoneyAlerts:
     def adopt(self, config: Config) -> None:
         """Other limits from now on; what was told is not told again."""
         self._watch.limits = limits_of(config.file.ledger)
+        self._watch.enforce = enforced_above(config.file.ledger)
 
     async def _run(self) -> None:
         while True:
@@ -71,8 +80,9 @@ class MoneyAlerts:
             await asyncio.sleep(self._look)
 
     async def _once(self) -> None:
-        if not self._watch.limits:
-            return  # the first look with a limit begins at the month's first call all the same
+        if not self._watch.limits and not self._watch.enforce:
+            self._switch(())  # the first look with a limit begins at the month's first call all the same
+            return
         now = self._clock.wall()
         since, _ = month_bounds(month_of(now, self._zone), self._zone)
         with self._store.reader() as reader:
@@ -87,11 +97,41 @@ class MoneyAlerts:
             )  # fmt: skip
             if self._passed is not None:
                 self._passed(alert)
+        self._switch(tuple(self._watch.beyond(now)))
+
+    def _switch(self, beyond: tuple[Alert, ...]) -> None:
+        """Have rules on trial act, or look on again; told when that changes, and for each limit once."""
+        told = {(a.span, a.key) for a in self.enforcing}
+        was, self.enforcing = bool(self.enforcing), beyond
+        if bool(beyond) != was and self._enforce is not None:
+            self._enforce(bool(beyond))
+        for alert in beyond:
+            if (alert.span, alert.key) in told:
+                continue
+            LOG.warning(
+                "%s EUR of penalties accrued in %s: more than the %s EUR of ledger.enforce_above_%s; until its end"
+                " rules in mode monitor that a contract fines stop and mask calls",
+                _euros(alert.accrued), alert.key, _euros(alert.limit), alert.span,
+            )  # fmt: skip
+            if self._passed is not None:
+                self._passed(alert)
+        if was and not beyond:
+            LOG.warning(
+                "no limit of ledger.enforce_above_day and _month is passed: rules in mode monitor look on again"
+            )
 
 
 def limits_of(ledger: Ledger) -> dict[Span, int]:
-    """The limits that are set, in micro-euros."""
-    written: dict[Span, float | None] = {"day": ledger.alert_day, "month": ledger.alert_month}
+    """The limits of alerts that are set, in micro-euros."""
+    return _set({"day": ledger.alert_day, "month": ledger.alert_month})
+
+
+def enforced_above(ledger: Ledger) -> dict[Span, int]:
+    """The limits beyond which rules on trial act, in micro-euros."""
+    return _set({"day": ledger.enforce_above_day, "month": ledger.enforce_above_month})
+
+
+def _set(written: dict[Span, float | None]) -> dict[Span, int]:
     return {span: micro_euros(limit) for span, limit in written.items() if limit is not None}
 
 

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from guard.alerts import MoneyAlerts
 from guard.config import Config
 from guard.desk import Desk
+from guard.detectors.watch import Watch
 from guard.engine import Engine
 from guard.housekeeping import Housekeeper
 from guard.incidents import Incidents, contracts_of
@@ -24,6 +25,7 @@ from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
 from guard.net.udp import UdpSocket
 from guard.net.verdicts import FaultPolicy, Verdicts
+from guard.policy.enforcing import enforced
 from guard.policy.load import Policy
 from guard.proxy.core import CoreSettings, ProxyCore
 from guard.proxy.effects import Address, Transport
@@ -66,8 +68,9 @@ class App:
         self.core = ProxyCore(settings, sources, trunks)
         self.driver = Driver(self.core, clock, Voice(clock.now))
         faults = config.file.faults
+        self._policy = policy  # as it is written: what is in force may be its stricter form, see _enforce
         self._engine, self._state = Engine(policy), MemoryState()
-        self.desk = Desk(self._engine, self._state, faults.state)
+        self.desk = Desk(self._engine, self._state, faults.state, Watch(), self.driver.fault)
         self._verdicts = Verdicts(
             self.core,
             self.desk,
@@ -83,7 +86,7 @@ class App:
         self._recounting: asyncio.Task[None] | None = None
         self._house = Housekeeper(store, config, clock, self.driver.fault)
         self._house.adopt(config, policy.digest)
-        self._alerts = MoneyAlerts(store, config, clock, self.driver.fault)
+        self.alerts = MoneyAlerts(store, config, clock, self.driver.fault, enforce=self._enforce)
         self.incidents = Incidents(store, config, contracts_of(config, policy), clock, self.driver.fault)
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
@@ -107,7 +110,7 @@ class App:
         self._started = True
         self._recounting = self._loop.create_task(self._recount())
         self._house.start()
-        self._alerts.start()
+        self.alerts.start()
         self.incidents.start()
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
@@ -127,15 +130,22 @@ class App:
         config, policy = loaded.config, loaded.policy
         faults = config.file.faults
         self.config = config
-        self._engine = Engine(policy)
+        self._policy = policy
         self.core.adopt(Sources(config.sources), loaded.trunks, config.file.emergency_from_unknown)
-        self.desk.adopt(self._engine, faults.state)
         self._verdicts.adopt(FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000))
         self._store.adopt(policy.figures)
-        self._house.adopt(config, policy.digest)
-        self._alerts.adopt(config)
+        self.alerts.adopt(config)
         self.incidents.adopt(contracts_of(config, policy))
-        self._notify.tell("READY=1", f"STATUS=policy {policy.digest}")
+        self._enforce(bool(self.alerts.enforcing))
+
+    def _enforce(self, on: bool) -> None:
+        """Decide by the policy as it is written, or by its stricter form while the site's own limit is passed."""
+        policy = enforced(self._policy) if on else self._policy
+        self._engine = Engine(policy)
+        self.desk.adopt(self._engine, self.config.file.faults.state)
+        self._house.adopt(self.config, policy.digest)
+        stricter = ", rules in mode monitor enforced: a limit of [ledger] is passed" if on else ""
+        self._notify.tell("READY=1", f"STATUS=policy {policy.digest}{stricter}")
 
     async def _recount(self) -> None:
         """Rebuild the counters of this month from the log, beside the calls that come meanwhile."""
@@ -178,7 +188,7 @@ class App:
         self.driver.stop()
         await self._reloader.stop()
         await self._house.stop()
-        await self._alerts.stop()
+        await self.alerts.stop()
         await self.incidents.stop()
         if self._recounting is not None:
             self._recounting.cancel()

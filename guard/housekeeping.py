@@ -16,7 +16,7 @@ from guard.evidence.policies import keep
 from guard.ledger import checkpoint
 from guard.net.clock import Clock
 from guard.net.say import LOG
-from guard.policy.digest import digest, parts
+from guard.policy.digest import digest, enforcing, parts
 from guard.store import requests, retention
 from guard.store.errors import StoreError
 from guard.store.reader import SqliteReader
@@ -47,7 +47,7 @@ class Housekeeper:
         self._fault = fault
         self._task: asyncio.Task[None] | None = None
         self._next_sign = self._next_purge = 0
-        self._unkept = ""
+        self._unkept: list[str] = []
         self._offset = 0
 
     def start(self) -> None:
@@ -67,7 +67,7 @@ class Housekeeper:
     def adopt(self, config: Config, named: str) -> None:
         """A policy comes into force, and is to be kept with the log. `named` is the digest that records name it by."""
         self._config = config
-        self._unkept = named
+        self._unkept.append(named)
 
     async def _run(self) -> None:
         await self._safely(self._first)
@@ -117,15 +117,20 @@ class Housekeeper:
             await self._purge_daily()
 
     async def _keep(self) -> None:
-        """Keep the policy that came into force, unless that was done."""
-        named, self._unkept = self._unkept, ""
-        if not named:
-            return
+        """Keep the policies that came into force, unless that was done."""
+        unkept, self._unkept = self._unkept, []
+        for named in dict.fromkeys(unkept):
+            await self._keep_one(named)
+
+    async def _keep_one(self, named: str) -> None:
         try:
             found = await _aside(parts, self._config)
         except OSError as error:
             LOG.warning("the policy %s is not kept with the log: %s", named, error)
             return
+        while_passed = enforcing(found)
+        if named == digest(while_passed):
+            found = while_passed
         if digest(found) != named:  # the reload that follows keeps what stands there now
             LOG.warning("the policy %s is not kept with the log: its files have changed meanwhile", named)
             return

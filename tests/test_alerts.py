@@ -91,9 +91,12 @@ class Scene:
         self.told: asyncio.Queue[Alert] = asyncio.Queue()
         self.faults: list[Exception] = []
         self.config = configured(folder, more)
+        self.clock = Stopped(AT)
+        self.switched: asyncio.Queue[bool] = asyncio.Queue()
         self.alerts = MoneyAlerts(
-            self.store, self.config, Stopped(AT), self.faults.append, look=0.005, passed=self.told.put_nowait
-        )
+            self.store, self.config, self.clock, self.faults.append, look=0.005, passed=self.told.put_nowait,
+            enforce=self.switched.put_nowait,
+        )  # fmt: skip
 
     def write(self, n: int, *, blocked: bool = False, at: int = AT) -> None:
         self.store.decided(attempt(n, at=at), BLOCKED if blocked else WATCHED, None)
@@ -101,6 +104,9 @@ class Scene:
 
     async def next(self) -> Alert:
         return await asyncio.wait_for(self.told.get(), 10)
+
+    async def switch(self) -> bool:
+        return await asyncio.wait_for(self.switched.get(), 10)
 
     async def close(self) -> None:
         await self.alerts.stop()
@@ -177,3 +183,62 @@ def test_a_log_that_cannot_be_read_is_told_and_tried_again(
     with caplog.at_level(logging.WARNING):
         asyncio.run(scene())
     assert "what accrued is not known: guard.db: damaged" in caplog.text
+
+
+# ---- rules on trial that act beyond a limit -------------------------------------------------------------------------
+
+
+def test_beyond_a_limit_is_what_accrued_in_the_day_or_month_that_runs() -> None:
+    watch = Watch({}, PARIS, {"day": 10 * EURO, "month": 15 * EURO})
+    watch.add(AT, 10 * EURO)
+    assert watch.beyond(AT) == []  # the limit itself is not beyond it
+    watch.add(AT, 1)
+    day = Alert(span="day", key="2026-11-21", accrued=10 * EURO + 1, limit=10 * EURO, enforces=True)
+    assert watch.beyond(AT) == [day]
+    assert watch.beyond(AT) == [day]  # as long as it lasts
+    assert watch.beyond(AT + DAY) == []
+    assert watch.beyond(AT) == [day]  # the clock was put back
+    watch.add(AT + DAY, 5 * EURO)
+    assert [(a.span, a.key) for a in watch.beyond(AT + DAY)] == [("month", "2026-11")]
+    assert watch.beyond(AT + 30 * DAY) == []
+
+
+def test_rules_on_trial_act_until_the_day_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        s = Scene(tmp_path, "enforce_above_day = 2500.04\nenforce_above_month = 5000")
+        s.write(0, blocked=True)  # avoided: it counts for nothing
+        s.alerts.start()
+        s.write(1)
+        assert await s.switch()
+        assert [(a.span, a.enforces) for a in s.alerts.enforcing] == [("day", True)]
+        assert (await s.next()).key == "2026-11-21"
+        s.write(2)
+        s.write(3)
+        s.clock.at = AT + DAY
+        assert not await s.switch()
+        assert s.alerts.enforcing == ()
+        await s.close()
+        assert s.told.empty()
+        assert s.switched.empty()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(scene())
+    assert caplog.text.count("more than the 2,500.04 EUR of ledger.enforce_above_day; until its end rules in mode") == 1
+    assert caplog.text.count("rules in mode monitor look on again") == 1
+
+
+def test_a_guard_that_starts_beyond_its_limit_acts_at_once_and_a_reload_can_end_it(tmp_path: Path) -> None:
+    async def scene() -> None:
+        s = Scene(tmp_path, "enforce_above_month = 1")
+        s.write(0, at=AT - 10 * DAY)
+        s.alerts.start()
+        assert await s.switch()
+        s.alerts.adopt(configured(tmp_path / "other", "enforce_above_month = 100000"))
+        assert not await s.switch()
+        s.alerts.adopt(configured(tmp_path / "third", "enforce_above_day = 1\nenforce_above_month = 2"))
+        assert await s.switch()
+        s.alerts.adopt(configured(tmp_path / "fourth", ""))
+        assert not await s.switch()
+        await s.close()
+
+    asyncio.run(scene())

@@ -126,7 +126,7 @@ def test_the_policy_in_force_is_kept_once(tmp_path: Path) -> None:
         found = parts(house.config)
         for _ in range(2):
             house.keeper.adopt(house.config, digest(found))
-            await house.until(lambda: house.keeper._unkept == "")
+            await house.until(lambda: house.keeper._unkept == [])
         with SqliteReader(house.path) as reader:
             await house.until(lambda: kept(reader, digest(found)) == found)
             assert kept(reader, "sha256:0") is None

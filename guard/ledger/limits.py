@@ -1,4 +1,4 @@
-"""Limits of one's own: how much may accrue in a day and in a month before somebody is told. Pure."""
+"""Limits of one's own: how much may accrue in a day and in a month before somebody is told, or rules act. Pure."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ SHAPES: Final[dict[Span, str]] = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """`accrued` (micro-euros) in `key`, a day or a month, is more than `limit`."""
+    """`accrued` (micro-euros) in `key`, a day or a month, is more than `limit`; with `enforces` rules on trial act."""
 
     span: Span
     key: str
     accrued: int
     limit: int
+    enforces: bool = False
 
 
 class Watch:
-    """Sums of the day and the month that run, each told once when it passes its limit.
+    """Sums of the day and the month that run, each told once when it passes its limit; `enforce` are limits beyond
+    which rules on trial act as long as that day or month runs.
 
     What belongs to another day or month than that of `now` is not counted: calls of the past are nobody's alarm.
     """
 
-    def __init__(self, limits: dict[Span, int], zone: tzinfo) -> None:
+    def __init__(self, limits: dict[Span, int], zone: tzinfo, enforce: dict[Span, int] | None = None) -> None:
         self.limits = limits
+        self.enforce = enforce or {}
         self._zone = zone
         self._sums: dict[tuple[Span, str], int] = {}
         self._told: set[tuple[Span, str]] = set()
@@ -51,6 +54,16 @@ class Watch:
         if len(self._sums) > 100:
             self._sums = {k: v for k, v in self._sums.items() if k in running}
             self._told &= running
+        return out
+
+    def beyond(self, now: int) -> list[Alert]:
+        """What is beyond a limit from which rules act, now: told or not."""
+        out: list[Alert] = []
+        for span, limit in self.enforce.items():
+            key = self._key(span, now)
+            accrued = self._sums.get((span, key), 0)
+            if accrued > limit:
+                out.append(Alert(span=span, key=key, accrued=accrued, limit=limit, enforces=True))
         return out
 
     def _key(self, span: Span, at: int) -> str:

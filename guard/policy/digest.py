@@ -1,5 +1,8 @@
 """What names the policies in force: a digest over every file of them, and over what guard.toml adds to the decision.
 
+While the site's own limit of exposure is passed (`[ledger] enforce_above_day`, `enforce_above_month`) the same files
+decide otherwise: rules on trial act. That is another policy, with a digest of its own.
+
 The parts can be kept beside the log, so that the policy that a record names can be shown later, and checked. Of the
 lists of `[prospecting]`, which hold people's numbers, only digests are part of it.
 """
@@ -10,12 +13,13 @@ from hashlib import file_digest, sha256
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from guard.config import Config
 
 DIGEST: Final = 32  # hexadecimal digits kept of the SHA-256: 128 bits tell any two policies apart
 SUFFIXES: Final = frozenset({".toml", ".csv"})
+ENFORCING: Final = b',"enforcing"]'  # the last of the settings while the limit is passed
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -39,6 +43,11 @@ def parts(config: Config) -> Parts:
         lists=lists,
         settings=_settings(config),
     )
+
+
+def enforcing(made: Parts) -> Parts:
+    """The same policy while the site's own limit is passed."""
+    return structs.replace(made, settings=made.settings.removesuffix(b"]") + ENFORCING)
 
 
 def digest(made: Parts) -> str:

@@ -17,9 +17,9 @@ from guard.ledger.penalties import Figures
 from guard.model import STRENGTH, Action, Mode
 from guard.numbering.number import EMERGENCY
 from guard.numbering.plan import FOREIGN, Plan, PlanError, load_plan
+from guard.policy import digest as naming
 from guard.policy import schema
 from guard.policy.destinations import load_destinations
-from guard.policy.digest import digest, parts
 from guard.policy.money import figures_of
 from guard.policy.read import Versions, note, read_contracts, read_rules
 from guard.policy.site import Compiled, Known, as_written, compiled
@@ -88,9 +88,11 @@ class Folder(Struct, frozen=True, kw_only=True):
 
 class Policy(Struct, frozen=True, kw_only=True):
     """Everything that decides, frozen. `cited` is the contract's articles by trunk and rule; `site` holds the rules of
-    the site's own for calls that go out, `site_inbound` those for calls that come in."""
+    the site's own for calls that go out, `site_inbound` those for calls that come in. `enforcing` is its digest while
+    the site's own limit of exposure is passed (guard/policy/enforcing.py)."""
 
     digest: str
+    enforcing: str
     plan: Plan
     held: HeldNumbers
     terms: dict[str, Terms]
@@ -169,8 +171,10 @@ def compile_policy(
     own = loading.site_rules(plan)
     if plan is None or len(problems) > before or not compiled.get(EMERGENCY_RULE.id):
         return None
+    made = naming.parts(config) if not named else None
     return Policy(
-        digest=named or digest(parts(config)),
+        digest=named if made is None else naming.digest(made),
+        enforcing=named if made is None else naming.digest(naming.enforcing(made)),
         plan=plan,
         held=config.held,
         terms=terms,
