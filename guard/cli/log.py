@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from guard.cli.access import numbers_option, view_of
@@ -49,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
     from guard.store.reader import SqliteReader
 
     path, zone = log_of(args)
+    _together(args)
+    if not Path(path).exists():
+        query_of(args, zone, None)  # wrong usage is told before a log that is not there
     try:
         view = None if args.verify else view_of(args, path)
         with SqliteReader(path, timezone=zone.key, view=view) as reader:
@@ -58,6 +62,15 @@ def run(args: argparse.Namespace) -> int:
             return _follow(args, reader, query) if args.follow else _print(args, reader, query)
     except StoreError as error:
         raise CommandError(str(error)) from error
+
+
+def _together(args: argparse.Namespace) -> None:
+    """CommandError (status 2) for options of which one rules the other out."""
+    odd = [*filters_given(args), *(f"--{n}" for n in ("follow", "csv") if getattr(args, n))]
+    if args.verify and odd:
+        raise CommandError(f"--verify is about the whole log: leave out {', '.join(odd)}", status=2)
+    if args.follow and args.until is not None:
+        raise CommandError("--follow waits for what is still to come: leave out --until", status=2)
 
 
 def _print(args: argparse.Namespace, reader: SqliteReader, query: Query) -> int:
@@ -85,8 +98,6 @@ def _follow(args: argparse.Namespace, reader: SqliteReader, query: Query) -> int
 
     from guard.cli.follow import follow, lines
 
-    if args.until is not None:
-        raise CommandError("--follow waits for what is still to come: leave out --until", status=2)
     unasked = None if args.since is not None else FOLLOW_LIMIT
     events = follow(reader, replace(query, limit=limit(args.limit, unasked=unasked)))
     try:
@@ -105,9 +116,6 @@ def _verify(args: argparse.Namespace, reader: SqliteReader) -> int:
     from guard.evidence.keys import checker
     from guard.store.verify import verify
 
-    if args.follow or args.csv or filters_given(args):
-        odd = ", ".join([*filters_given(args), *(f"--{n}" for n in ("follow", "csv") if getattr(args, n))])
-        raise CommandError(f"--verify is about the whole log: leave out {odd}", status=2)
     with progress() as advance:
         found = verify(reader, advance, checker(key_of(args, reader.path)))
     if args.json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import TYPE_CHECKING, Final, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from guard.cli.common import CommandError, instant, reading_config
 from guard.cli.show import nearest
@@ -55,8 +55,9 @@ def filters_given(args: argparse.Namespace) -> list[str]:
     return ["--" + n.replace("_", "-") for n in names if getattr(args, n) not in {None, False}]
 
 
-def query_of(args: argparse.Namespace, zone: ZoneInfo, reader: SqliteReader) -> Query:
-    """What `args` ask for. CommandError (status 2) names the option, what was written and the nearest valid word."""
+def query_of(args: argparse.Namespace, zone: ZoneInfo, reader: SqliteReader | None) -> Query:
+    """What `args` ask for. CommandError (status 2) names the option, what was written and the nearest valid word.
+    Without a log (`reader` None) only the names count that this guard and its configuration know."""
     since = None if args.since is None else instant(args.since, zone)
     until = None if args.until is None else instant(args.until, zone)
     if since is not None and until is not None and until <= since:
@@ -86,7 +87,7 @@ def verdict(word: str | None) -> Verdict | None:
     raise CommandError(f'--verdict "{word}" is none of {", ".join(known)}{nearest(word, known)}', status=2)
 
 
-def rule(word: str | None, reader: SqliteReader) -> str:
+def rule(word: str | None, reader: SqliteReader | None) -> str:
     """A rule that this guard has or that the log names (an older guard's), or a beginning of some with `*`."""
     if word is None:
         return ""
@@ -94,16 +95,16 @@ def rule(word: str | None, reader: SqliteReader) -> str:
 
     if word in BY_ID or (word.endswith("*") and any(r.startswith(word[:-1]) for r in BY_ID)):
         return word
-    known = reader.names("rule") | BY_ID.keys()
+    known = _names(reader, "rule") | BY_ID.keys()
     if word in known or (word.endswith("*") and any(r.startswith(word[:-1]) for r in known)):
         return word
     raise CommandError(f'--rule "{word}" is no rule{nearest(word, known)}', status=2)
 
 
-def trunk(args: argparse.Namespace, reader: SqliteReader) -> str:
+def trunk(args: argparse.Namespace, reader: SqliteReader | None) -> str:
     """A trunk that the log names, or the configuration where there is one to read."""
     word = _text("--trunk", args.trunk)
-    known = reader.names("trunk")
+    known = _names(reader, "trunk")
     if not word or word in known:
         return word
     if args.store is None:
@@ -111,6 +112,10 @@ def trunk(args: argparse.Namespace, reader: SqliteReader) -> str:
     if known and word not in known:
         raise CommandError(f'--trunk "{word}" is no trunk of this log{nearest(word, known)}', status=2)
     return word
+
+
+def _names(reader: SqliteReader | None, of: Literal["rule", "trunk"]) -> frozenset[str]:
+    return reader.names(of) if reader is not None else frozenset()
 
 
 def number(option: str, word: str | None) -> str:

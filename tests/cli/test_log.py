@@ -124,6 +124,35 @@ def test_mistakes_are_one_clear_line_and_status_2(guard: Guard, log: Path, words
     assert len([line for line in ran.err.splitlines() if line.startswith("guard")]) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--verdict", "blokced"], 'did you mean "blocked"?'),
+        (["--rule", "cli.premum"], 'did you mean "cli.premium"?'),
+        (["--since", "yesterdy"], '"yesterdy" is no time'),
+        (["--limit", "-5"], "is no number of records"),
+        (["--follow", "--until", "2026-11-21"], "leave out --until"),
+        (["--verify", "--csv"], "leave out --csv"),
+    ],
+)
+def test_mistakes_are_told_before_a_log_that_is_not_there(
+    guard: Guard, tmp_path: Path, words: list[str], says: str
+) -> None:
+    ran = guard("log", "--store", tmp_path / "none.db", *words)
+    assert (ran.status, ran.out) == (2, "")
+    assert says in ran.err
+    assert "no such log" not in ran.err
+
+
+def test_a_log_that_is_not_there_is_told_where_nothing_is_wrong_with_what_is_asked(
+    guard: Guard, tmp_path: Path
+) -> None:
+    words = ("--rule", "cli.premium", "--trunk", "operator", "--since", "2h", "--follow")
+    ran = guard("log", "--store", tmp_path / "none.db", *words)
+    assert (ran.status, ran.out) == (1, "")
+    assert "none.db: no such log" in ran.err
+
+
 def test_a_log_that_cannot_be_read_is_one_line_and_status_1(guard: Guard, tmp_path: Path) -> None:
     for command in (["log"], ["log", "--verify"], ["explain", "1"], ["penalties"]):
         ran = guard(*command, "--store", tmp_path / "none.db")
