@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from guard.desk import Desk
+from guard.detectors.watch import Watch
 from guard.engine import Engine
 from guard.ledger.penalties import assess
 from guard.ledger.record import NO_MONEY, DecisionBody, decision_body
@@ -91,7 +92,7 @@ def _user(written: str) -> str:
 def answer(policy: Policy, call: CallAttempt, site: str) -> tuple[Decision, DecisionBody]:
     """The decision, and what the log of the guard `site` would keep of it, with the money of a number's first
     call in its period."""
-    decided = Desk(Engine(policy), MemoryState()).submit(1, call, 0)
+    decided = Desk(Engine(policy), MemoryState(), watch=Watch()).submit(1, call, 0)
     decision = decided[0][1]  # nothing waits at counters that nobody has used
     figures = policy.figures.get(call.trunk)
     stake = assess(call, decision, figures) if figures is not None else None

@@ -19,6 +19,7 @@ from guard import configschema
 from guard.asked import Question, attempt_of
 from guard.config import Config, made_up
 from guard.desk import Desk
+from guard.detectors.watch import Watch
 from guard.engine import Engine
 from guard.model import SECOND, CallAttempt, CallEnded, Decision
 from guard.policy import schema
@@ -204,7 +205,7 @@ class _Site:
         asked = self._attempt(case)
         earlier = sorted(self._earlier(case, asked), key=lambda pair: pair[0].at)
         calls = [*earlier, (asked, None)]
-        desk = Desk(self.engine, MemoryState())
+        desk = Desk(self.engine, MemoryState(), watch=Watch())
         start = calls[0][0].at
         decided: dict[int, Decision] = {}
 

@@ -6,13 +6,15 @@ Pure: no clock, no socket. The daemon, the replay of captures and the simulator 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from guard.detectors.watch import Watch
 from guard.engine import Engine, Prepared
-from guard.model import CallAttempt, CallEnded, Decision
+from guard.model import CallAttempt, CallEnded, Decision, Finding
 from guard.state.contract import Reading, State, StateError, Touch
 
 Taken = tuple[int, Decision]
@@ -29,11 +31,27 @@ class Waiting(Struct):
 
 
 class Desk:
-    """Decides calls. `on_state_fault` is what becomes of a call whose counters fail. `state_faults` counts those."""
+    """Decides calls. `on_state_fault` is what becomes of a call whose counters fail. `state_faults` counts those.
 
-    def __init__(self, engine: Engine, state: State, on_state_fault: Literal["pass", "block"] = "pass") -> None:
+    `watch` sees every call but emergencies; where it fails, the call is decided without it: `watch_faults` counts that,
+    and `told` hears of it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        state: State,
+        on_state_fault: Literal["pass", "block"] = "pass",
+        watch: Watch | None = None,
+        told: Callable[[Exception], None] | None = None,
+    ) -> None:
         self._engine = engine
         self._state = state
+        self.watch = watch
+        if watch is not None:
+            watch.adopt(engine.patterns())
+        self._told = told
+        self.watch_faults = 0
         self._passes = on_state_fault == "pass"
         self._queues: dict[str, OrderedDict[int, Waiting]] = {}  # by trunk, in order of arrival
         self._queue_of: dict[int, str] = {}
@@ -46,6 +64,8 @@ class Desk:
         """Decide by another policy from now on. Who waits keeps waiting for the place that it asked for."""
         self._engine = engine
         self._passes = on_state_fault == "pass"
+        if self.watch is not None:
+            self.watch.adopt(engine.patterns())
 
     def __len__(self) -> int:
         return len(self._queue_of)
@@ -53,10 +73,15 @@ class Desk:
     def submit(self, ticket: int, call: CallAttempt, now: int) -> list[Taken]:
         """A new attempt. Its decision if there is one now; nothing when it is held."""
         prepared = self._engine.prepare(call, str(ticket))
+        if self.watch is not None and not call.emergency:
+            prepared = self._watched(self.watch, ticket, prepared)
         if call.direction == "inbound":
             self._inbound[ticket] = call
         if not prepared.touches:
-            return [(ticket, self._engine.decide(prepared, (), now))]
+            decision = self._engine.decide(prepared, (), now)
+            if decision.verdict == "blocked":
+                self._stopped(ticket)
+            return [(ticket, decision)]
         queue = self._queues.get(call.trunk)
         waits_behind = bool(queue) and not call.emergency and call.direction == "outbound"
         ahead = len(queue) if queue and waits_behind else 0
@@ -77,6 +102,26 @@ class Desk:
         else:
             self._give_back(ticket, readings, now)
         return [(ticket, decision)]
+
+    def _watched(self, watch: Watch, ticket: int, prepared: Prepared) -> Prepared:
+        """The call with what detection says of it."""
+        call, engine = prepared.call, self._engine
+        try:
+            signals = watch.attempt(str(ticket), call, engine.price(call), closed=engine.closed(call))
+            return engine.warned(prepared, signals) if signals else prepared
+        except Exception as error:  # noqa: BLE001 - told and counted; the call is decided without detection
+            self._watch_failed(error)
+            return prepared
+
+    def _watch_failed(self, error: Exception) -> None:
+        self.watch_faults += 1
+        if self._told is None:
+            raise error
+        self._told(error)
+
+    def _stopped(self, ticket: int) -> None:
+        if self.watch is not None:
+            self.watch.stopped(str(ticket))
 
     def judge(self, call: CallAttempt, now: int) -> Decision:
         """What the rules say that need no counter; nothing is counted."""
@@ -106,6 +151,7 @@ class Desk:
         if first and queue:  # only the first keeps looking: what the next one saw when it came is old
             next(iter(queue.values())).free_at = waiting.free_at
         self._tidy(trunk)
+        self._stopped(ticket)
         return replace(waiting.seen, held_us=now - waiting.since)
 
     def wake(self, now: int) -> list[Taken]:
@@ -162,9 +208,9 @@ class Desk:
         self._pending.discard(ticket)
         self._state.departed(str(ticket), now)
 
-    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> None:
+    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> tuple[Finding, ...]:
         """The call is over: what it held goes back, once, and what it talked is added up. One that never left gives
-        back its place in the second, and what it counted."""
+        back its place in the second, and what it counted. What detection finds now that it is over comes out."""
         ident = str(ticket)
         if ticket in self._pending:
             self._pending.discard(ticket)
@@ -179,9 +225,21 @@ class Desk:
         if call is not None and ended is not None:
             for touch in self._engine.after(call, ended):
                 self._state.restore(replace(touch, ident=ident))
+        return self._learned(ident, ended) if self.watch is not None and ended is not None else ()
+
+    def _learned(self, ident: str, ended: CallEnded) -> tuple[Finding, ...]:
+        if self.watch is None:
+            return ()
+        try:
+            found = self.watch.ended(ident, ended)
+            return tuple(f for f in map(self._engine.late, found) if f is not None)
+        except Exception as error:  # noqa: BLE001 - told and counted: the call's own end is not to suffer
+            self._watch_failed(error)
+            return ()
 
     def _give_back(self, ticket: int, readings: tuple[Reading, ...], now: int) -> None:
         """A call that is refused uses up nothing, whichever rule refused it after its counters were read."""
+        self._stopped(ticket)
         if any(r.taken for r in readings):
             self._state.forget(str(ticket), now)
             self._state.release(str(ticket), now)

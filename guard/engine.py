@@ -11,10 +11,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from guard.detectors.words import Evidence, Pattern, Price, Signal
 from guard.model import SECOND, STRENGTH, Action, CallAttempt, CallEnded, Decision, Finding, Text, Verdict
-from guard.policy.load import CountRule, JudgeRule, Policy, Rule
-from guard.rules import rate_cps
+from guard.policy.load import LAW_ZONE, CountRule, JudgeRule, Policy, Rule
+from guard.rules import detect, rate_cps
 from guard.rules.base import Case, Hit, Terms
+from guard.rules.prices import is_closed, price_of
 from guard.state.contract import Reading, Touch
 
 FAULT: Final = "fault"
@@ -69,7 +71,11 @@ class Engine:
         self._statuses = {r.rule.id: r.rule.status for r in (policy.emergency, *policy.judges)}
         self._statuses |= {r.rule.id: r.rule.status for r in (*policy.site.all, *policy.site_inbound.all)}
         self._statuses |= {r.rule.id: r.rule.status for r in policy.counts}
+        self._statuses |= {r.rule.id: r.rule.status for r in policy.detects}
         self._statuses[f"{FAULT}.state"] = FAULT_STATUS
+        self._detects = {r.rule.id: r.rule for r in policy.detects}
+        found = (r.rule.settings for r in policy.detects)
+        self._prices = next((s for s in found if isinstance(s, detect.Prices)), detect.Prices())
         cps = next((c.rule.settings for c in policy.counts if c.rule.id == rate_cps.ID), None)
         self._cps = cps if isinstance(cps, rate_cps.Settings) else rate_cps.Settings()
         self.hold_us = self._cps.hold_ms * MS
@@ -173,6 +179,52 @@ class Engine:
             touches.append(touch)
             counts.append(count)
         return tuple(touches), tuple(counts)
+
+    # ---- with detection --------------------------------------------------------------------------------------------
+
+    def patterns(self) -> tuple[Pattern, ...]:
+        """What the watch is to look for under this policy."""
+        return tuple(
+            r.code.pattern(s, r.rule.since, r.rule.until)
+            for r in self.policy.detects
+            if isinstance(s := r.rule.settings, detect.Settings) and s.clauses
+        )
+
+    def price(self, call: CallAttempt) -> Price:
+        """What the call is taken to cost."""
+        terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
+        return price_of(call.callee.value, call.at, terms.destinations, self._prices)
+
+    def closed(self, call: CallAttempt) -> bool:
+        """Whether the call is set up at night or at a weekend."""
+        terms = self.policy.terms.get(call.trunk)
+        return is_closed(call.at, terms.zone if terms is not None else LAW_ZONE)
+
+    def warned(self, prepared: Prepared, signals: tuple[Signal, ...]) -> Prepared:
+        """The same call, with what detection says of it. A call that it stops counts nothing."""
+        call, terms = prepared.call, prepared.terms
+        if call.emergency or call.direction == "inbound":
+            return prepared
+        found = []
+        for signal in signals:
+            rule = self._detects.get(detect.SHUT if signal.says == "shut" else signal.evidence.rule)
+            if rule is not None and rule.since <= call.at < rule.until:
+                found.append(self._finding(rule, detect.hit(signal), terms))
+        if not found:
+            return prepared
+        findings = (*prepared.findings, *found)
+        if any(f.action == "block" and _acts(f) for f in found):
+            return Prepared(call, terms, findings, prepared.mask, (), ())
+        return replace(prepared, findings=findings)
+
+    def late(self, evidence: Evidence) -> Finding | None:
+        """What an alarm says that began with the end of a call: of a call that has reached the operator."""
+        rule = self._detects.get(evidence.rule)
+        if rule is None:
+            return None
+        terms = self.policy.terms.get(evidence.trunk) or Terms(trunk=evidence.trunk)
+        hit = Hit("seen" if "seen" in rule.says else "stopped", {**detect.facts(evidence), "why": "late"})
+        return self._finding(rule, hit, terms)
 
     # ---- with counters ---------------------------------------------------------------------------------------------
 

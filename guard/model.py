@@ -112,7 +112,8 @@ class CallEnded(Struct, frozen=True, kw_only=True):
     """How a decided call ended: exactly one for each decided attempt.
 
     `ring_us` is the time from the first 180 or 183 to the answer or the end (0 when it never rang); `talk_us` from the
-    answer to the BYE; `final_status` the final SIP status that the caller got (0 when none: silence).
+    answer to the BYE; `final_status` the final SIP status that the caller got (0 when none: silence). `findings` are
+    what was found only when it was over.
     """
 
     at: int
@@ -121,3 +122,4 @@ class CallEnded(Struct, frozen=True, kw_only=True):
     talk_us: int = 0
     final_status: int = 0
     by: Literal["caller", "callee", "guard", "silence", ""] = ""
+    findings: tuple[Finding, ...] = ()

@@ -46,11 +46,14 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         "guard.config", "guard.confignumbers", "guard.configschema", "guard.tomlread",
     ),
     "guard.engine": (*WORDS, "guard.engine", "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract"),
-    "guard.desk": (*WORDS, "guard.engine", "guard.policy", "guard.state.contract"),
+    "guard.desk": (*WORDS, "guard.detectors", "guard.engine", "guard.policy", "guard.state.contract"),
     "guard.recount": (*WORDS, *CONTRACTS, "guard.engine", "guard.policy", "guard.rules", "guard.ledger"),
-    "guard.asked": (*WORDS, *CONTRACTS, "guard.desk", "guard.engine", "guard.policy", "guard.ledger", "guard.state"),
+    "guard.asked": (
+        *WORDS, *CONTRACTS, "guard.desk", "guard.detectors", "guard.engine", "guard.policy", "guard.ledger", "guard.state",
+    ),
     "guard.cases": (
-        *WORDS, "guard.asked", "guard.config", "guard.configschema", "guard.desk", "guard.engine", "guard.policy",
+        *WORDS, "guard.asked", "guard.config", "guard.configschema", "guard.desk", "guard.detectors", "guard.engine",
+        "guard.policy",
         "guard.prospecting", "guard.state", "guard.tomlread",
     ),
     "guard.compare": (*WORDS, "guard.engine", "guard.ledger"),

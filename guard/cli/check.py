@@ -42,7 +42,12 @@ def run(args: argparse.Namespace) -> int:
         return 1
     # A rule may have several versions, each with its dates.
     site = {j.rule.id for j in (*policy.site.all, *policy.site_inbound.all)}
-    rules = 1 + len({j.rule.id for j in policy.judges} | site | {c.rule.id for c in policy.counts})
+    rules = 1 + len(
+        {j.rule.id for j in policy.judges}
+        | site
+        | {c.rule.id for c in policy.counts}
+        | {d.rule.id for d in policy.detects}
+    )
     sources, trunks = counted(len(config.sources), "source"), counted(len(config.file.trunk), "trunk")
     print(f"{args.config}: right; {sources}, {trunks}, {rules} rules in force")
     print(f"policies: {config.policies}, {policy.digest}; {cases} cases hold")

@@ -79,7 +79,8 @@ def _compiled(policy: Policy) -> list[Rule]:
     """Every version of every rule that is enabled, in the order in which they speak."""
     site = {j.rule.id: j.rule for j in (*policy.site.all, *policy.site_inbound.all)}
     judges = (j.rule for j in policy.judges)
-    return [policy.emergency.rule, *judges, *site.values(), *(c.rule for c in policy.counts)]
+    counts = (c.rule for c in policy.counts)
+    return [policy.emergency.rule, *judges, *site.values(), *counts, *(d.rule for d in policy.detects)]
 
 
 def _version(policy: Policy, name: str, at: int, zone: ZoneInfo) -> schema.Rule | None:

@@ -142,6 +142,7 @@ def replay_of(config: Config, policy: Policy, writer: Writer) -> Replay:
     """A replay by this configuration."""
     from guard.capture.replay import Replay
     from guard.desk import Desk
+    from guard.detectors.watch import Watch
     from guard.engine import Engine
     from guard.net.verdicts import FaultPolicy
     from guard.sources import Sources
@@ -152,7 +153,7 @@ def replay_of(config: Config, policy: Policy, writer: Writer) -> Replay:
         settings_of(config),
         Sources(config.sources),
         trunks_of(config),
-        Desk(Engine(policy), MemoryState(), faults.state),
+        Desk(Engine(policy), MemoryState(), faults.state, Watch()),
         writer,
         faults=FaultPolicy(engine=faults.engine, store=faults.store),
     )

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from guard.configschema import FaultVerdict
 from guard.engine import faulty
-from guard.model import SECOND, CallAttempt, CallEnded, Decision
+from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding
 from guard.proxy.effects import Decide, Ended, Stranger, Withdraw
 from guard.store.contract import Writer
 
@@ -65,8 +65,8 @@ class Desk(Protocol):
     def departed(self, ticket: int, now: int) -> None:
         """The set-up left."""
 
-    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> None:
-        """The call is over."""
+    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> tuple[Finding, ...]:
+        """The call is over: what is found only now."""
 
 
 class FaultPolicy(Struct, frozen=True, kw_only=True):
@@ -336,7 +336,9 @@ class Verdicts:
             self._counters["decided"] += 1
             self._counters[decision.verdict] += 1
         else:
-            self._alone(self._desk.ended, ticket, now, ended)
+            late = self._alone(self._desk.ended, ticket, now, ended)
+            if late:
+                ended = replace(ended, findings=late)
         if seq > 0:
             self._log.ended(seq, ended)
 

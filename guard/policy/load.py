@@ -25,10 +25,11 @@ from guard.policy.read import Versions, note, read_contracts, read_rules
 from guard.policy.site import Compiled, Known, as_written, compiled
 from guard.policy.terms import terms_of
 from guard.prospecting.lists import Lists, load_lists
-from guard.rules import BY_ID, COUNTS, JUDGES
+from guard.rules import BY_ID, COUNTS, DETECTS, JUDGES
 from guard.rules import EMERGENCY as EMERGENCY_RULE
 from guard.rules.base import AnyCount, AnyJudge, Settings, Terms
 from guard.rules.destinations import Destinations
+from guard.rules.detect import Detect
 from guard.rules.numbers import ALWAYS, NEVER, HeldNumbers
 from guard.rules.patterns import Index
 from guard.rules.site import SAY, UNKNOWN
@@ -77,6 +78,13 @@ class CountRule(Struct, frozen=True):
     code: AnyCount
 
 
+class DetectRule(Struct, frozen=True):
+    """A rule that judges by what detection signals, with its settings."""
+
+    rule: Rule
+    code: Detect
+
+
 class Folder(Struct, frozen=True, kw_only=True):
     """A folder of policies as it is written down, of no site yet. `plan` is None where it has mistakes."""
 
@@ -101,6 +109,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     emergency: JudgeRule
     judges: tuple[JudgeRule, ...]
     counts: tuple[CountRule, ...]
+    detects: tuple[DetectRule, ...]
     lists: Lists
     sector: str
     site: Index[JudgeRule]
@@ -183,6 +192,7 @@ def compile_policy(
         emergency=JudgeRule(compiled[EMERGENCY_RULE.id][-1], EMERGENCY_RULE),
         judges=tuple(JudgeRule(r, c) for c in JUDGES for r in compiled.get(c.id, ())),
         counts=tuple(CountRule(r, c) for c in COUNTS for r in compiled.get(c.id, ())),
+        detects=tuple(DetectRule(r, c) for c in DETECTS for r in compiled.get(c.id, ())),
         lists=lists,
         sector=config.file.prospecting.sector if config.file.prospecting is not None else "",
         site=Index((rule, made.needs) for rule, made in own if made.written.direction != "inbound"),
@@ -254,7 +264,7 @@ class _Loading:
 
     def _settings(self, written: schema.Rule, setting: configschema.RuleSetting) -> Settings | None:
         """The rule's parameters: those of the policy, which `read` has checked, overridden by guard.toml."""
-        kind = BY_ID[written.id].settings
+        kind: type[Settings] = BY_ID[written.id].settings
         fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
         values: dict[str, object] = {}
         policy = Reader(str(self.config.policies / "rules"), [])  # its mistakes are told already, with their lines

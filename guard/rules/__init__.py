@@ -18,6 +18,7 @@ from guard.rules import (
     cli_premium,
     cli_territory,
     cli_unopened,
+    detect,
     dst_callback,
     dst_country,
     dst_frequency,
@@ -42,6 +43,7 @@ from guard.rules import (
     source_unknown,
 )
 from guard.rules.base import AnyCount, AnyJudge
+from guard.rules.detect import Detect
 
 EMERGENCY: Final[AnyJudge] = emergency.RULE  # before all others, and instead of them
 
@@ -96,7 +98,10 @@ COUNTS: Final[tuple[AnyCount, ...]] = (
     dst_callback.RULE,
 )
 
-BY_ID: Final[dict[str, AnyJudge | AnyCount]] = {
+DETECTS: Final[tuple[Detect, ...]] = (detect.QUARANTINED, *detect.DETECTS)
+
+BY_ID: Final[dict[str, AnyJudge | AnyCount | Detect]] = {
     **{r.id: r for r in (EMERGENCY, *JUDGES)},
     **{r.id: r for r in COUNTS},
+    **{r.id: r for r in DETECTS},
 }

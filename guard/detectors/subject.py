@@ -1,0 +1,159 @@
+"""What is kept of one line, presented number or premium service: its last calls one by one, thirty days by the day,
+and the calls that are usual at each hour of the week.
+
+A subject that is at work is an object; one that rests is packed into octets, so that a million fit in memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from struct import Struct as Layout
+from typing import Final
+from zlib import crc32
+
+from guard.detectors.usual import Usual, unpacked
+from guard.detectors.words import DAY, HOUR
+
+RECENT: Final = 20  # calls kept one by one: as many as any pattern asks for
+DAYS: Final = 30
+BACKS: Final = 8  # call-backs, and calls received, that are kept by their instants
+ORIGINS: Final = 24  # addresses, user agents and presented numbers of a line that are remembered
+MOST: Final = 65_535  # of a day's calls and cents, and of what a call costs: beyond, counting on tells nothing new
+
+OPEN, ANSWERED, CANCELLED, FAILED, STOPPED = range(5)
+SVA, DEAR, STEP, REFUSED, CLOSED, SHORT, HYPER = (1 << n for n in range(7))  # bits of `Past.marks`
+
+_PAST: Final = Layout("<QQHBBHHH")
+_DAY: Final = Layout("<HHH")
+_HEAD: Final = Layout("<QQIIIBBBBB")
+_AT: Final = Layout("<Q")
+_ORIGIN: Final = Layout("<IH")
+
+
+def mark(text: str) -> int:
+    """A short stand-in for an address, an agent or a number that need only be told from others."""
+    return crc32(text.encode("utf-8", "replace"))
+
+
+class Past:
+    """One call. `callee` is the number called as an integer, `caller` 16 bits of the presented one; `talk` in seconds,
+    rounded up; `cents` a minute, `fee` cents a call."""
+
+    __slots__ = ("at", "callee", "caller", "cents", "fee", "marks", "outcome", "talk")
+
+    def __init__(self, at: int, callee: int, caller: int, cents: int, fee: int, marks: int) -> None:
+        self.at = at
+        self.callee = callee
+        self.caller = caller & 0xFFFF
+        self.cents = min(cents, MOST)
+        self.fee = min(fee, MOST)
+        self.marks = marks
+        self.outcome = OPEN
+        self.talk = 0
+
+    def cost(self, now: int) -> int:
+        """Cents, a minute at least, and up to now while it is up. One that did not come about costs nothing."""
+        if not (self.cents or self.fee) or self.outcome > ANSWERED:
+            return 0
+        seconds = (now - self.at) // 1_000_000 if self.outcome == OPEN else self.talk
+        return self.cents * max(-(-seconds // 60), 1) + self.fee
+
+
+class Subject:
+    """One line, presented number or premium service. `days` maps days of Unix time to [calls, cents]; `origins` maps
+    marks to the hour of Unix time at which they were first seen, the longest unused first."""
+
+    __slots__ = ("backs", "calls", "days", "first", "last", "origins", "received", "recent", "usual")
+
+    def __init__(self, at: int) -> None:
+        self.first = at
+        self.last = at
+        self.calls = 0
+        self.recent: deque[Past] = deque(maxlen=RECENT)
+        self.days: dict[int, list[int]] = {}
+        self.backs: deque[int] = deque(maxlen=BACKS)
+        self.received: deque[int] = deque(maxlen=BACKS)
+        self.origins: dict[int, int] = {}
+        self.usual = Usual()
+
+    def day(self, at: int) -> list[int]:
+        """Counters of the day of `at`; what is older than thirty days is forgotten."""
+        number = at // DAY
+        found = self.days.get(number)
+        if found is None:
+            found = self.days[number] = [0, 0]
+            if len(self.days) > 1:
+                for old in [d for d in self.days if d <= number - DAYS]:
+                    del self.days[old]
+        return found
+
+    def dearest(self, at: int) -> int:
+        """Cents of the dearest day of the last thirty, today left out."""
+        today = at // DAY
+        return max((c[1] for d, c in self.days.items() if d < today), default=0)
+
+    def seen_with(self, marks: tuple[int, ...], at: int) -> None:
+        """Remember what the line showed."""
+        origins = self.origins
+        for one in marks:
+            origins[one] = origins.pop(one, 0) or at // HOUR
+        while len(origins) > ORIGINS:
+            del origins[next(iter(origins))]
+
+    def new_origins(self, at: int) -> int:
+        """How many of its origins were never seen before the last day. Of a line that is itself that young, one of each
+        kind belongs to it."""
+        since = at // HOUR - 24
+        new = sum(1 for first in self.origins.values() if first > since)
+        return max(new - 3, 0) if self.first // HOUR > since else new
+
+    def packed(self) -> bytes:
+        """A resting subject. Calls older than a day before its last are left out: no pattern looks at them."""
+        since = self.last - DAY
+        recent = [p for p in self.recent if p.at >= since]
+        backs = [at for at in self.backs if at >= since]
+        received = [at for at in self.received if at >= since]
+        usual = self.usual
+        parts = [
+            _HEAD.pack(
+                self.first, self.last, self.calls, usual.hour, usual.count,
+                len(recent), len(self.days), len(backs), len(received), len(self.origins),
+            )
+        ]  # fmt: skip
+        parts += [
+            _PAST.pack(p.at, p.callee, p.caller, p.marks, p.outcome, p.cents, p.fee, min(p.talk, MOST)) for p in recent
+        ]
+        parts += [_DAY.pack(d, min(c[0], MOST), min(c[1], MOST)) for d, c in self.days.items()]
+        parts += [_AT.pack(at) for at in (*backs, *received)]
+        now = self.last // HOUR
+        parts += [_ORIGIN.pack(one, min(max(now - hour, 0), MOST)) for one, hour in self.origins.items()]
+        parts.append(usual.packed())
+        return b"".join(parts)
+
+
+def unpack(data: bytes) -> Subject:
+    """The subject again that `Subject.packed` made these octets of."""
+    first, last, calls, hour, count, pasts, days, backs, received, origins = _HEAD.unpack_from(data)
+    s = Subject(first)
+    s.last, s.calls = last, calls
+    place = _HEAD.size
+    for _ in range(pasts):
+        at, callee, caller, marks, outcome, cents, fee, talk = _PAST.unpack_from(data, place)
+        past = Past(at, callee, caller, cents, fee, marks)
+        past.outcome, past.talk = outcome, talk
+        s.recent.append(past)
+        place += _PAST.size
+    for _ in range(days):
+        number, made, spent = _DAY.unpack_from(data, place)
+        s.days[number] = [made, spent]
+        place += _DAY.size
+    for kept, many in ((s.backs, backs), (s.received, received)):
+        for _ in range(many):
+            kept.append(_AT.unpack_from(data, place)[0])
+            place += _AT.size
+    for _ in range(origins):
+        one, age = _ORIGIN.unpack_from(data, place)
+        s.origins[one] = last // HOUR - age
+        place += _ORIGIN.size
+    s.usual = unpacked(data[place:], hour, count)
+    return s

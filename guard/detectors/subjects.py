@@ -1,0 +1,68 @@
+"""All subjects that are known, within bounds: those at work as objects, those at rest as octets.
+
+A subject that has hardly called is young. A flood of new callers pushes out the young only, the oldest first: what was
+learned of the others stays.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from guard.detectors.subject import Subject, unpack
+
+AT_WORK: Final = 20_000  # subjects kept as objects: about 4 kB each
+MAX_SUBJECTS: Final = 1_000_000  # at rest: about 800 octets each after a month of ten calls a day
+SETTLED: Final = 8  # calls from which on a subject is not young any more
+YOUNG_PART: Final = 4  # a quarter of all places is for the young
+
+
+class Subjects:
+    """Subjects by their key. `dropped` counts those forgotten for want of room."""
+
+    def __init__(self, most: int = MAX_SUBJECTS, at_work: int = AT_WORK) -> None:
+        self._work: OrderedDict[str, Subject] = OrderedDict()
+        self._young: dict[str, bytes] = {}
+        self._settled: dict[str, bytes] = {}
+        self._at_work = at_work
+        self._most_young = max(most // YOUNG_PART, 1)
+        self._most_settled = max(most - self._most_young, 1)
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._work) + len(self._young) + len(self._settled)
+
+    def find(self, key: str) -> Subject | None:
+        """A subject that is known already."""
+        found = self._work.get(key)
+        if found is not None:
+            self._work.move_to_end(key)
+            return found
+        data = self._settled.pop(key, None) or self._young.pop(key, None)
+        if data is None:
+            return None
+        found = unpack(data)
+        self._enter(key, found)
+        return found
+
+    def of(self, key: str, at: int) -> Subject:
+        """A subject, known or new."""
+        found = self.find(key)
+        if found is None:
+            found = Subject(at)
+            self._enter(key, found)
+        return found
+
+    def _enter(self, key: str, subject: Subject) -> None:
+        self._work[key] = subject
+        if len(self._work) > self._at_work:
+            old, resting = self._work.popitem(last=False)
+            self._rest(old, resting)
+
+    def _rest(self, key: str, subject: Subject) -> None:
+        young = subject.calls < SETTLED
+        place, most = (self._young, self._most_young) if young else (self._settled, self._most_settled)
+        if len(place) >= most:
+            del place[next(iter(place))]
+            self.dropped += 1
+        place[key] = subject.packed()

@@ -1,0 +1,91 @@
+"""The calls an hour that are usual for a line at this hour of the week: its last four weeks, hour by hour.
+
+An hour is kept as one of fifteen levels, each half as much again as the last, so four weeks take 336 octets. What is
+usual is the median of the same hour and its two neighbours in those weeks, and the spread their median deviation: a
+few odd hours move neither. Hours are those of UTC: a clock change moves them by one, which the neighbours bear.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+from typing import Final
+
+HOURS: Final = 672  # four weeks
+WEEK: Final = 168
+LEVELS: Final = (0, 1, 2, 3, 4, 6, 9, 13, 20, 30, 45, 68, 101, 152, 228)  # calls an hour, at least
+UNKNOWN: Final = 15
+NEEDED: Final = 6  # hours of the twelve: two weeks have been watched. Before, it learns and says nothing
+SPREADS: Final = 8  # spreads above the median: see docs/detection.md for the rate of false alarms measured with it
+FLOOR: Final = 12  # calls an hour that are nobody's alarm: a person who works through a list of customers
+_NOTHING: Final = b"\xff" * (HOURS // 2)
+_LEVEL: Final = tuple(max(i for i, low in enumerate(LEVELS) if low <= n) for n in range(LEVELS[-1] + 1))
+
+
+class Usual:
+    """Four weeks of one line. `hour` is the hour of Unix time that is being counted, `count` the calls in it."""
+
+    __slots__ = ("_cells", "_limit", "count", "hour")
+
+    def __init__(self, cells: bytes = _NOTHING, hour: int = 0, count: int = 0) -> None:
+        self._cells: bytes | bytearray = cells
+        self.hour = hour
+        self.count = count
+        self._limit: int | None = None
+
+    def one_more(self, hour: int, *, frozen: bool) -> int:
+        """Count a call; how many there are in this hour. `frozen`: the hours since the last call are not learned."""
+        if hour > self.hour:
+            if self.hour:
+                self._learn(hour, frozen=frozen)
+            self.hour, self.count, self._limit = hour, 0, None
+        self.count += 1
+        return self.count
+
+    def limit(self) -> int:
+        """The most calls that are usual in the hour being counted; 0 while it learns."""
+        if self._limit is None:
+            self._limit = self._work_out()
+        return self._limit
+
+    def _learn(self, until: int, *, frozen: bool) -> None:
+        """Write down the hour that was counted, and the empty ones after it. What an alarm fills is left as it was."""
+        if frozen:
+            return
+        cells = self._cells = bytearray(self._cells)
+        if until - self.hour >= HOURS:
+            cells[:] = bytes(HOURS // 2)  # four empty weeks
+            return
+        _put(cells, self.hour, _LEVEL[min(self.count, LEVELS[-1])])
+        for hour in range(self.hour + 1, until):
+            _put(cells, hour, 0)
+
+    def _work_out(self) -> int:
+        cells = self._cells
+        found: list[int] = []
+        for weeks in (1, 2, 3, 4):
+            for beside in (-1, 0, 1):
+                place = (self.hour - weeks * WEEK + beside) % HOURS
+                level = cells[place >> 1] >> 4 if place & 1 else cells[place >> 1] & 15
+                if level != UNKNOWN:
+                    found.append(LEVELS[level])
+        if len(found) < NEEDED:
+            return 0
+        found.sort()
+        middle = found[len(found) // 2]
+        off = sorted(abs(n - middle) for n in found)[len(found) // 2]
+        return max(middle + SPREADS * max(off * 3 // 2, isqrt(middle), 1), FLOOR)
+
+    def packed(self) -> bytes:
+        """All but what is worked out: `HOURS // 2` octets, or none where nothing is known yet."""
+        return b"" if self._cells == _NOTHING else bytes(self._cells)
+
+
+def unpacked(cells: bytes, hour: int, count: int) -> Usual:
+    """The same again."""
+    return Usual(cells or _NOTHING, hour, count)
+
+
+def _put(cells: bytearray, hour: int, level: int) -> None:
+    place = hour % HOURS
+    kept = cells[place >> 1]
+    cells[place >> 1] = (kept & 0x0F) | level << 4 if place & 1 else (kept & 0xF0) | level

@@ -1,0 +1,257 @@
+"""Watches calls and tells what alarms: each call's set-up and end go in, in the order of time, and signals come out.
+
+Pure, and the same for live calls, captures and the simulator: the only time is that of the calls. Everything is
+bounded; `counters` say what was dropped.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from guard.detectors.alarms import Alarms
+from guard.detectors.measure import Ready, evidence, holds, possible
+from guard.detectors.subject import (
+    ANSWERED,
+    CANCELLED,
+    CLOSED,
+    DEAR,
+    FAILED,
+    HYPER,
+    MOST,
+    REFUSED,
+    SHORT,
+    STOPPED,
+    SVA,
+    Past,
+    Subject,
+    mark,
+)
+from guard.detectors.subject import STEP as STEPPED
+from guard.detectors.subjects import MAX_SUBJECTS, Subjects
+from guard.detectors.timeline import Timeline
+from guard.detectors.words import DAY, HOUR, HYPER_SHORT, SHORT_RING, STEP, Evidence, Pattern, Per, Price, Signal
+from guard.model import CallAttempt, CallEnded
+from guard.numbering.number import Number
+
+MAX_OPEN: Final = 200_000  # calls whose end is awaited: as many as the counters hold places
+MAX_RANG: Final = 100_000  # short rings whose call-back is awaited
+# What the other side says of a call that was not meant to be: no credentials, forbidden, no such number, not there.
+REFUSALS: Final = frozenset({401, 403, 404, 407, 410, 480, 484, 603, 604, 608})
+
+COUNTERS: Final = (
+    "detectors_clock_back", "detectors_subjects_dropped", "detectors_open_dropped", "detectors_rang_dropped",
+    "detectors_alarms_dropped",
+)  # fmt: skip
+
+
+class _Open(Struct):
+    """A call that is up: the subjects (kind, key) that remember it."""
+
+    at: int
+    callee: int
+    pair: tuple[str, str]
+    keys: tuple[tuple[Per, str], ...]
+    usage: tuple[str, ...]
+    trunk: str
+
+
+class Watch:
+    """What is known of all lines, numbers and services. `most` bounds how many."""
+
+    def __init__(self, patterns: Iterable[Pattern] = (), most: int = MAX_SUBJECTS) -> None:
+        self.subjects = Subjects(most)
+        self.alarms = Alarms()
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self._time = Timeline()
+        self._open: dict[str, _Open] = {}
+        self._rang: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._came_in: dict[str, int] = {}  # trunk -> when a call last came in that none went out for yet
+        self._patterns: dict[tuple[Per, bool], tuple[tuple[Pattern, tuple[Ready, ...]], ...]] = {}
+        self.adopt(patterns)
+
+    def adopt(self, patterns: Iterable[Pattern]) -> None:
+        """Watch for these from now on. What is known, and what alarms, stays."""
+        ready = [(p, tuple(map(Ready, p.clauses))) for p in patterns]
+        kinds: tuple[Per, ...] = ("line", "number", "service")
+        self._patterns = {(kind, False): tuple(r for r in ready if kind in r[0].per) for kind in kinds}
+        # A line that is known by its number is both.
+        self._patterns["number", True] = tuple(r for r in ready if {"line", "number"} & {*r[0].per})
+
+    # ---- calls -----------------------------------------------------------------------------------------------------
+
+    def attempt(self, ident: str, call: CallAttempt, price: Price, *, closed: bool = False) -> tuple[Signal, ...]:
+        """A call is set up: what alarms of its line, its presented number and the service that it calls. `closed`: at
+        night or at a weekend. Emergency calls are never shown here."""
+        now = self._time.read(call.at)
+        self.counters["detectors_clock_back"] = self._time.back
+        if call.direction == "inbound":
+            self._comes_in(ident, call, now)
+            return ()
+        keys = _keys(call, price)
+        marks = (SVA if price.sva else 0) | (DEAR if price.dear else 0) | (CLOSED if closed else 0)
+        if now - self._came_in.pop(call.trunk, -DAY) <= STEP:
+            marks |= STEPPED
+        callee = _digits(call.callee)
+        caller = mark(call.caller.value or call.caller.raw)
+        origins = (mark(f"a{call.source_address}"), mark(f"u{call.user_agent}"), caller)
+        begun: list[tuple[Pattern, Evidence]] = []
+        found = [(kind, key, self.subjects.of(key, now)) for kind, key in keys]
+        number = next((s for kind, _, s in found if kind == "number"), found[0][2])
+        for i, (kind, key, subject) in enumerate(found):
+            subject.recent.append(Past(now, callee, caller, price.cents_per_minute, price.cents_per_call, marks))
+            subject.calls += 1
+            subject.last = now
+            day = subject.day(now)
+            day[0] = min(day[0] + 1, MOST)
+            if i == 0:
+                subject.seen_with(origins, now)
+                subject.usual.one_more(now // HOUR, frozen=self.alarms.any_of(key, now))
+            begun += self._judge((kind, i == 0), key, subject, number, call.trunk, call.usage, now)
+        self._keep_open(ident, _Open(now, callee, (call.caller.value, call.callee.value), keys, call.usage, call.trunk))
+        self._begin(begun, now)
+        return self.alarms.signals(keys, price, now, {e.rule for _, e in begun})
+
+    def release(self, kind: Per, subject: str) -> bool:
+        """A person says that all is well with a subject: nothing alarms of it any more, and what it did counts anew.
+        Whether anything did."""
+        known = self.subjects.find(f"{kind[0]}:{subject}")
+        if known is not None:
+            known.recent.clear()
+            known.backs.clear()
+        return self.alarms.release(kind, subject)
+
+    def stopped(self, ident: str) -> None:
+        """The guard refused this call: it never left."""
+        call = self._open.pop(ident, None)
+        if call is not None:
+            for _, key in call.keys:
+                past = self._past(key, call)
+                if past is not None:
+                    past.outcome = STOPPED
+
+    def ended(self, ident: str, ended: CallEnded) -> tuple[Evidence, ...]:
+        """A call is over: what alarms since."""
+        call = self._open.pop(ident, None)
+        if call is None:
+            return ()
+        now = self._time.read(ended.at)
+        outcome, marks = _outcome(ended)
+        if marks & SHORT and call.pair[0]:
+            self._rang[call.pair] = now
+            self._rang.move_to_end(call.pair)
+            if len(self._rang) > MAX_RANG:
+                self._rang.popitem(last=False)
+                self.counters["detectors_rang_dropped"] += 1
+        talk = min(-(-ended.talk_us // 1_000_000), MOST)
+        begun: list[tuple[Pattern, Evidence]] = []
+        number = self.subjects.of(next((k for kind, k in call.keys if kind == "number"), call.keys[0][1]), now)
+        for i, (kind, key) in enumerate(call.keys):
+            past = self._past(key, call)
+            subject = self.subjects.find(key)
+            if subject is None or past is None:
+                continue
+            past.outcome, past.talk = outcome, talk
+            past.marks |= marks
+            if past.cents or past.fee:
+                day = subject.day(now)
+                day[1] = min(day[1] + past.cost(now), MOST)
+            if marks and outcome != STOPPED:
+                begun += self._judge((kind, i == 0), key, subject, number, call.trunk, call.usage, now, ends=True)
+        self._begin(begun, now)
+        return tuple(e for _, e in begun)
+
+    def _comes_in(self, ident: str, call: CallAttempt, now: int) -> None:
+        self._came_in[call.trunk] = now
+        ours, theirs = call.callee.value, call.caller.value
+        key = f"n:{ours}"
+        subject = self.subjects.find(key) if ours else None
+        if subject is None:
+            return
+        subject.received.append(now)
+        rang = self._rang.pop((ours, theirs), None)
+        if rang is not None and now - rang <= DAY:
+            subject.backs.append(now)
+            self._begin(self._judge(("number", False), key, subject, subject, call.trunk, (), now, ends=True), now)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _judge(
+        self, kind: tuple[Per, bool], key: str, subject: Subject, number: Subject, trunk: str, usage: tuple[str, ...],
+        now: int, *, ends: bool = False,
+    ) -> list[tuple[Pattern, Evidence]]:  # fmt: skip
+        """The alarms that begin with what has just been seen of a subject: of its kind, and whether it is the call's
+        own line."""
+        out: list[tuple[Pattern, Evidence]] = []
+        for pattern, clauses in self._patterns.get(kind) or self._patterns[kind[0], False]:
+            for ready in clauses:
+                if (ends and not ready.ends) or not possible(ready, subject, now):
+                    continue
+                if not _concerns(pattern, key, usage, now) or self.alarms.lasts(pattern.rule, key, now):
+                    break
+                found = holds(ready, subject, number, now)
+                if found is not None:
+                    measures, passes = evidence(ready, found, subject, number, now)
+                    one = Evidence(rule=pattern.rule, kind=kind[0], subject=key[2:], trunk=trunk, at=now,
+                                 span_s=ready.clause.span_s, measures=measures, passes=passes)  # fmt: skip
+                    out.append((pattern, one))
+                    break
+        return out
+
+    def _begin(self, begun: list[tuple[Pattern, Evidence]], now: int) -> None:
+        for pattern, one in begun:
+            self.counters["detectors_alarms_dropped"] += self.alarms.begin(pattern, one, now)
+
+    def _past(self, key: str, call: _Open) -> Past | None:
+        subject = self.subjects.find(key)
+        if subject is not None:
+            for past in reversed(subject.recent):
+                if past.at == call.at and past.callee == call.callee:
+                    return past
+        return None
+
+    def _keep_open(self, ident: str, call: _Open) -> None:
+        self._open[ident] = call
+        if len(self._open) > MAX_OPEN:
+            del self._open[next(iter(self._open))]
+            self.counters["detectors_open_dropped"] += 1
+        self.counters["detectors_subjects_dropped"] = self.subjects.dropped
+
+
+def _keys(call: CallAttempt, price: Price) -> tuple[tuple[Per, str], ...]:
+    """The subjects of a call, its line first. A line that is known by its number is one subject, not two."""
+    value = call.caller.value
+    out: list[tuple[Per, str]] = []
+    if call.line and call.line not in {value, call.caller.raw}:
+        out.append(("line", f"l:{call.source}/{call.line}"))
+    if value or not out:
+        out.append(("number", f"n:{value or call.source}"))
+    if price.sva:
+        out.append(("service", f"s:{call.callee.value}"))
+    return tuple(out)
+
+
+def _digits(number: Number) -> int:
+    """A number called as an integer, to see which is next to which; what is no number is told apart all the same."""
+    digits = number.value.removeprefix("+")
+    return int(digits[:18]) if digits.isdecimal() else mark(number.raw)
+
+
+def _outcome(ended: CallEnded) -> tuple[int, int]:
+    if ended.outcome == "answered":
+        return ANSWERED, HYPER if ended.talk_us < HYPER_SHORT else 0
+    if ended.outcome == "cancelled":
+        return CANCELLED, SHORT if 0 < ended.ring_us <= SHORT_RING and ended.by == "caller" else 0
+    if ended.outcome == "blocked":
+        return STOPPED, 0
+    return FAILED, REFUSED if ended.final_status in REFUSALS else 0
+
+
+def _concerns(pattern: Pattern, key: str, usage: tuple[str, ...], now: int) -> bool:
+    if not pattern.since <= now < pattern.until or (pattern.usages and not set(pattern.usages) & set(usage)):
+        return False
+    name = key[2:]
+    return not any(name.startswith(b[:-1]) if b.endswith("*") else name == b for b in pattern.but)

@@ -1,0 +1,134 @@
+"""The words of detection. Detectors measure ten features of a subject; clauses of the policy say which values alarm.
+
+Instants are µs of Unix time as the calls themselves carry it; spans are µs unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, get_args
+
+from msgspec import Meta, Struct
+
+from guard.model import SECOND
+
+# calls        set-ups in the span (those that the clause looks at: all, to premium numbers, to dear destinations)
+# short_rings  different numbers that rang for a moment only, until the caller cancelled (180 to CANCEL, on the wire)
+# called_back  of those, how many called back
+# hyper_short  answered calls that were over within two seconds
+# in_order     calls to the number next to the last one (at most 100 apart), or a long run of rising numbers
+# regularity   how much the spacing of the calls varies, in percent of its median: a machine's is small
+# costly       what the calls cost, in euro cents: a minute at least each, and as long as they are up
+# received     calls that came in
+# refused      calls that the other side refused: no credentials, forbidden, no such number, not there
+# origins      addresses, user agents and presented numbers of the line that were never seen on it before this day
+Feature = Literal[
+    "calls", "short_rings", "called_back", "hyper_short", "in_order", "regularity", "costly", "received", "refused",
+    "origins",
+]  # fmt: skip
+FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
+Per = Literal["line", "number", "service"]
+
+DAY: Final = 86_400 * SECOND
+HOUR: Final = 3_600 * SECOND
+SHORT_RING: Final = 6 * SECOND  # one cadence of the French ring-back tone (5 s) and a second: docs/detection.md
+HYPER_SHORT: Final = 2 * SECOND  # contract 003 XII-1: "Hyper Short Calls"
+STEP: Final = 3 * SECOND  # a call that is passed on goes out so soon after it came in
+MAX_SPAN_S: Final = 86_400  # calls older than a day are not kept one by one
+
+Limit = Annotated[int, Meta(ge=0)]
+Permille = Annotated[int, Meta(ge=0, le=1000)]
+
+
+class Clause(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One pattern of a detector: an alarm where all that it says holds of the calls in the last `span_s` seconds.
+
+    `to` says which calls are looked at: all, those to premium (SVA) numbers, those to dear destinations; `closed` only
+    those at night and at weekends. `at_least` and `at_most` bound features, `share` the part of the calls that a
+    feature counts (of the answered ones for hyper_short), in permille. `different` counts numbers called, not calls.
+    With `callers`, `origins` counts the different presented numbers of these calls; with `step`, `received` counts
+    calls out that began at once after a call came in. `usual` raises the bound of `costly` to so many times the cents
+    of the dearest day of the last thirty. With `own`, `calls` are those of the running hour, and their bound is what is
+    usual for the line at that hour of the week.
+    """
+
+    span_s: Annotated[int, Meta(ge=1, le=MAX_SPAN_S)]
+    to: Literal["any", "sva", "dear"] = "any"
+    closed: bool = False
+    different: bool = False
+    callers: bool = False
+    step: bool = False
+    own: bool = False
+    usual: Annotated[int, Meta(ge=0)] = 0
+    at_least: dict[Feature, Limit] = {}
+    at_most: dict[Feature, Limit] = {}
+    share: dict[Feature, Permille] = {}
+
+
+class Pattern(Struct, frozen=True, kw_only=True):
+    """What a detector of the policy in force watches for.
+
+    `certain` patterns are what a contract forbids: they act alone. Others act where another of a different `family`
+    alarms as well, or the call goes to a dear destination. An alarm lasts `hold`; with `quarantine` the subject is shut
+    off for so long (-1: until a person releases it).
+    """
+
+    rule: str
+    family: str
+    certain: bool
+    per: tuple[Per, ...]
+    clauses: tuple[Clause, ...]
+    hold: int
+    quarantine: int = 0
+    usages: tuple[str, ...] = ()  # judged only where the line is declared so; (): always
+    but: tuple[str, ...] = ()  # subjects that are exempt; `*` at the end for all that begin so
+    since: int = 0
+    until: int = 0
+
+
+class Measure(Struct, frozen=True):
+    """One feature in the evidence: its value, the bound that it met and its share of the alarm in percent; a bound of
+    None: the pattern asked nothing of it."""
+
+    feature: Feature
+    value: int
+    limit: int | None = None
+    share: int = 0
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """Why an alarm began: `passes` names what would have made it pass, `kind` of which subject it speaks."""
+
+    rule: str
+    kind: Per
+    subject: str
+    trunk: str
+    at: int
+    span_s: int
+    measures: tuple[Measure, ...]
+    passes: tuple[Feature, int] = ("calls", 0)
+
+
+Says = Literal["certain", "alone", "joined", "dear", "shut"]
+
+
+class Signal(Struct, frozen=True, kw_only=True):
+    """What detection says of one call: an alarm that lasts on one of its subjects. `says`: `certain` acts, `alone`
+    flags, `joined` acts since another family alarms too, `dear` since the call is dear; `shut` is a quarantine.
+    `begun` is set on the call with which the alarm begins."""
+
+    evidence: Evidence
+    says: Says
+    until: int
+    begun: bool = False
+
+
+class Price(Struct, frozen=True):
+    """What is known of a number called: `dear` where fraud goes, `sva` a premium number; cents a minute and a call."""
+
+    cents_per_minute: int = 0
+    cents_per_call: int = 0
+    sva: bool = False
+    dear: bool = False
+
+
+FREE: Final = Price()
