@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from guard.policy.load import CountRule, JudgeRule, Policy, Rule
+from guard.policy.load import CountRule, DetectRule, JudgeRule, Policy, Rule
 
 
 def enforced(policy: Policy) -> Policy:
@@ -24,4 +24,5 @@ def enforced(policy: Policy) -> Policy:
         digest=policy.enforcing,
         judges=tuple(JudgeRule(acting(j.rule), j.code) for j in policy.judges),
         counts=tuple(CountRule(acting(c.rule), c.code) for c in policy.counts),
+        detects=tuple(DetectRule(acting(d.rule), d.code) for d in policy.detects),
     )
