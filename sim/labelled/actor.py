@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from sim.labelled.words import DAY, Line, Placed, SimError, Site
+from sim.labelled.words import DAY, MINUTE, Line, Placed, SimError, Site
+
+MAX_STRENGTH: Final = 100.0  # an attack a hundred times as hard fills its trunk many times over
 
 
 class Actor:
@@ -47,13 +49,11 @@ class Attack(Actor):
     begins, in days from the start of the world (None: somewhere between its half and four fifths).
     """
 
-    usage_agent: ClassVar[str] = "Asterisk PBX 20.5.0"
-
     def __init__(
         self, n: int = 1, *, strength: float = 1.0, on: Actor | None = None, after: float | None = None
     ) -> None:
-        if strength <= 0.0:
-            raise SimError(f"{self.kind}: strength {strength:g} is not above 0")
+        if not 0.0 < strength <= MAX_STRENGTH:
+            raise SimError(f"{self.kind}: strength {strength:g} is not above 0 and at most {MAX_STRENGTH:g}")
         if on is not None and not on.lines():
             raise SimError(f"{self.kind}: {on.name} has no line that could be taken over")
         super().__init__(on.site if on is not None else self.own_site(n), n)
@@ -77,6 +77,12 @@ class Attack(Actor):
         if self.after is not None:
             return start + int(self.after * DAY)
         return start + int((end - start) * (0.5 + 0.3 * rng.random()))
+
+    def paced(self, rng: Random, at: int, until: int, a_minute: float) -> Iterator[int]:
+        """Instants of calls that come `a_minute` at strength 1, by chance."""
+        rate = a_minute * self.strength / MINUTE
+        while (at := at + int(rng.expovariate(rate))) < until:
+            yield at
 
     def idents(self) -> Iterator[tuple[str, int]]:
         """Names of his calls."""

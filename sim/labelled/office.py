@@ -71,7 +71,7 @@ class Office(Actor):
     def __init__(self, people: int = 20, n: int = 1, site: Site | None = None) -> None:
         if not 1 <= people <= MAX_PEOPLE:
             raise SimError(f"{self.kind}: {people} people are not between 1 and {MAX_PEOPLE}")
-        channels = max(8, int(people * CHANNELS_A_PERSON))
+        channels = max(15, int(people * CHANNELS_A_PERSON))
         super().__init__(site or Site(kind=self.kind, n=n, channels=channels), n)
         self.people = people
 

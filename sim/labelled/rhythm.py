@@ -110,10 +110,22 @@ def regular(rng: Random, start: int, end: int, week: Week, every: int, jitter: f
             at = at // HOUR * HOUR + HOUR
 
 
-def at_night(at: int, zone: ZoneInfo = PARIS) -> int:
-    """The same night's hour, at 23:00 to 23:59, of the day of `at`."""
+def night(at: int, zone: ZoneInfo = PARIS) -> int:
+    """The first instant from `at` on at which nobody is at work: at once at weekends and from 22:00 to 05:00, else at
+    23:00."""
     there = local(at, zone)
-    return instant(there.replace(hour=23, minute=there.minute, second=there.second))
+    if there.weekday() >= 5 or there.hour >= 22 or there.hour < 5:
+        return at
+    return instant(there.replace(hour=23, minute=0, second=0, microsecond=0))
+
+
+def opening(at: int, week: Week) -> int:
+    """The first instant from `at` on, by the hour, at which anybody calls; a fortnight ahead where nobody does."""
+    for _ in range(14 * 24):
+        if week.share(at) > 0.0:
+            return at
+        at = at // HOUR * HOUR + HOUR
+    return at
 
 
 class Later:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sim.labelled.actor import Actor
+from sim.labelled.houses import BY_HABIT, Branch
 from sim.labelled.rhythm import local
 from sim.labelled.words import DAY, Placed, SimError, Site
 
@@ -72,6 +73,11 @@ udp = ["{guard[0]}:{guard[1]}"]
 path = "guard.db"
 """
     ]
+    if any(isinstance(a, Branch) for a in world.actors):
+        parts.append(f"""\
+[rules."dst.risk-prefix"]
+but = [{", ".join(f'"{p}"' for p in BY_HABIT)}]
+""")
     parts += [_of_site(site, port) for site in world.sites]
     return "\n".join(parts)
 
