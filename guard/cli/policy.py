@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments."""
     sub = parser.add_subparsers(dest="what", metavar="list|show|test|diff|update-numbers", required=True)
-    for name, text in (("list", "every rule in force"), ("show", "one rule or contract in full")):
+    for name, text in (("list", "every rule and all data in force"), ("show", "one of them in full")):
         one = sub.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         config_option(one)
         one.add_argument("--at", metavar="ISO", help="date or instant at which they are in force (now)")
         one.add_argument("--json", action="store_true", help="JSON Lines, one object a line")
         if name == "show":
-            one.add_argument("name", metavar="NAME", help="a rule's id (cli.premium) or a contract's")
+            one.add_argument(
+                "name", metavar="NAME", help="a rule's id (cli.premium), a contract's, or destinations/irsf"
+            )
     policytest.add(sub)
     policydiff.add(sub)
     text = "Check ARCEP's file of allotted blocks (MAJNUM.csv) and put it in force."
@@ -52,12 +54,15 @@ def run(args: argparse.Namespace) -> int:
         return policytest.run(args, config, policy)
     at = dated(args.at, config.zone) if args.at else time.time_ns() // 1000
     if args.what == "show":
-        return _show(policy, args.name, at, config.zone, as_json=args.json)
+        return _show(config, policy, args.name, at, as_json=args.json)
+    from guard.cli.policyplaces import listed
+
     found = list(_in_force(policy, at, config.zone))
+    there = listed(config.policies, at)
     if args.json:
-        json_lines(found)
+        json_lines([*found, *there])
     else:
-        _table(found, config, policy)
+        _table(found, there, config, policy)
     return 0
 
 
@@ -116,7 +121,7 @@ def _in_force(policy: Policy, at: int, zone: ZoneInfo) -> Iterator[dict[str, obj
         }
 
 
-def _table(found: list[dict[str, object]], config: Config, policy: Policy) -> None:
+def _table(found: list[dict[str, object]], there: list[dict[str, object]], config: Config, policy: Policy) -> None:
     from rich.table import Table
 
     from guard.cli.show import console
@@ -132,19 +137,32 @@ def _table(found: list[dict[str, object]], config: Config, policy: Policy) -> No
         table.add_row(str(one["id"]), ", ".join(actions), str(one["mode"]), since, "; ".join(articles) or "guard.toml")
     out = console()
     out.print(table)
+    places = Table(box=None, pad_edge=False)
+    for heading in ("destinations", "entries", "as they stand", "rests on"):
+        places.add_column(heading, overflow="fold")
+    for one in there:
+        source = one["source"]
+        assert isinstance(source, list)
+        days = " ".join(f"{word} {one[word]}" for word in ("from", "until") if one[word]) or "always"
+        count = ", ".join(f"{one[kind]} {kind}" for kind in ("risks", "bands") if one[kind]) or "none on that day"
+        places.add_row(str(one["id"]), count, days, "; ".join(source))
+    out.print()
+    out.print(places)
     out.print(f"policies {config.policies}, {policy.digest}", highlight=False, soft_wrap=True)
 
 
-def _show(policy: Policy, name: str, at: int, zone: ZoneInfo, *, as_json: bool) -> int:
-    """One rule or contract as its file has it: of a rule that day's version, or the newest where that day has none."""
+def _show(config: Config, policy: Policy, name: str, at: int, *, as_json: bool) -> int:
+    """One rule, contract or file of destinations as it is written: of a rule that day's version, or the newest where
+    that day has none."""
     import msgspec
 
+    from guard.cli.policyplaces import places
     from guard.tomlread import nearest
 
-    known = {**policy.written, **policy.contracts}
+    known = {**policy.written, **policy.contracts, **places(config.policies)}
     if name not in known:
-        raise CommandError(f'no rule or contract "{name}"{nearest(name, known)}')
-    version = _version(policy, name, at, zone) if name in policy.versions else None
+        raise CommandError(f'no rule, contract or file of destinations "{name}"{nearest(name, known)}')
+    version = _version(policy, name, at, config.zone) if name in policy.versions else None
     written = msgspec.to_builtins(version or known[name])
     if as_json:
         json_lines([written])

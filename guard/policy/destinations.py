@@ -170,7 +170,7 @@ def load_destinations(folder: Path, problems: list[Problem]) -> Destinations:
     """Everything that the files of a folder hold; a folder that is not there holds nothing. Mistakes go to
     `problems`."""
     reading = _Reading(problems)
-    for path in _files(folder):
+    for path in files(folder):
         reader = Reader(str(path), problems)
         raw = reader.parse(path)
         file = None if raw is None else reader.struct(raw, DestinationFile, [])
@@ -179,5 +179,6 @@ def load_destinations(folder: Path, problems: list[Problem]) -> Destinations:
     return Destinations(tuple(reading.risks), tuple(reading.bands))
 
 
-def _files(folder: Path) -> Sequence[Path]:
+def files(folder: Path) -> Sequence[Path]:
+    """The files of a folder, in the order in which they are read."""
     return sorted(folder.glob("*.toml"))

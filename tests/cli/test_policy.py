@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import pytest
 from tests.cli.conftest import Guard
 from tests.deciding import LISTS, SITE
 
+SHIPPED: Final = Path(__file__).parent.parent.parent / "policies"
 OWN: Final = """
 [[site_rule]]
 id = "site.no-premium-at-night"
@@ -68,6 +70,7 @@ def test_every_entry_names_a_source(guard: Guard, site: Path) -> None:
     for at in ("2026-07-01", "2026-11-21"):
         rules = guard("policy", "list", "-c", site, "--at", at, "--json").objects()
         assert all(r["source"] for r in rules)
+        assert {"destinations/international", "destinations/irsf", "destinations/sva"} <= by_id(rules).keys()
         assert len(rules) > 30
 
 
@@ -132,6 +135,54 @@ def test_show_tells_a_rule_of_the_site_and_a_contract(guard: Guard, site: Path) 
     missing = guard("policy", "show", "site.no-premium-at-nigth", "-c", site)
     assert missing.status == 1
     assert 'did you mean "site.no-premium-at-night"?' in missing.err
+
+
+def test_destination_data_is_listed_with_its_sources_and_dates(guard: Guard, site: Path) -> None:
+    policies = site.parent / "policies"
+    shutil.copytree(SHIPPED, policies)
+    site.write_text('policies = "policies"\n' + site.read_text("utf-8"), encoding="utf-8")
+    (policies / "destinations" / "own.toml").write_text(
+        """[[source]]
+id = "desk"
+title = "the desk, 2026-11-02"
+[[source]]
+id = "unused"
+title = "nobody cites it"
+[[risk]]
+prefixes = ["+9997"]
+kind = "range"
+level = "high"
+name = { en = "a", fr = "a" }
+confidence = "sure"
+source = ["desk p. 3"]
+from = 2026-11-03
+[[risk]]
+prefixes = ["+9998"]
+kind = "range"
+level = "high"
+name = { en = "b", fr = "b" }
+confidence = "probable"
+source = ["desk"]
+from = 2026-11-01
+until = 2026-11-20
+""",
+        encoding="utf-8",
+    )
+
+    def own(at: str) -> dict[str, Any]:
+        return by_id(guard("policy", "list", "-c", site, "--at", at, "--json").objects())["destinations/own"]
+
+    now, before = own("2026-11-20T23:59"), own("2026-11-02")
+    assert (now["risks"], now["bands"], now["confidence"]) == (2, 0, ["probable", "sure"])
+    assert (now["from"], now["until"], now["source"]) == ("2026-11-03", "2026-11-20", ["the desk, 2026-11-02"])
+    assert (before["risks"], before["from"]) == (1, "2026-11-01")
+    assert (own("2026-11-21")["risks"], own("2026-11-21")["until"]) == (1, None)
+    assert (own("2026-10-31")["risks"], own("2026-10-31")["source"]) == (0, [])
+    listed = " ".join(guard("policy", "list", "-c", site, "--at", "2026-11-20").out.split())
+    assert "destinations/own 2 risks from 2026-11-03 until 2026-11-20 the desk, 2026-11-02" in listed
+    (shown,) = guard("policy", "show", "destinations/own", "-c", site, "--json").objects()
+    assert [r["prefixes"] for r in shown["risk"]] == [["+9997"], ["+9998"]]
+    assert 'did you mean "destinations/irsf"?' in guard("policy", "show", "destinations/irfs", "-c", site).err
 
 
 # ---- test and check --------------------------------------------------------------------------------------------------
