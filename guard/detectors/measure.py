@@ -10,6 +10,7 @@ from guard.detectors.subject import (
     CLOSED,
     DEAR,
     HYPER,
+    NEAR,
     OPEN,
     REFUSED,
     SHORT,
@@ -22,19 +23,25 @@ from guard.detectors.subject import (
 from guard.detectors.words import FEATURES, Clause, Feature, Measure
 from guard.model import SECOND
 
-NEXT: Final = 100  # numbers this near are neighbours: a block of a hundred, the way ranges are sold
 RUN: Final = 12  # numbers that rise so long are a list: by chance, one run in 12! = 479 million
 GAPS: Final = 8  # spaces between calls from which on their regularity says something
 IRREGULAR: Final = 1000  # percent: more than any spacing that a bound may ask for
 COUNTED: Final[frozenset[Feature]] = frozenset({"calls", "short_rings", "hyper_short", "in_order", "refused"})
+ENDS: Final[dict[Feature, int]] = {"short_rings": SHORT, "called_back": 0, "hyper_short": HYPER, "refused": REFUSED}
+SET_UP: Final[frozenset[Feature]] = frozenset({"in_order", "costly", "origins", "received"})
 _TO: Final = {"any": 0, "sva": SVA, "dear": DEAR}
+
+Found = dict[Feature, tuple[int, int, bool]]  # what a clause bounds, as (value, bound, at most)
 
 
 class Ready:
-    """A clause with what need not be worked out for each call. `least` is the fewest calls that can make it hold;
-    `ends` tells that a call's end, or one that comes in, can."""
+    """A clause with what need not be worked out for each call.
 
-    __slots__ = ("clause", "ends", "least", "marks", "span")
+    `least` is the fewest calls that can make it hold, `marks` what each of them must have. `at_set_up` tells that a
+    set-up can make it hold, `at_end` that an end can which leaves one of the marks `ended` (a call back has none).
+    """
+
+    __slots__ = ("at_end", "at_set_up", "clause", "ended", "least", "marks", "span")
 
     def __init__(self, clause: Clause) -> None:
         self.clause = clause
@@ -42,44 +49,101 @@ class Ready:
         self.marks = _TO[clause.to] | (CLOSED if clause.closed else 0)
         self.least = max((n for f, n in clause.at_least.items() if f in COUNTED), default=1)
         used = {*clause.at_least, *clause.share}
-        self.ends = not used.isdisjoint({"short_rings", "called_back", "hyper_short", "refused"})
+        self.at_end = not used.isdisjoint(ENDS)
+        self.at_set_up = not self.at_end or not used.isdisjoint(SET_UP)
+        self.ended = 0
+        for feature in used & ENDS.keys():
+            self.ended |= ENDS[feature]
 
 
-def possible(ready: Ready, subject: Subject, now: int) -> bool:
-    """Whether the subject called often enough at all: nearly every call ends here."""
-    recent, least = subject.recent, ready.least
-    return len(recent) >= least and recent[-least].at >= now - ready.span
-
-
-def holds(ready: Ready, subject: Subject, number: Subject, now: int) -> dict[Feature, tuple[int, int, bool]] | None:
-    """What the clause bounds, as (value, bound, at most), where all of it holds of the subject; None elsewhere.
+class View:
+    """The calls of a subject as the clauses of one moment look at them; what several ask for is worked out once.
 
     `number` is the subject of the presented number: calls that come in are its own.
     """
+
+    __slots__ = ("_kept", "_number", "now", "subject")
+
+    def __init__(self, subject: Subject, number: Subject, now: int) -> None:
+        self.subject = subject
+        self.now = now
+        self._number = number
+        self._kept: dict[tuple[int, int], list[Past]] = {}
+
+    def past(self, span: int, marks: int) -> list[Past]:
+        """The calls of the last `span` µs with all of these marks."""
+        found = self._kept.get((span, marks))
+        if found is None:
+            since = self.now - span
+            found = [p for p in self.subject.recent if p.at >= since and p.marks & marks == marks]
+            self._kept[span, marks] = found
+        return found
+
+    def value(self, feature: Feature, ready: Ready) -> int:
+        """One feature, as this clause looks at it."""
+        clause, past = ready.clause, self.past(ready.span, ready.marks)
+        match feature:
+            case "calls":
+                return len({p.callee for p in past}) if clause.different else len(past)
+            case "short_rings":
+                return len({p.callee for p in past if p.marks & SHORT})
+            case "hyper_short":
+                return _marked(past, HYPER)
+            case "refused":
+                return _marked(past, REFUSED)
+            case "costly":
+                return sum(p.cost(self.now) for p in past)
+            case "in_order":
+                run = min(self.subject.run, len(past))
+                return max(_marked(past, NEAR), run if run >= RUN else 0)
+            case "regularity":
+                return _regularity(past)
+            case "origins":
+                return len({p.caller for p in past}) if clause.callers else self.subject.new_origins(self.now)
+            case "called_back":
+                since = self.now - ready.span
+                return sum(1 for at in self._number.backs if at >= since)
+            case "received":
+                if clause.step:
+                    return _marked(past, STEP)
+                since = self.now - ready.span
+                return sum(1 for at in self._number.received if at >= since)
+
+    def whole(self, feature: Feature, ready: Ready) -> int:
+        """The calls of which a share is a part: for what ends show, those that the other side ended."""
+        past = self.past(ready.span, ready.marks)
+        if feature == "calls":
+            return len(self.past(ready.span, 0))
+        if feature == "hyper_short":
+            return sum(1 for p in past if p.outcome == ANSWERED)
+        if feature in {"short_rings", "refused"}:
+            return sum(1 for p in past if p.outcome not in {OPEN, STOPPED})
+        return len(past)
+
+
+def holds(ready: Ready, view: View) -> Found | None:
+    """What the clause bounds, where all of it holds; None elsewhere. Nearly every call leaves by the first line."""
+    recent, least = view.subject.recent, ready.least
+    if len(recent) < least or recent[-least].at < view.now - ready.span:
+        return None
     clause = ready.clause
     if clause.own:
-        return _own(clause, subject)
-    since, marks = now - ready.span, ready.marks
-    past = [p for p in subject.recent if p.at >= since and p.marks & marks == marks]
-    if len(past) < ready.least:
-        return None
-    found: dict[Feature, tuple[int, int, bool]] = {}
-    for feature, least in clause.at_least.items():
-        bound = least
+        return _own(clause, view.subject)
+    found: Found = {}
+    for feature, bound in clause.at_least.items():
         if feature == "costly" and clause.usual:
-            bound = max(least, clause.usual * subject.dearest(now))
-        value = value_of(feature, past, subject, number, now, clause)
+            bound = max(bound, clause.usual * view.subject.dearest(view.now))
+        value = view.value(feature, ready)
         if value < bound:
             return None
         found[feature] = (value, bound, False)
-    for feature, most in clause.at_most.items():
-        value = value_of(feature, past, subject, number, now, clause)
-        if value > most:
+    for feature, bound in clause.at_most.items():
+        value = view.value(feature, ready)
+        if value > bound:
             return None
-        found[feature] = (value, most, True)
+        found[feature] = (value, bound, True)
     for feature, part in clause.share.items():
-        value = value_of(feature, past, subject, number, now, clause)
-        whole = sum(1 for p in subject.recent if p.at >= since) if feature == "calls" else _whole(feature, past)
+        value, whole = view.value(feature, ready), view.whole(feature, ready)
         if value * 1000 < part * whole or not whole:
             return None
         if feature not in found:
@@ -87,7 +151,7 @@ def holds(ready: Ready, subject: Subject, number: Subject, now: int) -> dict[Fea
     return found
 
 
-def _own(clause: Clause, subject: Subject) -> dict[Feature, tuple[int, int, bool]] | None:
+def _own(clause: Clause, subject: Subject) -> Found | None:
     usual = subject.usual
     least = clause.at_least.get("calls", 1)
     if usual.count < least:
@@ -98,82 +162,34 @@ def _own(clause: Clause, subject: Subject) -> dict[Feature, tuple[int, int, bool
     return {"calls": (usual.count, max(limit + 1, least), False)}
 
 
-def _whole(feature: Feature, past: list[Past]) -> int:
-    """The calls of which a share is a part: for what ends show, those that have ended by the other side."""
-    if feature == "hyper_short":
-        return sum(1 for p in past if p.outcome == ANSWERED)
-    if feature in {"short_rings", "refused"}:
-        return sum(1 for p in past if p.outcome not in {OPEN, STOPPED})
-    return len(past)
-
-
-def value_of(feature: Feature, past: list[Past], subject: Subject, number: Subject, now: int, clause: Clause) -> int:
-    """One feature of these calls."""
-    match feature:
-        case "calls":
-            return len({p.callee for p in past}) if clause.different else len(past)
-        case "short_rings":
-            return len({p.callee for p in past if p.marks & SHORT})
-        case "hyper_short":
-            return sum(1 for p in past if p.marks & HYPER)
-        case "refused":
-            return sum(1 for p in past if p.marks & REFUSED)
-        case "costly":
-            return sum(p.cost(now) for p in past)
-        case "in_order":
-            return _in_order(past)
-        case "regularity":
-            return _regularity(past)
-        case "origins":
-            return len({p.caller for p in past}) if clause.callers else subject.new_origins(now)
-        case "called_back":
-            since = now - clause.span_s * SECOND
-            return sum(1 for at in number.backs if at >= since)
-        case "received":
-            if clause.step:
-                return sum(1 for p in past if p.marks & STEP)
-            since = now - clause.span_s * SECOND
-            return sum(1 for at in number.received if at >= since)
-
-
-def _in_order(past: list[Past]) -> int:
-    near, run, longest = 0, 1, 1
-    for a, b in pairwise(past):
-        step = b.callee - a.callee
-        near += 0 < abs(step) <= NEXT
-        run = run + 1 if step > 0 else 1
-        longest = max(longest, run)
-    return max(near, longest if longest >= RUN else 0)
+def _marked(past: list[Past], bit: int) -> int:
+    return sum(1 for p in past if p.marks & bit)
 
 
 def _regularity(past: list[Past]) -> int:
-    gaps = sorted(b.at - a.at for a, b in pairwise(past))
+    instants = [p.at for p in past]
+    gaps = sorted([b - a for a, b in pairwise(instants)])
     if len(gaps) < GAPS:
         return IRREGULAR
     middle = gaps[len(gaps) // 2]
     if middle <= 0:
         return 0
-    off = sorted(abs(g - middle) for g in gaps)[len(gaps) // 2]
+    off = sorted([abs(g - middle) for g in gaps])[len(gaps) // 2]
     return min(100 * off // middle, IRREGULAR)
 
 
-def evidence(
-    ready: Ready, found: dict[Feature, tuple[int, int, bool]], subject: Subject, number: Subject, now: int
-) -> tuple[tuple[Measure, ...], tuple[Feature, int]]:
+def evidence(ready: Ready, found: Found, view: View) -> tuple[tuple[Measure, ...], tuple[Feature, int]]:
     """Every feature's value, with the bounds that were met and their shares; and the feature nearest to its bound, with
     the value at which it would have passed."""
-    clause = ready.clause
-    since = now - ready.span
-    past = [p for p in subject.recent if p.at >= since and p.marks & ready.marks == ready.marks]
     weights = {f: _weight(*one) for f, one in found.items()}
     whole = sum(weights.values())
-    measures = []
+    measures: list[Measure] = []
     for feature in FEATURES:
         if feature in found:
             value, bound, _ = found[feature]
             measures.append(Measure(feature, value, bound, 100 * weights[feature] // whole))
         else:
-            measures.append(Measure(feature, value_of(feature, past, subject, number, now, clause)))
+            measures.append(Measure(feature, view.value(feature, ready)))
     nearest = min(weights, key=lambda f: weights[f])
     _, bound, most = found[nearest]
     return tuple(measures), (nearest, bound + 1 if most else bound - 1)

@@ -21,11 +21,12 @@ ORIGINS: Final = 24  # addresses, user agents and presented numbers of a line th
 MOST: Final = 65_535  # of a day's calls and cents, and of what a call costs: beyond, counting on tells nothing new
 
 OPEN, ANSWERED, CANCELLED, FAILED, STOPPED = range(5)
-SVA, DEAR, STEP, REFUSED, CLOSED, SHORT, HYPER = (1 << n for n in range(7))  # bits of `Past.marks`
+SVA, DEAR, STEP, REFUSED, CLOSED, SHORT, HYPER, NEAR = (1 << n for n in range(8))  # bits of `Past.marks`
+NEXT: Final = 100  # numbers this near are neighbours: a block of a hundred, the way ranges are sold
 
 _PAST: Final = Layout("<QQHBBHHH")
 _DAY: Final = Layout("<HHH")
-_HEAD: Final = Layout("<QQIIIBBBBB")
+_HEAD: Final = Layout("<QQIIHHBBBBB")
 _AT: Final = Layout("<Q")
 _ORIGIN: Final = Layout("<IH")
 
@@ -60,21 +61,39 @@ class Past:
 
 
 class Subject:
-    """One line, presented number or premium service. `days` maps days of Unix time to [calls, cents]; `origins` maps
-    marks to the hour of Unix time at which they were first seen, the longest unused first."""
+    """One line, presented number or premium service.
 
-    __slots__ = ("backs", "calls", "days", "first", "last", "origins", "received", "recent", "usual")
+    `days` maps days of Unix time to [calls, cents]; `origins` maps marks to the hour of Unix time at which they were
+    first seen, the longest unused first; `run` is how many of the last calls went to ever higher numbers.
+    """
+
+    __slots__ = ("backs", "calls", "days", "first", "last", "origins", "received", "recent", "run", "usual")
 
     def __init__(self, at: int) -> None:
         self.first = at
         self.last = at
         self.calls = 0
+        self.run = 0
         self.recent: deque[Past] = deque(maxlen=RECENT)
         self.days: dict[int, list[int]] = {}
         self.backs: deque[int] = deque(maxlen=BACKS)
         self.received: deque[int] = deque(maxlen=BACKS)
         self.origins: dict[int, int] = {}
         self.usual = Usual()
+
+    def called(self, past: Past) -> None:
+        """One more call."""
+        recent = self.recent
+        step = past.callee - recent[-1].callee if recent else 0
+        if 0 < step <= NEXT or -NEXT <= step < 0:
+            past.marks |= NEAR
+        self.run = self.run + 1 if step > 0 else 1
+        recent.append(past)
+        self.calls += 1
+        self.last = past.at
+        day = self.day(past.at)
+        if day[0] < MOST:
+            day[0] += 1
 
     def day(self, at: int) -> list[int]:
         """Counters of the day of `at`; what is older than thirty days is forgotten."""
@@ -116,7 +135,7 @@ class Subject:
         usual = self.usual
         parts = [
             _HEAD.pack(
-                self.first, self.last, self.calls, usual.hour, usual.count,
+                self.first, self.last, self.calls, usual.hour, min(usual.count, MOST), min(self.run, MOST),
                 len(recent), len(self.days), len(backs), len(received), len(self.origins),
             )
         ]  # fmt: skip
@@ -133,9 +152,9 @@ class Subject:
 
 def unpack(data: bytes) -> Subject:
     """The subject again that `Subject.packed` made these octets of."""
-    first, last, calls, hour, count, pasts, days, backs, received, origins = _HEAD.unpack_from(data)
+    first, last, calls, hour, count, run, pasts, days, backs, received, origins = _HEAD.unpack_from(data)
     s = Subject(first)
-    s.last, s.calls = last, calls
+    s.last, s.calls, s.run = last, calls, run
     place = _HEAD.size
     for _ in range(pasts):
         at, callee, caller, marks, outcome, cents, fee, talk = _PAST.unpack_from(data, place)

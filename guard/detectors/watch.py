@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from guard.detectors.alarms import Alarms
-from guard.detectors.measure import Ready, evidence, holds, possible
+from guard.detectors.measure import Ready, View, evidence, holds
 from guard.detectors.subject import (
     ANSWERED,
     CANCELLED,
@@ -27,7 +27,6 @@ from guard.detectors.subject import (
     STOPPED,
     SVA,
     Past,
-    Subject,
     mark,
 )
 from guard.detectors.subject import STEP as STEPPED
@@ -46,6 +45,11 @@ COUNTERS: Final = (
     "detectors_clock_back", "detectors_subjects_dropped", "detectors_open_dropped", "detectors_rang_dropped",
     "detectors_alarms_dropped",
 )  # fmt: skip
+
+
+Ways = tuple[tuple[Pattern, Ready], ...]
+# Kinds of subjects, and whether it is a number that stands for its line as well.
+KINDS: Final[tuple[tuple[Per, bool], ...]] = (("line", False), ("number", False), ("number", True), ("service", False))
 
 
 class _Open(Struct):
@@ -70,16 +74,26 @@ class Watch:
         self._open: dict[str, _Open] = {}
         self._rang: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._came_in: dict[str, int] = {}  # trunk -> when a call last came in that none went out for yet
-        self._patterns: dict[tuple[Per, bool], tuple[tuple[Pattern, tuple[Ready, ...]], ...]] = {}
+        self._set_up: dict[tuple[Per, bool, int], Ways] = {}
+        self._end: dict[tuple[Per, bool, int], Ways] = {}
         self.adopt(patterns)
 
     def adopt(self, patterns: Iterable[Pattern]) -> None:
         """Watch for these from now on. What is known, and what alarms, stays."""
-        ready = [(p, tuple(map(Ready, p.clauses))) for p in patterns]
-        kinds: tuple[Per, ...] = ("line", "number", "service")
-        self._patterns = {(kind, False): tuple(r for r in ready if kind in r[0].per) for kind in kinds}
-        # A line that is known by its number is both.
-        self._patterns["number", True] = tuple(r for r in ready if {"line", "number"} & {*r[0].per})
+        ways = tuple((p, r) for p in patterns for r in map(Ready, p.clauses))
+        self._set_up.clear()
+        self._end.clear()
+        for kind, alone in KINDS:
+            # A line that is known by its number is both.
+            wanted: set[Per] = {"line", "number"} if alone else {kind}
+            own = tuple((p, r) for p, r in ways if not wanted.isdisjoint(p.per))
+            for marks in range(2 * CLOSED):
+                if not marks & ~(SVA | DEAR | CLOSED):
+                    may = tuple((p, r) for p, r in own if r.at_set_up and r.marks & marks == r.marks)
+                    self._set_up[kind, alone, marks] = may
+            for marks in (0, SHORT, HYPER, REFUSED):
+                may = tuple((p, r) for p, r in own if r.at_end and (r.ended & marks or not marks))
+                self._end[kind, alone, marks] = may
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 
@@ -93,24 +107,18 @@ class Watch:
             return ()
         keys = _keys(call, price)
         marks = (SVA if price.sva else 0) | (DEAR if price.dear else 0) | (CLOSED if closed else 0)
-        if now - self._came_in.pop(call.trunk, -DAY) <= STEP:
-            marks |= STEPPED
-        callee = _digits(call.callee)
-        caller = mark(call.caller.value or call.caller.raw)
-        origins = (mark(f"a{call.source_address}"), mark(f"u{call.user_agent}"), caller)
-        begun: list[tuple[Pattern, Evidence]] = []
+        stepped = STEPPED if now - self._came_in.pop(call.trunk, -DAY) <= STEP else 0
+        callee, caller = _digits(call.callee), mark(call.caller.value or call.caller.raw)
         found = [(kind, key, self.subjects.of(key, now)) for kind, key in keys]
-        number = next((s for kind, _, s in found if kind == "number"), found[0][2])
+        number = found[0][2] if len(found) == 1 or found[1][0] != "number" else found[1][2]
+        begun: list[tuple[Pattern, Evidence]] = []
         for i, (kind, key, subject) in enumerate(found):
-            subject.recent.append(Past(now, callee, caller, price.cents_per_minute, price.cents_per_call, marks))
-            subject.calls += 1
-            subject.last = now
-            day = subject.day(now)
-            day[0] = min(day[0] + 1, MOST)
+            subject.called(Past(now, callee, caller, price.cents_per_minute, price.cents_per_call, marks | stepped))
             if i == 0:
-                subject.seen_with(origins, now)
+                subject.seen_with((mark(call.source_address), mark(call.user_agent), caller), now)
                 subject.usual.one_more(now // HOUR, frozen=self.alarms.any_of(key, now))
-            begun += self._judge((kind, i == 0), key, subject, number, call.trunk, call.usage, now)
+            ways = self._set_up[kind, i == 0 and kind == "number", marks]
+            begun += self._judge(ways, kind, key, View(subject, number, now), call.trunk, call.usage)
         self._keep_open(ident, _Open(now, callee, (call.caller.value, call.callee.value), keys, call.usage, call.trunk))
         self._begin(begun, now)
         return self.alarms.signals(keys, price, now, {e.rule for _, e in begun})
@@ -159,8 +167,9 @@ class Watch:
             if past.cents or past.fee:
                 day = subject.day(now)
                 day[1] = min(day[1] + past.cost(now), MOST)
-            if marks and outcome != STOPPED:
-                begun += self._judge((kind, i == 0), key, subject, number, call.trunk, call.usage, now, ends=True)
+            if marks:
+                ways = self._end[kind, i == 0 and kind == "number", marks]
+                begun += self._judge(ways, kind, key, View(subject, number, now), call.trunk, call.usage)
         self._begin(begun, now)
         return tuple(e for _, e in begun)
 
@@ -175,30 +184,28 @@ class Watch:
         rang = self._rang.pop((ours, theirs), None)
         if rang is not None and now - rang <= DAY:
             subject.backs.append(now)
-            self._begin(self._judge(("number", False), key, subject, subject, call.trunk, (), now, ends=True), now)
+            view = View(subject, subject, now)
+            self._begin(self._judge(self._end["number", False, 0], "number", key, view, call.trunk, ()), now)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
     def _judge(
-        self, kind: tuple[Per, bool], key: str, subject: Subject, number: Subject, trunk: str, usage: tuple[str, ...],
-        now: int, *, ends: bool = False,
-    ) -> list[tuple[Pattern, Evidence]]:  # fmt: skip
-        """The alarms that begin with what has just been seen of a subject: of its kind, and whether it is the call's
-        own line."""
+        self, ways: Ways, kind: Per, key: str, view: View, trunk: str, usage: tuple[str, ...]
+    ) -> list[tuple[Pattern, Evidence]]:
+        """The alarms that begin with what has just been seen of a subject."""
         out: list[tuple[Pattern, Evidence]] = []
-        for pattern, clauses in self._patterns.get(kind) or self._patterns[kind[0], False]:
-            for ready in clauses:
-                if (ends and not ready.ends) or not possible(ready, subject, now):
-                    continue
-                if not _concerns(pattern, key, usage, now) or self.alarms.lasts(pattern.rule, key, now):
-                    break
-                found = holds(ready, subject, number, now)
-                if found is not None:
-                    measures, passes = evidence(ready, found, subject, number, now)
-                    one = Evidence(rule=pattern.rule, kind=kind[0], subject=key[2:], trunk=trunk, at=now,
-                                 span_s=ready.clause.span_s, measures=measures, passes=passes)  # fmt: skip
-                    out.append((pattern, one))
-                    break
+        for pattern, ready in ways:
+            found = holds(ready, view)
+            if found is None or not _concerns(pattern, key, usage, view.now):
+                continue
+            if self.alarms.lasts(pattern.rule, key, view.now) or any(p is pattern for p, _ in out):
+                continue
+            measures, passes = evidence(ready, found, view)
+            one = Evidence(
+                rule=pattern.rule, kind=kind, subject=key[2:], trunk=trunk, at=view.now, span_s=ready.clause.span_s,
+                measures=measures, passes=passes,
+            )  # fmt: skip
+            out.append((pattern, one))
         return out
 
     def _begin(self, begun: list[tuple[Pattern, Evidence]], now: int) -> None:

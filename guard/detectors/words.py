@@ -27,6 +27,8 @@ Feature = Literal[
 ]  # fmt: skip
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 Per = Literal["line", "number", "service"]
+Kind = Literal["line", "number", "service", "source"]  # what may be shut off: a person can shut a whole source
+LETTERS: Final[dict[Kind, str]] = {"line": "l", "number": "n", "service": "s", "source": "o"}
 
 DAY: Final = 86_400 * SECOND
 HOUR: Final = 3_600 * SECOND
@@ -96,16 +98,22 @@ class Measure(Struct, frozen=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """Why an alarm began: `passes` names what would have made it pass, `kind` of which subject it speaks."""
+    """Why an alarm began: `passes` names what would have made it pass, `kind` of which subject it speaks. What a person
+    shut off has no measures."""
 
     rule: str
-    kind: Per
+    kind: Kind
     subject: str
     trunk: str
     at: int
     span_s: int
     measures: tuple[Measure, ...]
     passes: tuple[Feature, int] = ("calls", 0)
+
+
+def key_of(kind: Kind, subject: str) -> str:
+    """Under which a subject is kept."""
+    return f"{LETTERS[kind]}:{subject}"
 
 
 Says = Literal["certain", "alone", "joined", "dear", "shut"]
