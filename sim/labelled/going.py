@@ -130,12 +130,13 @@ def spoken(ring: int, talk: int, by: By = "caller", delay: int = 1_200 * MS) -> 
 
 # ---- whom they call --------------------------------------------------------------------------------------------------
 
-# First digits of numbers as people call them, with shares (assumed, after the shares of mobile and fixed in France).
+# First digits of numbers as people call them, how many follow, and shares (assumed, after those of mobile and fixed).
+# None of machines (0700, 0901), platforms (0937), robots (0162, 0948) or, under +33, of overseas (0639, 069).
 FRANCE: Final = (
-    ("+336", 8, 0.42), ("+337", 8, 0.13), ("+3314", 7, 0.12), ("+3347", 7, 0.07), ("+3356", 7, 0.06),
-    ("+3332", 7, 0.06), ("+3323", 7, 0.06), ("+339", 8, 0.08),
+    ("+3361", 7, 0.15), ("+3366", 7, 0.15), ("+3368", 7, 0.14), ("+3376", 7, 0.13), ("+3314", 7, 0.12),
+    ("+3347", 7, 0.07), ("+3356", 7, 0.06), ("+3332", 7, 0.06), ("+3323", 7, 0.06), ("+3395", 7, 0.06),
 )  # fmt: skip
-MOBILES: Final = (("+336", 8, 0.75), ("+337", 8, 0.25))
+MOBILES: Final = (("+3361", 7, 0.25), ("+3366", 7, 0.25), ("+3368", 7, 0.25), ("+3376", 7, 0.25))
 NEIGHBOURS: Final = (
     ("+32", 8, 0.2), ("+49", 10, 0.2), ("+44", 10, 0.2), ("+34", 9, 0.12), ("+39", 10, 0.12), ("+41", 9, 0.1),
     ("+352", 6, 0.06),
@@ -157,14 +158,13 @@ class Prefixes:
     def __init__(self, rng: Random, prefixes: tuple[tuple[str, int, float], ...]) -> None:
         self._rng = rng
         self._bounds = tuple(accumulate(share for _, _, share in prefixes))
-        # 0700 and 0901 are longer numbers of machines, 0937 to 0939 platforms, 0948 robots: people's go on with 5 to 8.
-        self._each = tuple((p, 10 ** (n - 1), 5 if p in {"+337", "+339"} else 1) for p, n, _ in prefixes)
+        self._each = tuple((p, 10 ** (n - 1)) for p, n, _ in prefixes)
 
     def draw(self) -> Number:
         """A number."""
         draw = self._rng.random
-        prefix, unit, first = self._each[bisect(self._bounds, draw() * self._bounds[-1])]
-        value = f"{prefix}{unit * first + int(unit * (9 - first) * draw())}"
+        prefix, unit = self._each[bisect(self._bounds, draw() * self._bounds[-1])]
+        value = f"{prefix}{unit + int(8 * unit * draw())}"
         return Number(value, "e164", value)
 
 

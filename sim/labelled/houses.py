@@ -99,7 +99,7 @@ class Hotel(Office):
 
 # Réunion, its neighbours and metropolitan France. Madagascar is high in policies/destinations: `config` names it in
 # [rules."dst.risk-prefix"] but, as such a site would.
-AT_HOME: Final = (("+262692", 6, 0.4), ("+262262", 6, 0.3), ("+336", 8, 0.18), ("+3314", 7, 0.12))
+AT_HOME: Final = (("+262692", 6, 0.4), ("+262262", 6, 0.3), ("+3366", 7, 0.18), ("+3314", 7, 0.12))
 OVERSEAS: Final = (
     ("+230", 8, 0.3), ("+261", 9, 0.2), ("+27", 9, 0.14), ("+91", 10, 0.12), ("+44", 10, 0.1), ("+86", 11, 0.08),
     ("+34", 9, 0.06),

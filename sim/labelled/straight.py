@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 
 from msgspec.structs import replace
 
 from guard.desk import Desk
-from guard.model import CallEnded, Decision
-from sim.labelled.words import Placed
+from guard.model import CallEnded, Decision, Finding
+from guard.proxy.calls import REPEAT_WAIT, REPEATABLE
+from sim.labelled.words import BYE_ANSWERED, Placed
+
+Told = Callable[[Placed, CallEnded, tuple[Finding, ...]], None]
 
 
 class Straight:
-    """Runs placed calls through a desk. The desk's timeline is Unix time. `open` is how many calls are up."""
+    """Runs placed calls through a desk. The desk's timeline is Unix time. `open` is how many calls are up.
 
-    def __init__(self, desk: Desk) -> None:
+    `told` hears of each end that detection found something at: the call, how it ended, and the findings.
+    """
+
+    def __init__(self, desk: Desk, told: Told | None = None) -> None:
         self._desk = desk
-        self._ends: list[tuple[int, int, CallEnded]] = []
+        self._told = told
+        self._ends: list[tuple[int, int, CallEnded, Placed]] = []
         self._held: dict[int, Placed] = {}
         self._ticket = 0
 
@@ -54,15 +61,15 @@ class Straight:
                 for ticket, decision in desk.wake(wake):
                     yield self._decided(ticket, self._held.pop(ticket), decision, wake)
             elif end is not None and (at is None or end <= at):
-                _, ticket, ended = heappop(ends)
-                desk.ended(ticket, ended.at, ended)
+                when, ticket, ended, placed = heappop(ends)
+                self._over(ticket, ended, placed, when)
             else:
                 return
 
     def _decided(self, ticket: int, placed: Placed, decision: Decision, now: int) -> tuple[Placed, Decision]:
         if decision.verdict == "blocked":
             ended = CallEnded(at=now, outcome="blocked", final_status=decision.status, by="guard")
-            self._desk.ended(ticket, now, ended)
+            self._over(ticket, ended, placed, now)
             return placed, decision
         self._desk.departed(ticket, now)
         ended = placed.ended
@@ -71,5 +78,18 @@ class Straight:
         most = decision.max_talk_us
         if most and ended.talk_us > most:
             ended = replace(ended, at=ended.at - ended.talk_us + most, talk_us=most, by="guard")
-        heappush(self._ends, (ended.at, ticket, ended))
+        heappush(self._ends, (ended.at + _later(ended), ticket, ended, placed))
         return placed, decision
+
+    def _over(self, ticket: int, ended: CallEnded, placed: Placed, now: int) -> None:
+        found = self._desk.ended(ticket, now, ended)
+        if found and self._told is not None:
+            self._told(placed, ended, found)
+
+
+def _later(ended: CallEnded) -> int:
+    """How long after a call's end the guard knows of it: a BYE has to be answered, and a call that was asked for
+    credentials or sent elsewhere may be tried again."""
+    if ended.outcome == "answered":
+        return BYE_ANSWERED if ended.by != "guard" else 0
+    return REPEAT_WAIT if ended.final_status in REPEATABLE else 0
