@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from guard.detectors.words import Evidence, Pattern, Per, Price, Says, Signal
+from guard.detectors.words import Evidence, Kind, Pattern, Per, Price, Says, Signal, key_of
 
 MAX_ALARMS: Final = 50_000  # subjects that alarm or are shut off: more is no fraud but a wrong pattern
 FOR_GOOD: Final = 1 << 62  # µs: until a person releases it
@@ -35,33 +35,40 @@ class Alarms:
 
     def __init__(self) -> None:
         self._of: OrderedDict[str, dict[str, Alarm]] = OrderedDict()
-        self._shut: dict[str, Shut] = {}
+        self.closed: dict[str, Shut] = {}  # who is shut off, by key
         self.fresh: list[Evidence] = []
 
     def begin(self, pattern: Pattern, evidence: Evidence, now: int) -> int:
         """An alarm begins; how many others were dropped for want of room."""
-        key = _key(evidence.kind, evidence.subject)
+        key = key_of(evidence.kind, evidence.subject)
         self._of.setdefault(key, {})[pattern.rule] = Alarm(
             evidence, pattern.family, pattern.certain, now + pattern.hold, pattern.hold // 2
         )
+        dropped = 0
         if pattern.quarantine:
             until = FOR_GOOD if pattern.quarantine < 0 else now + pattern.quarantine
-            self.shut(evidence, until)
+            dropped += self.shut(evidence, until)
         if len(self.fresh) < MAX_ALARMS:
             self.fresh.append(evidence)
         if len(self._of) > MAX_ALARMS:
             self._of.popitem(last=False)
-            return 1
-        return 0
+            dropped += 1
+        return dropped
 
-    def shut(self, evidence: Evidence, until: int) -> None:
-        """Shut a subject off."""
-        self._shut[_key(evidence.kind, evidence.subject)] = Shut(evidence, until)
+    def shut(self, evidence: Evidence, until: int) -> int:
+        """Shut a subject off; how many others are let go for want of room."""
+        key = key_of(evidence.kind, evidence.subject)
+        known = self.closed.pop(key, None)  # so that it is the last again
+        self.closed[key] = Shut(evidence, until if known is None else max(until, known.until))
+        if len(self.closed) <= MAX_ALARMS:
+            return 0
+        oldest = self.closed.pop(next(iter(self.closed)))
+        return 1 if oldest.until > evidence.at else 0
 
-    def release(self, kind: Per, subject: str) -> bool:
+    def release(self, kind: Kind, subject: str) -> bool:
         """A person says that all is well: nothing alarms of it any more. Whether anything did."""
-        key = _key(kind, subject)
-        alarms, shut = self._of.pop(key, None), self._shut.pop(key, None)
+        key = key_of(kind, subject)
+        alarms, shut = self._of.pop(key, None), self.closed.pop(key, None)
         return alarms is not None or shut is not None
 
     def lasts(self, rule: str, key: str, now: int) -> bool:
@@ -75,19 +82,26 @@ class Alarms:
         found = self._of.get(key)
         return found is not None and any(a.until > now for a in found.values())
 
+    def shut_off(self, keys: tuple[str, ...], now: int) -> tuple[Signal, ...]:
+        """Which of these are shut off."""
+        out = []
+        for key in keys:
+            shut = self.closed.get(key)
+            if shut is None:
+                continue
+            if shut.until > now:
+                out.append(Signal(evidence=shut.evidence, says="shut", until=shut.until))
+            else:
+                del self.closed[key]
+        return tuple(out)
+
     def signals(self, keys: tuple[tuple[Per, str], ...], price: Price, now: int, begun: set[str]) -> tuple[Signal, ...]:
-        """What lasts of the subjects of a call, strictest first."""
-        if not self._of and not self._shut:
+        """What alarms of the subjects of a call."""
+        if not self._of:
             return ()
         out: list[Signal] = []
         lasting: list[Alarm] = []
         for _, key in keys:
-            shut = self._shut.get(key)
-            if shut is not None:
-                if shut.until > now:
-                    out.append(Signal(evidence=shut.evidence, says="shut", until=shut.until))
-                else:
-                    del self._shut[key]
             found = self._of.get(key)
             if found is None:
                 continue
@@ -113,7 +127,3 @@ class Alarms:
                 Signal(evidence=alarm.evidence, says=says, until=alarm.until, begun=alarm.evidence.rule in begun)
             )
         return tuple(out)
-
-
-def _key(kind: Per, subject: str) -> str:
-    return f"{kind[0]}:{subject}"

@@ -32,8 +32,21 @@ from guard.detectors.subject import (
 from guard.detectors.subject import STEP as STEPPED
 from guard.detectors.subjects import MAX_SUBJECTS, Subjects
 from guard.detectors.timeline import Timeline
-from guard.detectors.words import DAY, HOUR, HYPER_SHORT, SHORT_RING, STEP, Evidence, Pattern, Per, Price, Signal
-from guard.model import CallAttempt, CallEnded
+from guard.detectors.words import (
+    DAY,
+    HOUR,
+    HYPER_SHORT,
+    SHORT_RING,
+    STEP,
+    Evidence,
+    Kind,
+    Pattern,
+    Per,
+    Price,
+    Signal,
+    key_of,
+)
+from guard.model import SECOND, CallAttempt, CallEnded
 from guard.numbering.number import Number
 
 MAX_OPEN: Final = 200_000  # calls whose end is awaited: as many as the counters hold places
@@ -121,15 +134,24 @@ class Watch:
             begun += self._judge(ways, kind, key, View(subject, number, now), call.trunk, call.usage)
         self._keep_open(ident, _Open(now, callee, (call.caller.value, call.callee.value), keys, call.usage, call.trunk))
         self._begin(begun, now)
-        return self.alarms.signals(keys, price, now, {e.rule for _, e in begun})
+        lasting = self.alarms.signals(keys, price, now, {e.rule for _, e in begun})
+        shut = self.alarms.shut_off(_shuts(call, keys), now) if self.alarms.closed else ()
+        return shut + lasting
 
-    def release(self, kind: Per, subject: str) -> bool:
+    def reached(self, found: Evidence) -> bool:
+        """Whether any call that an alarm speaks of went out: whether the operator saw something of it."""
+        known = self.subjects.find(key_of(found.kind, found.subject))
+        since = found.at - found.span_s * SECOND
+        return known is not None and any(p.at >= since and p.outcome != STOPPED for p in known.recent)
+
+    def release(self, kind: Kind, subject: str) -> bool:
         """A person says that all is well with a subject: nothing alarms of it any more, and what it did counts anew.
         Whether anything did."""
-        known = self.subjects.find(f"{kind[0]}:{subject}")
+        known = self.subjects.find(key_of(kind, subject))
         if known is not None:
             known.recent.clear()
             known.backs.clear()
+            known.run = known.usual.count = 0
         return self.alarms.release(kind, subject)
 
     def stopped(self, ident: str) -> None:
@@ -239,6 +261,12 @@ def _keys(call: CallAttempt, price: Price) -> tuple[tuple[Per, str], ...]:
     if price.sva:
         out.append(("service", f"s:{call.callee.value}"))
     return tuple(out)
+
+
+def _shuts(call: CallAttempt, keys: tuple[tuple[Per, str], ...]) -> tuple[str, ...]:
+    """What of a call may be shut off: its subjects; its source; and its line even where the number stands for it."""
+    more = (key_of("source", call.source), key_of("line", f"{call.source}/{call.line}"))
+    return tuple(dict.fromkeys([*(key for _, key in keys), *more]))
 
 
 def _digits(number: Number) -> int:

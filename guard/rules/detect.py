@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from guard.detectors.words import FEATURES, Clause, Evidence, Feature, Pattern, Per, Signal
+from guard.detectors.words import FEATURES, Clause, Evidence, Feature, Kind, Pattern, Per, Signal
 from guard.model import SECOND
 from guard.rules import base
 
@@ -23,6 +23,7 @@ FACTS: Final = frozenset(
 )  # fmt: skip
 CERTAIN: Final = {"stopped": FACTS}
 STATISTICAL: Final = {"seen": FACTS, "stopped": FACTS}
+BY_HAND: Final = frozenset({"subject", "kind", "why"})
 
 _WORDS: Final[dict[Feature, tuple[str, str]]] = {
     "calls": ("calls", "appels"),
@@ -36,8 +37,9 @@ _WORDS: Final[dict[Feature, tuple[str, str]]] = {
     "refused": ("calls refused by the other side", "appels refusés en face"),
     "origins": ("new addresses, agents or numbers", "adresses, agents ou numéros nouveaux"),
 }
-KIND: Final[dict[Per, tuple[str, str]]] = {
+KIND: Final[dict[Kind, tuple[str, str]]] = {
     "line": ("line", "ligne"), "number": ("number", "numéro"), "service": ("service", "service"),
+    "source": ("source", "source"),
 }  # fmt: skip
 
 
@@ -76,6 +78,8 @@ class Detect(Struct, frozen=True):
     @property
     def says(self) -> dict[str, frozenset[str]]:
         """Each of its texts, and the facts that it may use."""
+        if self.id == SHUT:
+            return {**CERTAIN, "by_hand": BY_HAND}
         return CERTAIN if self.certain else STATISTICAL
 
     def pattern(self, settings: Settings, since: int, until: int) -> Pattern:
@@ -98,7 +102,10 @@ class Detect(Struct, frozen=True):
 
 def hit(signal: Signal) -> base.Hit:
     """What a signal says of the call, with its evidence: `seen` where it only tells, `stopped` where it acts."""
-    return base.Hit("seen" if signal.says == "alone" else "stopped", {**facts(signal.evidence), "why": signal.says})
+    evidence = signal.evidence
+    if evidence.rule == SHUT:  # a person did it
+        return base.Hit("by_hand", {"subject": evidence.subject, "kind": evidence.kind, "why": signal.says})
+    return base.Hit("seen" if signal.says == "alone" else "stopped", {**facts(evidence), "why": signal.says})
 
 
 def facts(evidence: Evidence) -> dict[str, str | int | bool]:
