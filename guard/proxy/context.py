@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from guard.proxy.calls import Call, Calls
-from guard.proxy.effects import Effect, Flow, Send
+from guard.proxy.effects import Effect, Flow, HopTurned, Send
 from guard.proxy.forward import Forwarder
+from guard.proxy.health import Health, HopState
 from guard.proxy.refuse import phrase
 from guard.proxy.routing import CoreSettings, Here, Trunks
 from guard.proxy.timers import Timers
@@ -18,7 +19,8 @@ from guard.sources import Sources
 COUNTERS: Final = (
     "requests", "responses", "retransmissions", "unreadable", "unroutable", "rejected", "strangers", "stray_responses",
     "stray_acks", "full", "cancelled", "decisions_late", "emergency_calls", "streams_closed", "loops", "hangups",
-    "hangups_refused",
+    "hangups_refused", "hops_left", "hops_late", "hops_none", "hops_down", "hops_up", "pings", "pings_unanswered",
+    "drained",
 )  # fmt: skip
 
 
@@ -37,10 +39,17 @@ class Context:
         self.layer = Layer(core, self.effects, self.timers)
         self.calls = Calls(self.effects, self.timers)
         self.forwarder = Forwarder(self.here, settings.token)
+        self.health = Health(self.here, trunks, self._turned)
+        self.draining = 0  # the status that new calls are answered while the guard is being stopped, else 0
 
     def count(self, name: str) -> None:
         """One more of `name`."""
         self.counters[name] += 1
+
+    def _turned(self, state: HopState, why: str) -> None:
+        """A hop went down for that reason, or came back."""
+        self.count("hops_down" if why else "hops_up")
+        self.effects.append(HopTurned(state.trunk.name, state.place, why))
 
     def answer(self, tx: ServerTx, status: int, now: int, headers: tuple[bytes, ...] = ()) -> None:
         """Answer a transaction ourselves; 100 carries no tag of ours (RFC 3261 8.2.6.1)."""
@@ -56,10 +65,11 @@ class Context:
         if m.method != b"ACK":
             self.effects.append(Send(flow, self.forwarder.answer(m, flow, status, phrase(status), headers)))
 
-    def relay(self, tx: ServerTx, m: Message, flow: Flow, call: Call | None, now: int) -> None:
+    def relay(self, tx: ServerTx, m: Message, flow: Flow, call: Call | None, now: int) -> ClientTx:
         """Send a transaction's request on, as the next hop is to see it (RFC 3261 16.6)."""
         mask = call.mask if call is not None else None
         data, branch = self.forwarder.request(m, tx.flow, flow, mask=mask, from_caller=tx.from_caller, within=tx.again)
         client = ClientTx(branch, m.method, data, flow, tx)
         self.layer.start_client(client, now)
         tx.client = client
+        return client

@@ -14,6 +14,7 @@ from guard.model import Decision
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Close, Effect, Flow
+from guard.proxy.health import Condition, HopState
 from guard.proxy.refuse import reason
 from guard.proxy.requests import Requests
 from guard.proxy.rescue import Rescue
@@ -66,10 +67,25 @@ class ProxyCore:
         """Whether an address is of a source or a trunk."""
         return self._c.sources.find(host) is not None or host in self._c.trunks.by_address
 
+    def conditions(self, now: int) -> tuple[Condition, ...]:
+        """Every next hop, and whether it is up."""
+        return self._c.health.conditions(now)
+
+    def begin(self, now: int) -> None:
+        """Look after the next hops from now on: OPTIONS to those that are to have them."""
+        self._requests.pings.begin(now)
+
+    def reroute(self, trunks: Trunks, now: int) -> None:
+        """Next hops have changed. Calls under way go on as they were."""
+        self._c.trunks = trunks
+        self._c.health.adopt(trunks)
+        self.begin(now)
+
     def adopt(self, sources: Sources, trunks: Trunks, unknown: Literal["private", "any", "none"]) -> None:
         """Other sources and trunks from now on; calls under way go on as they were."""
         self._c.sources = sources
         self._c.trunks = trunks
+        self._c.health.adopt(trunks)
         self._c.settings = replace(self._c.settings, emergency_from_unknown=unknown)
 
     def receive(self, data: bytes, flow: Flow, now: int) -> None:
@@ -140,6 +156,8 @@ class ProxyCore:
                 self._requests.late_target(owner, now)
             elif isinstance(owner, ServerTx):
                 self._responses.server_timer(owner, kind, now)
+            elif isinstance(owner, HopState):
+                self._requests.pings.fire(owner, kind, now)
             elif isinstance(owner, Call):
                 if kind == DECISION:
                     self._requests.late(owner, now)

@@ -86,4 +86,12 @@ class Stranger(Struct, frozen=True):
     call: CallAttempt | None
 
 
-Effect = Send | Decide | Withdraw | Ended | Close | Stranger
+class HopTurned(Struct, frozen=True):
+    """A next hop went down, for `why`; or, where that is "", it is up again. `place` is transport, host, port."""
+
+    trunk: str
+    place: tuple[str, str, int]
+    why: str
+
+
+Effect = Send | Decide | Withdraw | Ended | Close | Stranger | HopTurned

@@ -9,7 +9,6 @@ An emergency call is never watched.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -17,15 +16,12 @@ from msgspec import Struct
 from guard.model import Decision
 from guard.proxy.calls import CONFIRMED, Call, Watch
 from guard.proxy.context import Context
-from guard.proxy.effects import Flow
-from guard.proxy.forward import MAX_FORWARDS, TRANSPORT_NAMES
 from guard.proxy.keys import tag_of
 from guard.proxy.nexthop import NextHop
+from guard.proxy.own import Party, callee_of, contact_of, raw, request, values
 from guard.proxy.refuse import reason
-from guard.proxy.routing import host_text
 from guard.proxy.timers import TALK
 from guard.proxy.transactions import GIVE_UP, ClientTx, ServerTx
-from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message, parse
 
 STATUS: Final = 480  # in Reason: a limit, as the guard refuses calls beyond one
@@ -44,18 +40,6 @@ class Limit(Struct, frozen=True):
     rule: str
     contact: bytes
     routes: tuple[bytes, ...]
-
-
-class Party:
-    """One side of a dialog, as a request to it is addressed: Contact's URI, Route values, and From and To, all raw."""
-
-    __slots__ = ("contact", "from_", "routes", "to")
-
-    def __init__(self, contact: bytes, routes: tuple[bytes, ...], from_: bytes, to: bytes) -> None:
-        self.contact = contact
-        self.routes = routes
-        self.from_ = from_
-        self.to = to
 
 
 class Talk:
@@ -90,8 +74,8 @@ class Hangup:
         if call.watch is None:
             call.watch = Watch()
         ours = self._c.forwarder.ours
-        routes = tuple(r.text for r in _values(m, b"record-route") if not ours(r.uri))
-        tx.limit = Limit(decision.max_talk_us, decision.talk_rule, _contact(m, call.caller_flow), routes)
+        routes = tuple(r.text for r in values(m, b"record-route") if not ours(r.uri))
+        tx.limit = Limit(decision.max_talk_us, decision.talk_rule, contact_of(m, call.caller_flow), routes)
 
     def over(self, call: Call, tx: ServerTx, m: Message, now: int, *, from_caller: bool) -> bool:
         """A request within a dialog of a watched call; True where the guard has ended that dialog: it is answered."""
@@ -124,8 +108,8 @@ class Hangup:
         if tx.again:
             if talk is not None:
                 asked, answered = (talk.caller, talk.callee) if tx.from_caller else (talk.callee, talk.caller)
-                answered.contact = _contact(got, None) or answered.contact
-                asked.contact = (_contact(request, None) if request is not None else b"") or asked.contact
+                answered.contact = contact_of(got, None) or answered.contact
+                asked.contact = (contact_of(request, None) if request is not None else b"") or asked.contact
             return
         limit = tx.limit
         if talk is not None or limit is None:
@@ -135,19 +119,10 @@ class Hangup:
         watch.talks[tag] = Talk(
             now + limit.max_us,
             limit.rule,
-            Party(limit.contact, limit.routes, _raw(to_caller, b"to"), _raw(to_caller, b"from")),
-            Party(_contact(got, call.callee_flow), self._beyond(got), _raw(got, b"from"), _raw(got, b"to")),
+            Party(limit.contact, limit.routes, raw(to_caller, b"to"), raw(to_caller, b"from")),
+            callee_of(got, self._c.forwarder, call.callee_flow),
         )
         self._arm(call, watch, now)
-
-    def _beyond(self, m: Message) -> tuple[bytes, ...]:
-        """The route set towards the callee: what stands before our own entry of Record-Route, turned round (12.1.2)."""
-        routes: list[bytes] = []
-        for one in _values(m, b"record-route"):
-            if self._c.forwarder.ours(one.uri):
-                break
-            routes.append(one.text)
-        return tuple(reversed(routes))
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
@@ -190,22 +165,8 @@ class Hangup:
         c = self._c
         uri, routes = c.forwarder.addressed(party.contact, party.routes)
         flow = self._hop.toward(call, c.forwarder.target(routes, uri), from_caller=to_callee)
-        call_id = call.key[1]
-        branch = c.forwarder.own_branch(call_id + b"%d" % number)
-        sent_by = c.here.sent_by(flow.transport, flow.local)
-        lines = [
-            b"BYE " + uri + b" SIP/2.0\r\n",
-            b"Via: SIP/2.0/" + TRANSPORT_NAMES[flow.transport] + b" " + sent_by + b";branch=" + branch + b";rport\r\n",
-            b"Max-Forwards: %d\r\n" % MAX_FORWARDS,
-            *(b"Route: " + r + b"\r\n" for r in routes),
-            b"From: " + party.from_ + b"\r\n",
-            b"To: " + party.to + b"\r\n",
-            b"Call-ID: " + call_id + b"\r\n",
-            b"CSeq: %d BYE\r\n" % number,
-            why,
-            b"Content-Length: 0\r\n\r\n",
-        ]
-        return ClientTx(branch, b"BYE", b"".join(lines), flow, None)
+        branch, data = request(c.forwarder, c.here, flow, b"BYE", party, call.key[1], number, (why,))
+        return ClientTx(branch, b"BYE", data, flow, None)
 
     def done(self, tx: ClientTx, status: int, now: int) -> None:
         """A request of our own has its final answer, or will have none: once both BYEs of a dialog have, it is over."""
@@ -221,22 +182,3 @@ class Hangup:
         talk.left -= 1
         if talk.left == 0:
             self._c.calls.closed(call, tag, "guard", now)
-
-
-def _values(m: Message, name: bytes) -> list[NameAddr]:
-    """The values of a header, none where one cannot be read."""
-    with suppress(BadHeader):
-        return m.routes(name)
-    return []
-
-
-def _contact(m: Message, flow: Flow | None) -> bytes:
-    """The URI of Contact; where there is none, the address that the messages of that side come from."""
-    values = _values(m, b"contact")
-    if values:
-        return values[0].uri
-    return b"sip:%s:%d" % (host_text(flow.peer[0]).encode(), flow.peer[1]) if flow is not None else b""
-
-
-def _raw(m: Message, name: bytes) -> bytes:
-    return m.first(name) or b""

@@ -83,16 +83,17 @@ class NextHop:
             return other
         return c.here.flow_to(transport, host, port)
 
-    def outside(self, m: Message, source: Source | None, trunk: Trunk | None) -> Flow | None:
-        """Where a request goes that belongs to no call: a source's to a hop of its trunk, a trunk's to a source."""
+    def outside(self, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> Flow | None:
+        """Where a request goes that belongs to no call: a source's to the best hop of its trunk, a trunk's to a
+        source."""
         c = self._c
         if source is not None:
             out = c.trunks.get(source.trunk)
             target = c.forwarder.next_target(m)
             if target is not None and c.trunks.by_address.get(target[1]) is out:
                 return c.here.flow_to(*target)
-            hop = out.hops[0]
-            return c.here.flow_to(hop.transport, hop.host, hop.port)
+            best = c.health.best(out, m.first(b"call-id") or b"", now)
+            return best.flow if best is not None else None
         if trunk is None:
             return None
         found = self.to_source(m, trunk)

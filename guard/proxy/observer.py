@@ -302,7 +302,9 @@ class Observer:
             self._backlog.pop(seen.call.ticket, None)
             self._calls.withdraw(seen.call, now, 480)
         else:
-            status = 487 if seen.cancelled else 408
+            # A trunk that said nothing: the guard answers for it. It rang, or it is the IPBX that said nothing: 408.
+            silent = seen.call.attempt.direction == "outbound" and not seen.answering
+            status = 487 if seen.cancelled else 480 if silent else 408
             self._calls.failed(seen.call, status, now, by="guard", cancelled=seen.cancelled)
 
     # ---- responses -------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class Others:
     def lost(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
         """Of a dialog that is over, or was before our time. No set-up must slip through as the middle of one."""
         c = self._c
-        flow = None if m.method == INVITE else self._hop.outside(m, source, trunk)
+        flow = None if m.method == INVITE else self._hop.outside(m, source, trunk, now)
         if flow is None:
             c.answer(tx, 481, now, (reason(481, "no such dialog here"),))
         else:
@@ -60,7 +60,7 @@ class Others:
         if m.method == b"OPTIONS" and c.forwarder.for_us(m):
             c.answer(tx, 200, now, (ALLOW,))
             return
-        flow = self._hop.outside(m, source, trunk)
+        flow = self._hop.outside(m, source, trunk, now)
         if flow is None:
             c.answer(tx, 404, now)
         else:

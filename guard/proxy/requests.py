@@ -16,10 +16,12 @@ from guard.proxy.context import Context
 from guard.proxy.door import Door
 from guard.proxy.effects import Decide, Flow
 from guard.proxy.hangup import Hangup
+from guard.proxy.hunt import Hunter
 from guard.proxy.keys import INVITE, NO_VIA, reply_flow, server_key, tag_of
 from guard.proxy.nexthop import NextHop, hints_of
 from guard.proxy.ofinvite import OfInvite
 from guard.proxy.others import Others
+from guard.proxy.pings import Pings
 from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, reason, refusal
 from guard.proxy.rewrite import mask_of
 from guard.proxy.routing import Trunk
@@ -43,6 +45,8 @@ class Requests:
         self.hop = NextHop(context)
         self.hangup = Hangup(context, self.hop)
         self.of_invite = OfInvite(context, self.hop, self.door)
+        self.hunter = Hunter(context, self.of_invite)
+        self.pings = Pings(context)
         self._others = Others(context, self.hop, self.hangup)
         self._again: dict[int, tuple[Call, ServerTx]] = {}  # other targets of a call, waiting to be judged
 
@@ -128,7 +132,7 @@ class Requests:
         if urgent and tx.client is None:
             # On its way before anything else is looked at: whatever fails below, the call is out.
             c.count("emergency_calls")
-            self._send_out(tx, m, out, None, now)
+            self.hunter.send(tx, m, out, None, now, urgent=True)
         call = c.calls.join(key)
         if call is not None:
             tx.call = call
@@ -156,6 +160,8 @@ class Requests:
         tx.call = call
         if urgent:
             call.callee_flow = tx.client.flow if tx.client is not None else None
+            if tx.request is None:  # no hop of any trunk has an address
+                c.calls.failed(call, 480, now, by="guard")
         else:
             call.waiting.append(tx)
             c.timers.arm(call, DECISION, now + DECISION_WAIT)
@@ -253,17 +259,9 @@ class Requests:
         if decision.masked:
             mask = mask_of(m, decision, c.sources.by_name.get(call.attempt.source))
             call.mask = mask if call.mask is None else replace(call.mask, numbers=call.mask.numbers | mask.numbers)
-        self._send_out(tx, m, c.trunks.get(call.attempt.trunk), call, now)
+        self.hunter.send(tx, m, c.trunks.get(call.attempt.trunk), call, now)
         if decision.max_talk_us:
             self.hangup.watch(call, tx, m, decision)
-
-    def _send_out(self, tx: ServerTx, m: Message, trunk: Trunk, call: Call | None, now: int) -> None:
-        c = self._c
-        hop = trunk.hops[0]
-        flow = c.here.flow_to(hop.transport, hop.host, hop.port)
-        if call is not None:
-            call.callee_flow = flow
-        c.relay(tx, m, flow, call, now)
 
     def _inbound(self, tx: ServerTx, m: Message, arrived: Flow, trunk: Trunk, now: int, error: str) -> None:
         """A call from the operator: carried to the IPBX, recorded, never refused."""

@@ -10,7 +10,7 @@ from guard.proxy.keys import tag_of
 from guard.proxy.nexthop import hints_of
 from guard.proxy.refuse import NO_FINAL, reason
 from guard.proxy.tables import I, S
-from guard.proxy.timers import LINGER, RETRY, TIMEOUT, TIMER_C, TIMER_C_WAIT
+from guard.proxy.timers import LINGER, RETRY, SILENCE, TIMEOUT, TIMER_C, TIMER_C_WAIT
 from guard.proxy.transactions import ClientTx, ServerTx
 from guard.sip.check import check_response
 from guard.sip.message import BadMessage, Message
@@ -54,14 +54,10 @@ class Responses:
         c = self._c
         status = response.status
         server = tx.server
+        if (tx.left or tx.hop is not None) and self._of_hop(tx, response, now):
+            return
         if tx.invite:
-            if status < 200:
-                if tx.cancel:
-                    self._requests.of_invite.give_up(tx, now)
-                elif not tx.given_up and (status > 100 or not tx.armed[TIMER_C]):
-                    c.timers.arm(tx, TIMER_C, now + TIMER_C_WAIT)
-            else:
-                tx.armed[TIMER_C] = 0
+            self._patience(tx, status, now)
         if server is None:  # the answer to a request of our own
             if status >= 200:
                 self._requests.hangup.done(tx, status, now)
@@ -81,6 +77,30 @@ class Responses:
         c.layer.respond(server, status, data, now)
         if call is not None and call.watch is not None and 200 <= status < 300:
             self._requests.hangup.answered(call, server, request, response, data, now)
+
+    def _of_hop(self, tx: ClientTx, response: Message, now: int) -> bool:
+        """A hop of a trunk said something, to an INVITE or to an OPTIONS of ours; True where that is all."""
+        requests = self._requests
+        if tx.left:
+            return not requests.hunter.late(tx, response, now)
+        if tx.server is None:
+            requests.pings.answered(tx, response, now)
+            return True
+        requests.hunter.heard(tx, response.status, now)
+        if response.status != 503:
+            return False
+        tx.armed[TIMER_C] = 0
+        requests.hunter.refused(tx, response, now)
+        return True
+
+    def _patience(self, tx: ClientTx, status: int, now: int) -> None:
+        """Timer C: how long an INVITE may go on without a final answer (RFC 3261 16.7 step 2)."""
+        if status >= 200:
+            tx.armed[TIMER_C] = 0
+        elif tx.cancel:
+            self._requests.of_invite.give_up(tx, now)
+        elif not tx.given_up and (status > 100 or not tx.armed[TIMER_C]):
+            self._c.timers.arm(tx, TIMER_C, now + TIMER_C_WAIT)
 
     def _set_up(self, server: ServerTx, response: Message, now: int) -> None:
         """What an answer to an INVITE tells of the call. A re-INVITE's tells nothing new."""
@@ -112,6 +132,14 @@ class Responses:
         c = self._c
         tx.armed[TIMER_C] = tx.armed[RETRY] = 0
         server = tx.server
+        if tx.left:
+            return  # the call is elsewhere
+        if tx.hop is not None and not tx.given_up:
+            if server is None:
+                self._requests.pings.failed(tx, now)
+            else:
+                self._requests.hunter.failed(tx, status, now)
+            return
         if server is None:
             self._requests.hangup.done(tx, status, now)
             return
@@ -136,7 +164,9 @@ class Responses:
     def client_timer(self, tx: ClientTx, kind: int, now: int) -> None:
         """A timer of a client transaction fired."""
         layer = self._c.layer
-        if kind == TIMER_C:
+        if kind == SILENCE:
+            self._requests.hunter.silent(tx, now)
+        elif kind == TIMER_C:
             self._no_final(tx, now)
         else:
             layer.step_client(tx, _INPUTS[kind], now)

@@ -16,6 +16,8 @@ from guard.proxy.timers import KINDS, RETRY, TIMEOUT, Timers
 if TYPE_CHECKING:
     from guard.proxy.calls import Call
     from guard.proxy.hangup import Limit
+    from guard.proxy.health import HopState
+    from guard.proxy.hunt import Hunt
     from guard.sip.message import Message
 
 # RFC 3261 table 4, in microseconds.
@@ -51,8 +53,8 @@ class ServerTx:
     """A request that somebody sent us. `request` is kept until its final answer, `sent` the last response."""
 
     __slots__ = (
-        "again", "armed", "call", "cancelled", "cells", "client", "flow", "from_caller", "interval", "key", "lenient",
-        "limit", "queued", "reliable", "request", "sent", "state", "target", "ticket",
+        "again", "armed", "call", "cancelled", "cells", "client", "flow", "from_caller", "hunt", "interval", "key",
+        "lenient", "limit", "queued", "reliable", "request", "sent", "state", "target", "ticket",
     )  # fmt: skip
 
     def __init__(self, key: ServerKey, request: Message, flow: Flow, *, invite: bool) -> None:
@@ -75,14 +77,15 @@ class ServerTx:
         self.target = b""  # what a decision on it rests on (facts.fingerprint), once that is asked
         self.ticket = 0  # of the question whether this target is allowed, while that waits
         self.limit: Limit | None = None  # of an INVITE whose talk is limited
+        self.hunt: Hunt | None = None  # of an INVITE to a trunk: the hops that it has yet to try
 
 
 class ClientTx:
     """A request that we sent on. `server` is whose it was, None for our own CANCEL."""
 
     __slots__ = (
-        "armed", "branch", "cancel", "cells", "data", "flow", "given_up", "interval", "invite", "key", "queued",
-        "reliable", "server", "state",
+        "armed", "branch", "cancel", "cells", "data", "flow", "given_up", "hop", "interval", "invite", "key", "left",
+        "queued", "reliable", "server", "state",
     )  # fmt: skip
 
     def __init__(self, branch: bytes, method: bytes, data: bytes, flow: Flow, server: ServerTx | None) -> None:
@@ -100,6 +103,8 @@ class ClientTx:
         self.server = server
         self.given_up = False  # cancelled: nothing makes timer C longer any more
         self.cancel = False  # to be cancelled as soon as a provisional answer allows it (RFC 3261 9.1)
+        self.hop: HopState | None = None  # of an INVITE to a trunk, and of an OPTIONS of our own: who is to answer
+        self.left = False  # its hop was left for another
 
 
 class Core(Protocol):

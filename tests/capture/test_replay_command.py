@@ -16,6 +16,7 @@ from guard.cli.main import main
 from guard.cli.summary import SHOWN
 from tests.capture.making import GUARD, OPERATOR, PBX, T0, ipv4, options, pcap, udp, written
 from tests.capture.telephony import THEIRS, Dialog, Tape, config, replayed
+from tests.net.zone import NameServer
 
 DATA = Path(__file__).parent / "data"
 
@@ -143,22 +144,16 @@ def test_a_scan_beyond_what_is_recorded_is_told(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_hop_whose_name_nobody_knows_costs_inbound_calls_only(
-    tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    conf = config(tmp_path)
-    conf.write_text(conf.read_text("utf-8").replace(f"sip:{OPERATOR}", "sip:sip.operator.example"), encoding="utf-8")
-
-    def unknown(host: str, *_: object, **__: object) -> None:
-        raise OSError(-2, f"no {host}")
-
-    monkeypatch.setattr("socket.getaddrinfo", unknown)
-    assert main(["replay", str(tape.written(tmp_path)), "-c", str(conf), "--json"]) == 0
+    with NameServer() as server:
+        conf = config(tmp_path)
+        text = conf.read_text("utf-8").replace(f"sip:{OPERATOR}", "sip:sip.operator.example")
+        conf.write_text(f'{text}[dns]\nservers = ["127.0.0.1:{server.address[1]}"]\n', encoding="utf-8")
+        assert main(["replay", str(tape.written(tmp_path)), "-c", str(conf), "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 5
-    assert err == (
-        "guard: sip.operator.example has no address here (no sip.operator.example): calls that come in from there are"
-        " not followed\n"
-    )
+    assert err == "guard: sip.operator.example leads to no address: calls that come in from there are not followed\n"
 
 
 def test_a_broken_capture_counts_up_to_there(tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

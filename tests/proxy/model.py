@@ -268,7 +268,7 @@ class Counting:
         elif leg.ringing and not leg.given_up:
             leg.given_up, leg.until = True, self.now + TIMEOUT
         else:
-            self._failed(leg, 487 if leg.cancelled else 408)
+            self._failed(leg, 487 if leg.cancelled else 408 if leg.ringing else 480)
 
     def _failed(self, leg: Leg, status: int) -> None:
         """One INVITE is answered for good. When it was the last one, so is the attempt, unless it may be repeated."""

@@ -34,8 +34,8 @@ def test_timer_a_doubles_without_end_and_timer_b_gives_up() -> None:
     Leg(w)
     assert times(w, 31.9, "down INVITE") == [0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
     assert w.ended == []
-    assert arrows(w.later(0.2)) == ["up 408"]
-    assert [(e.outcome, e.final_status, e.by) for _, e in w.ended] == [("failed", 408, "guard")]
+    assert arrows(w.later(0.2)) == ["up 480"]
+    assert [(e.outcome, e.final_status, e.by) for _, e in w.ended] == [("failed", 480, "guard")]
     w.rest()
 
 
@@ -147,7 +147,7 @@ def test_a_stream_repeats_nothing_and_lingers_for_nothing() -> None:
     w = World(hop=Hop("tcp", *OPERATOR))
     Leg(w)
     assert times(w, 31, "down INVITE") == []
-    assert set(arrows(w.later(2))) == {"up 408"}
+    assert set(arrows(w.later(2))) == {"up 480"}
 
 
 @pytest.mark.parametrize(("flow", "seconds"), [(UP, B), (TCP_UP, 0.0)])

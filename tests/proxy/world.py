@@ -8,7 +8,7 @@ from typing import Literal
 
 from guard.model import CallEnded, Decision, Finding, Text
 from guard.proxy.core import CoreSettings, ProxyCore
-from guard.proxy.effects import Close, Decide, Effect, Ended, Flow, Send, Stranger, Transport, Withdraw
+from guard.proxy.effects import Close, Decide, Effect, Ended, Flow, HopTurned, Send, Stranger, Transport, Withdraw
 from guard.proxy.routing import Hop, Trunk, Trunks
 from guard.sip.message import BadMessage, Message, parse
 from guard.sources import Source, Sources
@@ -48,10 +48,11 @@ class World:
         source: Source = SOURCE,
         listens: Sequence[tuple[Transport, str, int]] = LISTENS,
         emergency: Literal["private", "any", "none"] = "private",
+        trunks: tuple[Trunk, ...] = (),
     ) -> None:
         self.settings = CoreSettings(listens=tuple(listens), token="t0ken", site="hq", emergency_from_unknown=emergency)
         self.sources = Sources((source,))
-        self.trunks = Trunks((Trunk(name="operator", hops=(hop,)),))
+        self.trunks = Trunks(trunks or (Trunk(name="operator", hops=(hop,)),))
         self.core = ProxyCore(self.settings, self.sources, self.trunks)
         self.pbx = {str(n.network_address) for n in source.networks}
         self.now = 1_000 * SECOND
@@ -63,6 +64,7 @@ class World:
         self.sent: list[tuple[Flow, bytes]] = []
         self.keys: list[str] = []
         self.closed: list[Flow] = []
+        self.turned: list[tuple[str, str]] = []  # hops that went down (host, why) or came back (host, "")
         self.seq = 0
 
     def __call__(self, data: bytes, flow: Flow) -> Out:
@@ -93,6 +95,8 @@ class World:
                     self.withdrawn.append((effect.ticket, effect.ended))
                 elif isinstance(effect, Stranger):
                     self.strangers.append(effect)
+                elif isinstance(effect, HopTurned):
+                    self.turned.append((effect.place[1], effect.why))
                 elif isinstance(effect, Close):
                     self.closed.append(effect.flow)
 

@@ -1,0 +1,207 @@
+"""Next hops one after the other, within one call: an INVITE whose hop says nothing, cannot be reached or answers 503
+goes on to the next (RFC 3263 4.3), in a transaction of its own, decided and counted once.
+
+Who speaks first has the call: a hop that was left and speaks while its successor is still silent gets it back, and so
+does one whose callee answers while the successor only rings. Any other that speaks late is cancelled; a 2xx for which
+nobody waits any more gets ACK and BYE from here. Requests within a dialog are not hunted: they keep to their route set,
+CANCEL and ACK to the hop of their INVITE.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guard.proxy.calls import Call
+from guard.proxy.context import Context
+from guard.proxy.health import HopState
+from guard.proxy.ofinvite import OfInvite
+from guard.proxy.own import callee_of, raw, request
+from guard.proxy.refuse import FAILED, reason
+from guard.proxy.routing import Trunk
+from guard.proxy.tables import S
+from guard.proxy.timers import RETRY, SILENCE, TIMER_C
+from guard.proxy.transactions import ClientTx, ServerTx
+from guard.sip.message import Message
+
+LAST_SILENCE: Final = 4_000_000  # µs for the last of several hops: time for three repetitions (RFC 3261 17.1.1.2)
+MAX_RETRY_AFTER: Final = 3_600  # s; more is no number that anybody means
+SILENT: Final = "no answer from the trunk"
+UNREACHABLE: Final = "the trunk cannot be reached"
+BUSY: Final = "the trunk answers 503"
+RESTING: Final = "the trunk asked to be left alone"
+NOWHERE: Final = "the trunk has no address"
+STATUS: Final = 480  # what a caller gets whom no hop took; never 503, which an IPBX takes for a dead guard
+
+
+class Hunt:
+    """The hops that one INVITE has yet to try, best first."""
+
+    __slots__ = ("hops", "tried", "trunk", "urgent")
+
+    def __init__(self, trunk: Trunk, hops: list[HopState], *, urgent: bool) -> None:
+        self.trunk = trunk
+        self.hops = hops
+        self.urgent = urgent
+        self.tried = 0
+
+
+class Hunter:
+    """Sends INVITEs to a trunk."""
+
+    def __init__(self, context: Context, of_invite: OfInvite) -> None:
+        self._c = context
+        self._of_invite = of_invite
+
+    def send(
+        self, tx: ServerTx, m: Message, trunk: Trunk, call: Call | None, now: int, *, urgent: bool = False
+    ) -> None:
+        """Send an INVITE to the first of a trunk's hops, and to others if need be. An `urgent` one has no limit: also
+        hops that are down are tried, and at last those of other trunks."""
+        c = self._c
+        hops = c.health.order(trunk, m.first(b"call-id") or b"", now, every=urgent)
+        if urgent:
+            for other in c.trunks.by_name.values():
+                if other is not trunk:
+                    hops += [s for s in c.health.order(other, b"", now, every=True) if s not in hops]
+        elif call is not None and call.callee_flow is not None and len(hops) > 1:
+            # A repetition with credentials goes where it was asked for them.
+            hops.sort(key=lambda s: s.flow != call.callee_flow or s.down_until > now)
+        tx.hunt = Hunt(trunk, hops, urgent=urgent)
+        if hops:
+            self._next(tx, m, call, now)
+        else:
+            self._none(tx, call, RESTING if c.health.rest(trunk, now) else NOWHERE, now)
+
+    def _next(self, tx: ServerTx, m: Message, call: Call | None, now: int) -> None:
+        c, hunt = self._c, tx.hunt
+        assert hunt is not None
+        state = hunt.hops.pop(0)
+        hunt.tried += 1
+        if call is not None:
+            call.callee_flow = state.flow
+        client = c.relay(tx, m, state.flow, call, now)
+        client.hop = state
+        if hunt.hops:
+            c.timers.arm(client, SILENCE, now + hunt.trunk.silence)
+        elif hunt.tried > 1 and not hunt.urgent:
+            c.timers.arm(client, SILENCE, now + max(LAST_SILENCE, hunt.trunk.silence))
+
+    # ---- what a hop does -------------------------------------------------------------------------------------------
+
+    def heard(self, client: ClientTx, status: int, now: int) -> None:
+        """A hop said something to an INVITE."""
+        client.armed[SILENCE] = 0
+        assert client.hop is not None
+        if status != 503:
+            self._c.health.answered(client.hop, now)
+
+    def silent(self, client: ClientTx, now: int) -> None:
+        """A hop has said nothing for too long."""
+        hunt = client.server.hunt if client.server is not None else None
+        if client.left or client.state is not S.CALLING or client.hop is None or hunt is None:
+            return
+        since = now - (hunt.trunk.silence if hunt.hops else max(LAST_SILENCE, hunt.trunk.silence))
+        self._c.health.failed(client.hop, "silent", now, since=since)
+        self._leave(client, SILENT, now)
+
+    def failed(self, client: ClientTx, status: int, now: int) -> None:
+        """Its transaction ended without an answer: nobody can be reached (480), or its time is up (408)."""
+        assert client.hop is not None
+        why = UNREACHABLE if status == 480 else SILENT
+        self._c.health.failed(client.hop, "unreachable" if status == 480 else "silent", now, since=now)
+        self._leave(client, why, now)
+
+    def refused(self, client: ClientTx, response: Message, now: int) -> None:
+        """It answered 503: for this call, and while it says so (RFC 3261 21.5.4)."""
+        assert client.hop is not None
+        self._c.health.refused(client.hop, retry_after(response), now)
+        self._leave(client, BUSY, now)
+
+    def _leave(self, client: ClientTx, why: str, now: int) -> None:
+        """Turn to the next hop, or tell the caller that there is none."""
+        c, tx = self._c, client.server
+        assert tx is not None
+        self._abandon(client)
+        m, call = tx.request, tx.call
+        if m is None or tx.hunt is None:
+            return
+        if tx.cancelled:
+            c.answer(tx, 487, now)
+            if call is not None:
+                c.calls.failed(call, 487, now, cancelled=True)
+            return
+        if not tx.hunt.hops:
+            self._none(tx, call, why, now)
+            return
+        c.count("hops_left")
+        try:
+            self._next(tx, m, call, now)
+        except Exception:
+            c.answer(tx, STATUS, now, FAILED)
+            if call is not None:
+                c.calls.failed(call, STATUS, now, by="guard")
+            raise
+
+    @staticmethod
+    def _abandon(client: ClientTx) -> None:
+        """Nothing is sent to it any more, but for a CANCEL as soon as it says something (9.1)."""
+        client.left = True
+        client.armed[RETRY] = client.armed[SILENCE] = 0
+        client.cancel = client.state is S.CALLING
+
+    def _none(self, tx: ServerTx, call: Call | None, why: str, now: int) -> None:
+        c, hunt = self._c, tx.hunt
+        assert hunt is not None
+        c.count("hops_none")
+        rest = -(-c.health.rest(hunt.trunk, now) // 1_000_000)
+        more = (b"Retry-After: %d\r\n" % rest,) if rest else ()
+        c.answer(tx, STATUS, now, (reason(STATUS, why), *more))
+        if call is not None:
+            c.calls.failed(call, STATUS, now, by="guard")
+
+    # ---- a hop that was left speaks after all ----------------------------------------------------------------------
+
+    def late(self, client: ClientTx, response: Message, now: int) -> bool:
+        """A response of a hop that was left. True: it has the call back, and the response counts."""
+        c, tx, status = self._c, client.server, response.status
+        assert tx is not None
+        c.count("hops_late")
+        rival = tx.client
+        wanted = tx.request is not None and not tx.cancelled and rival is not None
+        if wanted and rival is not None and (200 <= status < 300 or (status < 200 and rival.state is S.CALLING)):
+            self._of_invite.give_up(rival, now)
+            self._abandon(rival)
+            client.left = client.cancel = False
+            tx.client = client
+            if tx.call is not None:
+                tx.call.callee_flow = client.flow
+            return True
+        if status < 200:
+            if not client.given_up:
+                self._of_invite.give_up(client, now)
+        else:
+            client.armed[TIMER_C] = 0
+            if status < 300:
+                self._hang_up(client, response, now)
+        return False
+
+    def _hang_up(self, client: ClientTx, response: Message, now: int) -> None:
+        """ACK a 2xx that nobody waits for, each time that it comes, and say BYE once (RFC 3261 13.2.2.4, 15)."""
+        c = self._c
+        party = callee_of(response, c.forwarder, client.flow)
+        uri, routes = c.forwarder.addressed(party.contact, party.routes)
+        target = c.forwarder.target(routes, uri)
+        flow = c.here.flow_to(*target) if target is not None and target[1:] != client.flow.peer else client.flow
+        call_id, number = raw(response, b"call-id"), response.cseq()[0]
+        c.layer.send(flow, request(c.forwarder, c.here, flow, b"ACK", party, call_id, number)[1])
+        if client.hop is not None:
+            client.hop = None  # said once; the 2xx may come again
+            branch, data = request(c.forwarder, c.here, flow, b"BYE", party, call_id, number + 1)
+            c.layer.start_client(ClientTx(branch, b"BYE", data, flow, None), now)
+
+
+def retry_after(m: Message) -> int:
+    """The seconds of Retry-After, 0 where there are none that can be read (RFC 3261 20.33)."""
+    digits = raw(m, b"retry-after").lstrip()
+    digits = digits[: len(digits) - len(digits.lstrip(b"0123456789"))]
+    return min(int(digits[:9]), MAX_RETRY_AFTER) if digits else 0
