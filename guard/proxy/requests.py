@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec.structs import replace
-
 from guard.model import Decision
 from guard.numbering.number import EMERGENCY
 from guard.proxy import facts
@@ -258,7 +256,7 @@ class Requests:
             return
         if decision.masked:
             mask = mask_of(m, decision, c.sources.by_name.get(call.attempt.source))
-            call.mask = mask if call.mask is None else replace(call.mask, numbers=call.mask.numbers | mask.numbers)
+            call.mask = mask if call.mask is None else call.mask.also(mask)
         self.hunter.send(tx, m, c.trunks.get(call.attempt.trunk), call, now)
         if decision.max_talk_us:
             self.hangup.watch(call, tx, m, decision)

@@ -47,12 +47,13 @@ def received_marks(m: Message, host: str, port: int) -> list[Slice]:
 class Edit:
     """Edits of one message, rendered at once. Slices must not overlap."""
 
-    __slots__ = ("_m", "_slices", "_top")
+    __slots__ = ("_m", "_slices", "_top", "_uri")
 
     def __init__(self, m: Message) -> None:
         self._m = m
         self._slices: list[Slice] = []
         self._top = b""
+        self._uri: bytes | None = None
 
     def insert_top(self, lines: bytes) -> None:
         """Header lines (with their CRLF) before all others; the one inserted last stands first."""
@@ -72,11 +73,14 @@ class Edit:
         at = self._m.start_of(place)
         self._slices.append((at, at + self._m.fields[place].size, b""))
 
+    @property
+    def uri(self) -> bytes:
+        """The Request-URI as it will be."""
+        return self._m.uri if self._uri is None else self._uri
+
     def replace_uri(self, uri: bytes) -> None:
-        """Another Request-URI."""
-        m = self._m
-        at = len(m.method) + 1
-        self._slices.append((at, at + len(m.uri), uri))
+        """Another Request-URI; the last one counts."""
+        self._uri = uri
 
     def set_max_forwards(self, hops: int) -> None:
         """Another number in Max-Forwards."""
@@ -112,6 +116,9 @@ class Edit:
         """The bytes to send."""
         data = self._m.data
         slices = self._slices
+        if self._uri is not None:
+            at = len(self._m.method) + 1
+            slices.append((at, at + len(self._m.uri), self._uri))
         if self._top:
             slices.append((self._m.start_end, self._m.start_end, self._top))
         if len(slices) > 1:
