@@ -26,7 +26,8 @@ class How(Struct, frozen=True, kw_only=True):
 
     `talk` is how long it lasts before the caller hangs up (None: the called party does); `cancel_after` counts from
     the INVITE. `copies` is how often the first INVITE is sent at once, as a network that duplicates would. `patience`
-    is how long to wait for each answer. `from_` replaces the whole From but its tag; `line` goes into X-Line.
+    is how long to wait for each answer. `from_` replaces the whole From but its tag; `line` goes into X-Line, `agent`
+    into User-Agent.
     """
 
     line: str = ""
@@ -45,6 +46,7 @@ class How(Struct, frozen=True, kw_only=True):
     copies: int = 1
     patience: float = GIVE_UP
     call_id: str = ""
+    agent: str = "sim-ipbx"
 
 
 PLAIN = How()
@@ -199,7 +201,7 @@ class Leg:
             ("Call-ID", self.result.call_id),
             ("CSeq", f"{self.cseq} INVITE"),
             ("Contact", ipbx.contact(self._caller, how.transport)),
-            ("User-Agent", "sim-ipbx"),
+            ("User-Agent", how.agent),
         ]
         if how.pai:
             headers.append(("P-Asserted-Identity", self._address(how.pai)))

@@ -7,7 +7,7 @@ from itertools import count
 from random import Random
 from typing import ClassVar, Final
 
-from sim.labelled.words import DAY, MINUTE, Line, Placed, SimError, Site
+from sim.labelled.words import DAY, MAX_DAYS, MINUTE, Line, Placed, SimError, Site
 
 MAX_STRENGTH: Final = 100.0  # an attack a hundred times as hard fills its trunk many times over
 
@@ -54,6 +54,8 @@ class Attack(Actor):
     ) -> None:
         if not 0.0 < strength <= MAX_STRENGTH:
             raise SimError(f"{self.kind}: strength {strength:g} is not above 0 and at most {MAX_STRENGTH:g}")
+        if after is not None and not 0.0 <= after < MAX_DAYS:
+            raise SimError(f"{self.kind}: {after:g} days after the start is not between 0 and {MAX_DAYS:g}")
         if on is not None and not on.lines():
             raise SimError(f"{self.kind}: {on.name} has no line that could be taken over")
         super().__init__(on.site if on is not None else self.own_site(n), n)

@@ -57,19 +57,19 @@ ATTACKS: Final[dict[str, Attacking]] = {
 CLASSES: Final = tuple(ATTACKS)
 
 
-def scenario(text: str) -> tuple[Actor, ...]:
+def scenario(text: str, after: float | None = None) -> tuple[Actor, ...]:
     """The actors that a text names, each once or more: names with commas between, and after a colon how big a
-    legitimate one is or how strong an attack. Raises SimError."""
+    legitimate one is or how strong an attack. `after` is when every attack begins (`Attack`). Raises SimError."""
     actors: list[Actor] = []
     seen: Counter[str] = Counter()
     for part in text.split(","):
         name, _, much = part.strip().replace("_", "-").partition(":")
         seen[name] += 1
-        actors.append(_actor(name, much, seen[name], actors))
+        actors.append(_actor(name, much, seen[name], actors, after))
     return tuple(actors)
 
 
-def _actor(name: str, much: str, n: int, before: list[Actor]) -> Actor:
+def _actor(name: str, much: str, n: int, before: list[Actor], after: float | None) -> Actor:
     if name in LEGITIMATE:
         known = LEGITIMATE[name]
         if much and not (much.isascii() and much.isdigit()):
@@ -83,4 +83,4 @@ def _actor(name: str, much: str, n: int, before: list[Actor]) -> Actor:
     except ValueError:
         raise SimError(f'{name}: "{much}" is no strength') from None
     host = next((a for a in before if a.lines() and not isinstance(a, Attack)), None) if attack.takes_over else None
-    return attack.make(n, strength=strength, on=host)
+    return attack.make(n, strength=strength, on=host, after=after)

@@ -17,6 +17,7 @@ from guard.numbering.number import Number
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+MAX_DAYS: Final = 400.0  # of a world: a year and a month
 BYE_ANSWERED: Final = 2_000  # µs from a BYE to its answer, on a good network
 
 # The place in this list gives a kind its addresses and numbers: add at the end, move nothing.

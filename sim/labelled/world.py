@@ -11,14 +11,13 @@ from typing import Final
 from sim.labelled.actor import Actor
 from sim.labelled.houses import BY_HABIT, Branch
 from sim.labelled.rhythm import local
-from sim.labelled.words import DAY, Placed, SimError, Site
+from sim.labelled.words import DAY, MAX_DAYS, Placed, SimError, Site
 
 GUARD: Final = "127.0.0.1"
 GUARD_PORT: Final = 5060
 SIP_PORT: Final = 5060
 CONTRACT: Final = "technicophone-sip-trunk"
 CONSENTS: Final = "consents.csv"
-MAX_DAYS: Final = 400.0
 
 
 class World:
