@@ -25,6 +25,7 @@ from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
 from guard.net.udp import UdpSocket
 from guard.net.verdicts import FaultPolicy, Verdicts
+from guard.nexthops import NextHops
 from guard.policy.enforcing import enforced
 from guard.policy.load import Policy
 from guard.proxy.core import CoreSettings, ProxyCore
@@ -90,6 +91,7 @@ class App:
         self.incidents = Incidents(store, config, contracts_of(config, policy), clock, self.driver.fault)
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
+        self._hops = NextHops(config, trunks, self._reroute)
 
     async def start(self) -> None:
         """Bind, listen, and say so. Raises OSError with the address that cannot be had; `stop` gives the rest back."""
@@ -119,6 +121,8 @@ class App:
         if pause is not None:
             self._every(pause, lambda: self._notify.tell("WATCHDOG=1"))
         self._every(WATCH, self._reloader.look)
+        self._hops.start()
+        self.driver.turn(self.core.begin)
         self._notify.tell("READY=1")
 
     def reload(self) -> None:
@@ -132,6 +136,8 @@ class App:
         self.config = config
         self._policy = policy
         self.core.adopt(Sources(config.sources), loaded.trunks, config.file.emergency_from_unknown)
+        self._hops.adopt(config, loaded.trunks)
+        self.driver.turn(self.core.begin)
         self._verdicts.adopt(FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000))
         self._store.adopt(policy.figures)
         self.alerts.adopt(config)
@@ -146,6 +152,10 @@ class App:
         self._house.adopt(self.config, policy.digest)
         stricter = ", rules in mode monitor enforced: a limit of [ledger] is passed" if on else ""
         self._notify.tell("READY=1", f"STATUS=policy {policy.digest}{stricter}")
+
+    def _reroute(self, trunks: Trunks) -> None:
+        """Names of next hops lead elsewhere now."""
+        self.driver.turn(lambda now: self.core.reroute(trunks, now))
 
     async def _recount(self) -> None:
         """Rebuild the counters of this month from the log, beside the calls that come meanwhile."""
@@ -187,6 +197,7 @@ class App:
             timer.cancel()
         self.driver.stop()
         await self._reloader.stop()
+        await self._hops.stop()
         await self._house.stop()
         await self.alerts.stop()
         await self.incidents.stop()
@@ -205,7 +216,7 @@ class App:
                 self._sum_up()
 
     def _sum_up(self) -> None:
-        counters = {k: v for k, v in {**self.core.counters, **self.driver.counters}.items() if v}
+        counters = {k: v for k, v in {**self.core.counters, **self.driver.counters, **self._hops.counters}.items() if v}
         LOG.info("stopped: %s", ", ".join(f"{k} {v}" for k, v in sorted(counters.items())) or "nothing came")
 
     def _every(self, pause: float, what: Callable[[], None]) -> None:

@@ -16,7 +16,8 @@ from guard.net.say import Voice
 from guard.net.stream import Streams
 from guard.net.udp import UdpSocket
 from guard.net.verdicts import Verdicts
-from guard.proxy.effects import Address, Close, Decide, Effect, Ended, Flow, Send, Stranger, Withdraw
+from guard.proxy.effects import Address, Close, Decide, Effect, Ended, Flow, HopTurned, Send, Stranger, Withdraw
+from guard.proxy.routing import host_text
 
 EARLIEST: Final = 1_000  # µs; the loop's timers count milliseconds, and waking early is waking twice
 BREATH: Final = 10_000  # µs between timers while they raise: what is broken for good must not keep the loop busy
@@ -112,6 +113,10 @@ class Driver:
         if not self._stopped:
             self._turn(lambda now: self.core.flow_closed(flow, now))
 
+    def turn(self, what: Callable[[int], None]) -> None:
+        """Do something with the core at this instant, and all that comes of it."""
+        self._turn(what)
+
     def hurry(self) -> None:
         """From the log's thread: commits have landed."""
         self._loop.call_soon_threadsafe(self._land)
@@ -186,6 +191,8 @@ class Driver:
             if not self._send(effect) and effect.key:
                 self.counters["sends_failed"] += 1
                 self.core.send_failed(effect.key, now)
+        elif isinstance(effect, HopTurned):
+            self._tell_hop(effect)
         elif verdicts is None or streams is None:
             return
         elif isinstance(effect, Decide):
@@ -198,6 +205,11 @@ class Driver:
             streams.close_flow(effect.flow)
         elif isinstance(effect, Stranger):
             verdicts.stranger(effect, now)
+
+    def _tell_hop(self, effect: HopTurned) -> None:
+        transport, host, port = effect.place
+        now = f"is down: {effect.why}" if effect.why else "is up again"
+        self._voice.warn("next hop", f"{transport} {host_text(host)}:{port} of trunk {effect.trunk} {now}")
 
     def _send(self, effect: Send) -> bool:
         flow = effect.flow
