@@ -21,7 +21,6 @@ from guard.numbering.number import Dial, normalise
 
 Column = Literal["at", "time", "caller", "callee", "amount"]
 MAX_ROWS: Final = 2_000_000  # of one invoice: beyond this it is another file
-MAX_FIELD: Final = 131_072  # characters of one cell, as csv has it
 DAY_US: Final = 86_400_000_000 - 1
 # By the names' plain form: small letters without accents, words apart by one space. The first that is there counts.
 NAMES: Final[dict[Column, tuple[str, ...]]] = {

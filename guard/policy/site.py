@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from ipaddress import ip_network
 from string import Formatter
-from typing import Final
+from typing import Final, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from guard.config import zones
 from guard.confignumbers import borders
-from guard.model import CallAttempt
+from guard.model import CallAttempt, Usage
 from guard.numbering.number import EMERGENCY, Dial, normalise
 from guard.policy import schema
 from guard.policy.siteschema import Patterns as Written
@@ -156,7 +156,7 @@ class _Rule:
         if field == "header" and isinstance(written, dict):
             return self._headers(written, key)
         if field == "usage":
-            return site.usage(frozenset(_several(written)))  # type: ignore[arg-type]  # read as such
+            return site.usage(frozenset(cast("tuple[Usage, ...]", _several(written))))
         if field == "forwarded":
             return site.forwarded(bool(written))
         if field == "privacy":

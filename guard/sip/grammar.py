@@ -10,12 +10,6 @@ FOLD: Final = re.compile(rb"\r\n[ \t]+")
 WHITE: Final = b" \t\r\n"  # inside a folded line, CR LF belong to the white space
 
 
-def unfold(value: bytes) -> bytes:
-    """A header value with its folds as single spaces, and without white space around it."""
-    value = value.strip(WHITE)
-    return FOLD.sub(b" ", value) if b"\r\n" in value else value
-
-
 def closing_quote(data: bytes, at: int, end: int) -> int:
     """The offset of the quote that closes the one at `at`; -1 where there is none before `end`."""
     i = at + 1

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.sip.grammar import closing_quote, find_outside, parse_params, split_values, trim, unfold
+from guard.sip.fields import field_of
+from guard.sip.grammar import closing_quote, find_outside, parse_params, split_values, trim
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_via, quote_text
 from tests.sip.making import SOUP, made
 
@@ -208,10 +209,12 @@ def test_nothing_is_found_behind_what_is_not_closed() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "value"),
-    [(b" a \r\n", b"a"), (b"\r\n a\r\n\t b\r\n", b"a b"), (b"a  b", b"a  b"), (b"\r\n \r\n", b"")],
+    [(b" a \r\n", b"a"), (b"\r\n a\r\n\t b\r\n", b"a b"), (b"a  b\r\n", b"a  b"), (b"\r\n \r\n", b"")],
 )
-def test_unfold(raw: bytes, value: bytes) -> None:
-    assert unfold(raw) == value
+def test_a_fold_is_one_space(raw: bytes, value: bytes) -> None:
+    field = field_of(b"X:" + raw)
+    assert field is not None
+    assert field.value == value
 
 
 @given(st.text(max_size=40))
