@@ -37,6 +37,8 @@ class Site(Struct, kw_only=True):
     line_calls: int = 0
     hold_ms: int = 2000
     trunk_transport: str = "udp"
+    next_hops: tuple[str, ...] = ()  # instead of the one of `trunk_port`
+    trunk_more: str = ""  # TOML of the trunk
     more: str = ""
 
     @property
@@ -60,6 +62,7 @@ class Site(Struct, kw_only=True):
         listen = f"{GUARD}:{self.port}"
         cps = f"\ncps = {self.cps}" if self.cps is not None else ""
         lines = f'\n[rules."limit.line-calls"]\ncalls = {self.line_calls}\n' if self.line_calls else ""
+        hops = self.next_hops or (f"sip:{OPERATOR}:{self.trunk_port};transport={self.trunk_transport}",)
         return f"""\
 site = "demo"
 mode = "{self.mode}"
@@ -71,7 +74,8 @@ tcp = ["{listen}"]
 
 [[trunk]]
 name = "operator"
-next_hop = ["sip:{OPERATOR}:{self.trunk_port};transport={self.trunk_transport}"]
+next_hop = [{", ".join(f'"{h}"' for h in hops)}]
+{self.trunk_more}
 contract = "technicophone-sip-trunk"
 channels = {self.channels}{cps}
 mask_caller = "{MAIN}"
