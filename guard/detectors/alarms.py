@@ -14,13 +14,12 @@ FOR_GOOD: Final = 1 << 62  # µs: until a person releases it
 
 
 class Alarm(Struct):
-    """One that lasts `until`; one more try of the subject lets it last `again` longer."""
+    """One that lasts `until`."""
 
     evidence: Evidence
     family: str
     certain: bool
     until: int
-    again: int
 
 
 class Shut(Struct):
@@ -41,9 +40,8 @@ class Alarms:
     def begin(self, pattern: Pattern, evidence: Evidence, now: int) -> int:
         """An alarm begins; how many others were dropped for want of room."""
         key = key_of(evidence.kind, evidence.subject)
-        self._of.setdefault(key, {})[pattern.rule] = Alarm(
-            evidence, pattern.family, pattern.certain, now + pattern.hold, pattern.hold // 2
-        )
+        alarm = Alarm(evidence, pattern.family, pattern.certain, now + pattern.hold)
+        self._of.setdefault(key, {})[pattern.rule] = alarm
         dropped = 0
         if pattern.quarantine:
             until = FOR_GOOD if pattern.quarantine < 0 else now + pattern.quarantine
@@ -109,7 +107,6 @@ class Alarms:
                 if alarm.until <= now:
                     del found[rule]
                     continue
-                alarm.until = max(alarm.until, now + alarm.again)
                 lasting.append(alarm)
             if not found:
                 del self._of[key]

@@ -20,13 +20,13 @@ BACKS: Final = 8  # call-backs, and calls received, that are kept by their insta
 ORIGINS: Final = 24  # addresses, user agents and presented numbers of a line that are remembered
 MOST: Final = 65_535  # of a day's calls and cents, and of what a call costs: beyond, counting on tells nothing new
 
-OPEN, ANSWERED, CANCELLED, FAILED, STOPPED = range(5)
+OPEN, ANSWERED, CANCELLED, FAILED = range(4)
 SVA, DEAR, STEP, REFUSED, CLOSED, SHORT, HYPER, NEAR = (1 << n for n in range(8))  # bits of `Past.marks`
 NEXT: Final = 100  # numbers this near are neighbours: a block of a hundred, the way ranges are sold
 
 _PAST: Final = Layout("<QQHBBHHH")
 _DAY: Final = Layout("<HHH")
-_HEAD: Final = Layout("<QQIIHHBBBBB")
+_HEAD: Final = Layout("<QQQIIHHBBBBB")
 _AT: Final = Layout("<Q")
 _ORIGIN: Final = Layout("<IH")
 
@@ -52,6 +52,10 @@ class Past:
         self.outcome = OPEN
         self.talk = 0
 
+    def copy(self) -> Past:
+        """The same call for another subject."""
+        return Past(self.at, self.callee, self.caller, self.cents, self.fee, self.marks)
+
     def cost(self, now: int) -> int:
         """Cents, a minute at least, and up to now while it is up. One that did not come about costs nothing."""
         if not (self.cents or self.fee) or self.outcome > ANSWERED:
@@ -65,14 +69,17 @@ class Subject:
 
     `days` maps days of Unix time to [calls, cents]; `origins` maps marks to the hour of Unix time at which they were
     first seen, the longest unused first; `run` is how many of the last calls went to ever higher numbers.
+    `recent` is in the order in which calls were last heard of, set up or over: however many are up, the last ends are
+    there. `callee` is the number called last.
     """
 
-    __slots__ = ("backs", "calls", "days", "first", "last", "origins", "received", "recent", "run", "usual")
+    __slots__ = ("backs", "callee", "calls", "days", "first", "last", "origins", "received", "recent", "run", "usual")
 
     def __init__(self, at: int) -> None:
         self.first = at
         self.last = at
         self.calls = 0
+        self.callee = 0
         self.run = 0
         self.recent: deque[Past] = deque(maxlen=RECENT)
         self.days: dict[int, list[int]] = {}
@@ -83,17 +90,34 @@ class Subject:
 
     def called(self, past: Past) -> None:
         """One more call."""
-        recent = self.recent
-        step = past.callee - recent[-1].callee if recent else 0
+        step = past.callee - self.callee
         if 0 < step <= NEXT or -NEXT <= step < 0:
             past.marks |= NEAR
         self.run = self.run + 1 if step > 0 else 1
-        recent.append(past)
+        self.callee = past.callee
+        self.recent.append(past)
         self.calls += 1
         self.last = past.at
         day = self.day(past.at)
         if day[0] < MOST:
             day[0] += 1
+
+    def known(self, call: Past) -> Past | None:
+        """This call as it is remembered here."""
+        for past in reversed(self.recent):
+            if past.at == call.at and past.callee == call.callee:
+                return past
+        return None
+
+    def over(self, call: Past) -> Past:
+        """This call, now the last one heard of: also where so many were set up since that it was forgotten."""
+        past = self.known(call)
+        if past is None:
+            past = call.copy()
+        else:
+            self.recent.remove(past)
+        self.recent.append(past)
+        return past
 
     def day(self, at: int) -> list[int]:
         """Counters of the day of `at`; what is older than thirty days is forgotten."""
@@ -135,7 +159,7 @@ class Subject:
         usual = self.usual
         parts = [
             _HEAD.pack(
-                self.first, self.last, self.calls, usual.hour, min(usual.count, MOST), min(self.run, MOST),
+                self.first, self.last, self.callee, self.calls, usual.hour, min(usual.count, MOST), min(self.run, MOST),
                 len(recent), len(self.days), len(backs), len(received), len(self.origins),
             )
         ]  # fmt: skip
@@ -152,9 +176,9 @@ class Subject:
 
 def unpack(data: bytes) -> Subject:
     """The subject again that `Subject.packed` made these octets of."""
-    first, last, calls, hour, count, run, pasts, days, backs, received, origins = _HEAD.unpack_from(data)
+    first, last, callee, calls, hour, count, run, pasts, days, backs, received, origins = _HEAD.unpack_from(data)
     s = Subject(first)
-    s.last, s.calls, s.run = last, calls, run
+    s.last, s.callee, s.calls, s.run = last, callee, calls, run
     place = _HEAD.size
     for _ in range(pasts):
         at, callee, caller, marks, outcome, cents, fee, talk = _PAST.unpack_from(data, place)

@@ -15,7 +15,7 @@ WEEK: Final = 168
 LEVELS: Final = (0, 1, 2, 3, 4, 6, 9, 13, 20, 30, 45, 68, 101, 152, 228)  # calls an hour, at least
 UNKNOWN: Final = 15
 NEEDED: Final = 6  # hours of the twelve: two weeks have been watched. Before, it learns and says nothing
-SPREADS: Final = 8  # spreads above the median: see docs/detection.md for the rate of false alarms measured with it
+SPREADS: Final = 10  # spreads above the median: see docs/detection.md for the rate of false alarms measured with it
 FLOOR: Final = 12  # calls an hour that are nobody's alarm: a person who works through a list of customers
 _NOTHING: Final = b"\xff" * (HOURS // 2)
 _LEVEL: Final = tuple(max(i for i, low in enumerate(LEVELS) if low <= n) for n in range(LEVELS[-1] + 1))

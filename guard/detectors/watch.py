@@ -24,7 +24,6 @@ from guard.detectors.subject import (
     MOST,
     REFUSED,
     SHORT,
-    STOPPED,
     SVA,
     Past,
     mark,
@@ -68,8 +67,7 @@ KINDS: Final[tuple[tuple[Per, bool], ...]] = (("line", False), ("number", False)
 class _Open(Struct):
     """A call that is up: the subjects (kind, key) that remember it."""
 
-    at: int
-    callee: int
+    past: Past
     pair: tuple[str, str]
     keys: tuple[tuple[Per, str], ...]
     usage: tuple[str, ...]
@@ -125,14 +123,15 @@ class Watch:
         found = [(kind, key, self.subjects.of(key, now)) for kind, key in keys]
         number = found[0][2] if len(found) == 1 or found[1][0] != "number" else found[1][2]
         begun: list[tuple[Pattern, Evidence]] = []
+        fresh = Past(now, callee, caller, price.cents_per_minute, price.cents_per_call, marks | stepped)
         for i, (kind, key, subject) in enumerate(found):
-            subject.called(Past(now, callee, caller, price.cents_per_minute, price.cents_per_call, marks | stepped))
+            subject.called(fresh.copy())
             if i == 0:
                 subject.seen_with((mark(call.source_address), mark(call.user_agent), caller), now)
                 subject.usual.one_more(now // HOUR, frozen=self.alarms.any_of(key, now))
             ways = self._set_up[kind, i == 0 and kind == "number", marks]
             begun += self._judge(ways, kind, key, View(subject, number, now), call.trunk, call.usage)
-        self._keep_open(ident, _Open(now, callee, (call.caller.value, call.callee.value), keys, call.usage, call.trunk))
+        self._keep_open(ident, _Open(fresh, (call.caller.value, call.callee.value), keys, call.usage, call.trunk))
         self._begin(begun, now)
         lasting = self.alarms.signals(keys, price, now, {e.rule for _, e in begun})
         shut = self.alarms.shut_off(_shuts(call, keys), now) if self.alarms.closed else ()
@@ -142,7 +141,7 @@ class Watch:
         """Whether any call that an alarm speaks of went out: whether the operator saw something of it."""
         known = self.subjects.find(key_of(found.kind, found.subject))
         since = found.at - found.span_s * SECOND
-        return known is not None and any(p.at >= since and p.outcome != STOPPED for p in known.recent)
+        return known is not None and any(p.at >= since for p in known.recent)
 
     def release(self, kind: Kind, subject: str) -> bool:
         """A person says that all is well with a subject: nothing alarms of it any more, and what it did counts anew.
@@ -155,16 +154,18 @@ class Watch:
         return self.alarms.release(kind, subject)
 
     def stopped(self, ident: str) -> None:
-        """The guard refused this call: it never left."""
+        """The guard refused this call: it never left, and counts for nothing."""
         call = self._open.pop(ident, None)
-        if call is not None:
-            for _, key in call.keys:
-                past = self._past(key, call)
-                if past is not None:
-                    past.outcome = STOPPED
+        for _, key in call.keys if call is not None else ():
+            subject = self.subjects.find(key)
+            past = subject.known(call.past) if subject is not None and call is not None else None
+            if subject is not None and past is not None:
+                subject.recent.remove(past)
 
     def ended(self, ident: str, ended: CallEnded) -> tuple[Evidence, ...]:
         """A call is over: what alarms since."""
+        if ended.outcome == "blocked":
+            self.stopped(ident)
         call = self._open.pop(ident, None)
         if call is None:
             return ()
@@ -180,10 +181,10 @@ class Watch:
         begun: list[tuple[Pattern, Evidence]] = []
         number = self.subjects.of(next((k for kind, k in call.keys if kind == "number"), call.keys[0][1]), now)
         for i, (kind, key) in enumerate(call.keys):
-            past = self._past(key, call)
             subject = self.subjects.find(key)
-            if subject is None or past is None:
+            if subject is None:
                 continue
+            past = subject.over(call.past)
             past.outcome, past.talk = outcome, talk
             past.marks |= marks
             if past.cents or past.fee:
@@ -234,14 +235,6 @@ class Watch:
         for pattern, one in begun:
             self.counters["detectors_alarms_dropped"] += self.alarms.begin(pattern, one, now)
 
-    def _past(self, key: str, call: _Open) -> Past | None:
-        subject = self.subjects.find(key)
-        if subject is not None:
-            for past in reversed(subject.recent):
-                if past.at == call.at and past.callee == call.callee:
-                    return past
-        return None
-
     def _keep_open(self, ident: str, call: _Open) -> None:
         self._open[ident] = call
         if len(self._open) > MAX_OPEN:
@@ -280,8 +273,6 @@ def _outcome(ended: CallEnded) -> tuple[int, int]:
         return ANSWERED, HYPER if ended.talk_us < HYPER_SHORT else 0
     if ended.outcome == "cancelled":
         return CANCELLED, SHORT if 0 < ended.ring_us <= SHORT_RING and ended.by == "caller" else 0
-    if ended.outcome == "blocked":
-        return STOPPED, 0
     return FAILED, REFUSED if ended.final_status in REFUSALS else 0
 
 

@@ -16,7 +16,8 @@ from guard.model import SECOND
 # called_back  of those, how many called back
 # hyper_short  answered calls that were over within two seconds
 # in_order     calls to the number next to the last one (at most 100 apart), or a long run of rising numbers
-# regularity   how much the spacing of the calls varies, in percent of its median: a machine's is small
+# regularity   how much three quarters of the spaces between calls vary, in percent of their median: a machine's is
+#              small
 # costly       what the calls cost, in euro cents: a minute at least each, and as long as they are up
 # received     calls that came in
 # refused      calls that the other side refused: no credentials, forbidden, no such number, not there

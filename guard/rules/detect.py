@@ -15,10 +15,11 @@ from guard.rules import base
 
 MINUTE: Final = 60 * SECOND
 SHUT: Final = "source.quarantined"
+# For texts. Bounds and shares (`calls_limit`, `calls_share`) are facts too, but only of what a pattern bounds.
 FACTS: Final = frozenset(
     {
         "subject", "kind", "minutes", "why", "because_en", "because_fr", "passes_en", "passes_fr",
-        *FEATURES, *(f"{f}_limit" for f in FEATURES), *(f"{f}_share" for f in FEATURES),
+        *FEATURES,
     }
 )  # fmt: skip
 CERTAIN: Final = {"stopped": FACTS}
@@ -46,7 +47,7 @@ KIND: Final[dict[Kind, tuple[str, str]]] = {
 class Settings(base.Settings, frozen=True):
     """A detector: the `clauses` that alarm, of lines, presented numbers or premium services (`per`).
 
-    `hold_minutes` is how long an alarm lasts, and half of it at least after each further try. `quarantine_minutes`
+    `hold_minutes` is how long an alarm lasts. `quarantine_minutes`
     shuts the subject off for so long (-1: until a person releases it; 0: it is not). `usages`: only lines declared so.
     `but`: subjects that are exempt, such as `pbx/2*`.
     """
@@ -137,6 +138,7 @@ DETECTS: Final = (
     Detect("traffic.sva-short-calls", "talk", certain=True),
     Detect("traffic.concentration", "volume", certain=False),
     Detect("traffic.unbalanced", "balance", certain=False),
+    Detect("traffic.sva-continuous", "money", certain=False),
     Detect("traffic.automated", "cadence", certain=False),
     Detect("traffic.scan", "order", certain=False),
     Detect("traffic.toll-fraud", "money", certain=False, settings=Prices),

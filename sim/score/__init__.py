@@ -1,0 +1,1 @@
+"""Scores detection against labelled traffic: what is found, how soon, what it cost, and what was wrongly stopped."""
