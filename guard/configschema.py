@@ -180,11 +180,13 @@ class State(_Strict, frozen=True, kw_only=True):
 
 
 class Store(_Strict, frozen=True, kw_only=True):
-    """[store]: the log."""
+    """[store]: the log. `incident_days` is how long closed incidents and penalties entered by hand are kept: the year
+    within which a breach is a repeated one, and a year more in which a bill for it may come."""
 
     path: str = "/var/lib/guard/guard.db"
     durability: Literal["process", "power"] = "process"
     retention_days: Positive = 180
+    incident_days: Positive = 730
 
 
 class Evidence(_Strict, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import tzinfo
 from functools import partial
 from typing import Final, TypeVar
 
@@ -18,8 +19,11 @@ from guard.net.clock import Clock
 from guard.net.say import LOG
 from guard.policy.digest import digest, enforcing, parts
 from guard.store import requests, retention
+from guard.store.bookfile import BookFile, path_of
+from guard.store.books import Books
 from guard.store.errors import StoreError
 from guard.store.reader import SqliteReader
+from guard.store.schema import MEMORY
 from guard.store.signing import signed
 from guard.store.sqlite import ERASE_LIMIT, SqliteWriter
 from guard.store.verify import signatures
@@ -29,6 +33,7 @@ Done = Callable[[BaseException | None], None]
 LOOK: Final = 2.0  # s between looks for what is to be done: a person waits for the answer to a command
 HOUR: Final = 3_600_000_000  # µs
 DAY: Final = 24 * HOUR
+SOON: Final = HOUR // 60  # µs: what people write into the books is signed within that time, and no checkpoint is nearer
 FIRST_PURGE: Final = HOUR // 6  # µs after the start: not among the calls that come back first
 BREATH: Final = (
     0.05  # s between two slices that are erased, so that the log's thread is the calls' for most of the time
@@ -48,6 +53,7 @@ class Housekeeper:
         self._task: asyncio.Task[None] | None = None
         self._next_sign = self._next_purge = 0
         self._unkept: list[str] = []
+        self._books = (0, 0)  # when the books beside the log were last written, as of the last checkpoint
         self._offset = 0
 
     def start(self) -> None:
@@ -99,14 +105,17 @@ class Housekeeper:
             if not -BACK <= gap <= STILL:
                 LOG.warning("the clock differs by %d h from the last checkpoint: nothing is purged today", gap // HOUR)
                 self._next_purge = self._clock.now() + DAY
+        self._books = await _aside(BookFile(path_of(self._store.path)).stamp)
         self._store.sign(self._clock.wall())
         await self._keep()
 
     async def _look(self) -> None:
         await self._keep()
         now = self._clock.now()
-        if now >= self._next_sign:
+        books = await _aside(BookFile(path_of(self._store.path)).stamp)
+        if now >= self._next_sign or (books != self._books and now >= self._next_sign - HOUR + SOON):
             self._next_sign = now + HOUR
+            self._books = books
             self._store.sign(self._clock.wall())
         with self._store.reader() as reader:
             for request in await _aside(requests.waiting, reader):
@@ -147,6 +156,11 @@ class Housekeeper:
             calls, entries = await self._purge(reader)
         if entries:
             LOG.info("erased what %d calls said that are older than %d days", calls, self._days)
+        days = self._config.file.store.incident_days
+        if self._store.path != MEMORY:
+            written, letters = await _aside(purge_books, self._store.path, self._config.zone, self._clock.wall(), days)
+            if written:
+                LOG.info("erased %d entries and %d letters of the books, older than %d days", written, letters, days)
 
     @property
     def _days(self) -> int:
@@ -219,6 +233,14 @@ async def _aside(work: Callable[..., T], *args: object) -> T:
     except asyncio.CancelledError:
         await asyncio.wait({running})
         raise
+
+
+def purge_books(log: str, zone: tzinfo, now: int, days: int) -> tuple[int, int]:
+    """Erase what the books beside a log hold of incidents closed, and penalties entered, more than so many days ago:
+    how many entries and letters. Blocks: not for the loop."""
+    with Books(log, zone) as books:
+        incidents, entries = books.old(now - days * DAY)
+        return books.erase(incidents, entries, "retention", now) if incidents or entries else (0, 0)
 
 
 def _next(found: Iterator[T]) -> T | None:

@@ -200,8 +200,8 @@ def _misused(breach: Breach) -> Sighting:
     subject = breach.number or breach.line or breach.trunk
     text = "a call that the contract fines " + ("reached the operator" if breach.reached else "was stopped or masked")
     return Sighting(
-        subject_kind=kind, subject=subject, trunk=breach.trunk, rule=breach.rule, at=breach.at, reached=breach.reached,
-        text=text,
+        subject_kind=kind, subject=subject, trunk=breach.trunk, rule=breach.rule, at=breach.at,
+        reached=bool(breach.reached), text=text,
     )  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def _abnormal(breach: Breach) -> Sighting:
     text = "abnormal traffic to this number; release the incident if the number is not the site's own"
     return Sighting(
         subject_kind="sva", subject=breach.number, trunk=breach.trunk, rule=breach.rule, at=breach.at,
-        reached=breach.reached, text=text,
+        reached=bool(breach.reached), text=text,
     )  # fmt: skip
 
 

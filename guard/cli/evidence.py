@@ -12,6 +12,7 @@ from guard.cli.log import progress, say
 from guard.cli.penalties import MONTH
 
 if TYPE_CHECKING:
+    from guard.configschema import Store
     from guard.policy.digest import Parts
 
 PATIENCE: Final = 600.0  # seconds that a purge by the running guard may take
@@ -137,13 +138,21 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _purge(args: argparse.Namespace) -> int:
     from guard.store import retention
+    from guard.store.books import Books
     from guard.store.reader import SqliteReader
+    from guard.store.retention import DAY
 
     path, zone = log_of(args)
-    days = load_config(args.config).file.store.retention_days if args.store is None else _default_days()
+    days = load_config(args.config).file.store.retention_days if args.store is None else _default().retention_days
     now = time.time_ns() // 1000
     with SqliteReader(path, timezone=zone.key) as reader:
         calls, entries = retention.count(reader, retention.due(reader, now, days))
+    kept = load_config(args.config).file.store.incident_days if args.store is None else _default().incident_days
+    with Books(path, zone) as books:
+        incidents, penalties = books.old(now - kept * DAY)
+        written = len(incidents) + len(penalties)
+        if written and not args.dry_run:
+            books.erase(incidents, penalties, "retention", now)
     if not args.dry_run and entries:
         from guard.cli.subject import writing
 
@@ -151,10 +160,15 @@ def _purge(args: argparse.Namespace) -> int:
         calls, entries = answer.calls, answer.entries
     verb = "would be erased" if args.dry_run else "erased"
     print(f"{path}: {verb}: what {calls:,} calls said ({entries:,} entries) that are older than {days} days")
+    if written:
+        print(
+            f"{books.path}: {verb}: {len(incidents):,} incidents and {len(penalties):,} penalties entered by hand that"
+            f" are older than {kept} days"
+        )
     return 0
 
 
-def _default_days() -> int:
+def _default() -> Store:
     from guard.configschema import Store
 
-    return Store().retention_days
+    return Store()

@@ -67,11 +67,13 @@ def add_entry(parser: argparse.ArgumentParser) -> None:
 def beside(path: str, zone: ZoneInfo, since: int, until: int) -> Iterator[LedgerLine]:
     """The lines that rest on no call: penalties entered by hand, and incidents, of that time."""
     from guard.ledger.incidents import costs
-    from guard.store.books import Books, line_of
+    from guard.store.bookentries import line_of
+    from guard.store.books import Books
 
     now = now_us()
     with Books(path, zone) as books:
         yield from (line_of(seq, entry) for seq, entry in books.passed_on(since, until))
+        yield from books.erased_lines(since, until)
         for incident in books.incidents().values():
             yield from (line for line in costs(incident, now, zone) if since <= line.at < until)
 
@@ -158,7 +160,8 @@ def run_statement(args: argparse.Namespace) -> int:
 def run_entry(args: argparse.Namespace) -> int:
     """Enter a penalty by hand."""
     from guard.policy.schema import Consequence
-    from guard.store.books import Books, PassedOn
+    from guard.store.bookentries import PassedOn
+    from guard.store.books import Books
 
     path, zone = log_of(args)
     config = config_of(args)

@@ -113,11 +113,17 @@ def _follow(args: argparse.Namespace, reader: SqliteReader, query: Query) -> int
 
 
 def _verify(args: argparse.Namespace, reader: SqliteReader) -> int:
+    from msgspec.structs import replace
+
     from guard.evidence.keys import checker
-    from guard.store.verify import verify
+    from guard.store.books import Books
+    from guard.store.verify import signed_books, verify
 
     with progress() as advance:
         found = verify(reader, advance, checker(key_of(args, reader.path)))
+    with Books(reader.path, reader.zone) as books:
+        wrong = books.verify(signed_books(reader))
+        found = replace(found, ok=found.ok and not wrong, books=len(books.links()), books_reason=wrong)
     if args.json:
         json_lines([found])
     elif found.ok:
@@ -127,6 +133,10 @@ def _verify(args: argparse.Namespace, reader: SqliteReader) -> int:
         print(f"last: #{found.seq} {found.hash}")
         if found.checkpoints:
             print(f"checkpoints: {found.checkpoints:,}, signed")
+        if found.books:
+            print(f"{books.path}: {found.books:,} entries as they were written")
+    elif found.broken is None:
+        raise CommandError(found.books_reason)
     else:
         raise CommandError(f"{reader.path}: entry #{found.broken}: {found.reason}")
     return 0 if found.ok else 1

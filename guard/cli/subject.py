@@ -1,4 +1,4 @@
-"""guard subject: what the log holds about one number, to be handed to the person, or erased."""
+"""guard subject: what the log and the books hold about one number, to be handed to the person, or erased."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from guard.cli.show import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from zoneinfo import ZoneInfo
 
+    from guard.store.books import Books
     from guard.store.reader import SqliteReader
     from guard.store.requests import Answer, Kind
     from guard.store.retention import About
@@ -26,18 +28,20 @@ PATIENCE: Final = 600.0  # seconds that the running guard may take: it looks at 
 def add(parser: argparse.ArgumentParser) -> None:
     """The arguments of `guard subject`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    one = actions.add_parser("export", help="every call that the number is part of, in full, as JSON Lines")
+    one = actions.add_parser("export", help="every call, incident and penalty that names the number, as JSON Lines")
     store_option(one)
     one.add_argument("number", metavar="NUMBER", help="as dialled or as +33...")
-    one = actions.add_parser("erase", help="erase what these calls said; that there were calls stays, without a number")
+    one = actions.add_parser("erase", help="erase what these said; that they were there stays, without a number")
     store_option(one)
     one.add_argument("number", metavar="NUMBER", help="as dialled or as +33...")
     one.add_argument("--yes", action="store_true", help="do not ask")
     one.add_argument("--dry-run", action="store_true", help="only say how many calls that would be")
+    one.add_argument("--with-open", action="store_true", help="incidents that are open too: claims under way")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
+    from guard.store.books import Books
     from guard.store.errors import StoreError
     from guard.store.reader import SqliteReader
 
@@ -47,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"{path}: only the owner of the log and root may do this")
     note(path, f"subject {args.action}", argparse.Namespace())
     try:
-        with SqliteReader(path, timezone=zone.key) as reader:
+        with Books(path, zone) as books, SqliteReader(path, timezone=zone.key) as reader:
             if args.action == "export":
-                return _export(reader, number)
+                return _export(reader, books, number)
             calls = sum(1 for _ in _about(reader, number))
-        return _erase(args, path, number, calls)
+        return _erase(args, path, zone, number, calls)
     except StoreError as error:
         raise CommandError(str(error)) from error
 
@@ -74,33 +78,64 @@ def _about(reader: SqliteReader, number: str) -> Iterator[About]:
         yield from about(reader, number, advance)
 
 
-def _export(reader: SqliteReader, number: str) -> int:
+def _export(reader: SqliteReader, books: Books, number: str) -> int:
+    from guard.cli.books import now_us
     from guard.cli.explained import as_object
+    from guard.cli.incidents import as_object as incident_object
 
     count = 0
     for found in _about(reader, number):
         json_lines([as_object(found.detail)])
         count += 1
-    say(f"{count:,} calls")
+    incidents, entries = books.about(number)
+    json_lines({"incident": incident_object(i, now_us(), reader.zone)} for i in incidents)
+    json_lines({"entry": seq, "penalty": entry} for seq, entry in entries)
+    for document in [*(e.document for i in incidents for e in i.events), *(one.document for _, one in entries)]:
+        if document is not None:
+            say(f"letter: {books.folder / document.kept} ({harmless(document.name)})")
+    say(f"{count:,} calls, {len(incidents):,} incidents, {len(entries):,} penalties entered by hand")
     return 0
 
 
-def _erase(args: argparse.Namespace, path: str, number: str, calls: int) -> int:
-    if not calls:
-        print(f"{path}: no call of this number")
-        return 0
-    if args.dry_run:
-        print(f"{path}: would be erased: what {calls:,} calls said")
-        return 0
-    if not args.yes:
-        if not sys.stdin.isatty():
-            raise CommandError(f"{calls:,} calls would be erased for good: say --yes", status=2)
-        print(f"Erase what {calls:,} calls said, for good? Type yes: ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() != "yes":
-            raise CommandError("nothing was erased")
-    answer = writing(args, path, "erase", number, PATIENCE)
-    print(f"{path}: erased: what {answer.calls:,} calls said ({answer.entries:,} entries)")
+def _erase(args: argparse.Namespace, path: str, zone: ZoneInfo, number: str, calls: int) -> int:
+    from guard.store.books import Books
+
+    with Books(path, zone) as books:
+        incidents, entries = books.about(number)
+        waiting = [] if args.with_open else [i for i in incidents if i.live]
+        for one in waiting:
+            say(f"{one.name} stays: it is {one.state}, a claim under way; --with-open erases it too")
+        incidents = [i for i in incidents if i not in waiting]
+        what = _said(calls, len(incidents), len(entries))
+        if not calls and not incidents and not entries:
+            print(f"{path}: {'nothing else' if waiting else 'no call, incident or penalty'} of this number")
+            return 0
+        if args.dry_run:
+            print(f"{path}: would be erased: what {what} said")
+            return 0
+        _confirm(args, what)
+        if incidents or entries:  # first: where the guard does not answer, at least these are gone
+            done, letters = books.erase(incidents, entries, "request", time.time_ns() // 1000)
+            print(f"{books.path}: erased: {done:,} entries and {letters:,} letters; the amounts stay, without a name")
+    if calls:
+        answer = writing(args, path, "erase", number, PATIENCE)
+        print(f"{path}: erased: what {answer.calls:,} calls said ({answer.entries:,} entries)")
     return 0
+
+
+def _said(calls: int, incidents: int, entries: int) -> str:
+    parts = {"calls": calls, "incidents": incidents, "penalties entered by hand": entries}
+    return ", ".join(f"{n:,} {name}" for name, n in parts.items() if n or name == "calls")
+
+
+def _confirm(args: argparse.Namespace, what: str) -> None:
+    if args.yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(f"{what} would be erased for good: say --yes", status=2)
+    print(f"Erase what {what} said, for good? Type yes: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise CommandError("nothing was erased")
 
 
 def writing(args: argparse.Namespace, path: str, kind: Kind, argument: str, patience: float) -> Answer:

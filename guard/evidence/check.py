@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from guard.evidence import extract
+from guard.evidence.books import BookWalk
 from guard.evidence.extract import Manifest, PolicyParts, Row, SignedRow
 from guard.evidence.keys import good, word
 from guard.evidence.walk import Walk
@@ -28,7 +29,7 @@ from guard.policy.digest import Parts, digest
 T = TypeVar("T", bound=Struct)
 MAX_LINE: Final = 16 << 20  # octets: no line of an extract comes near; a hostile file must not fill the memory
 MAX_MANIFEST: Final = 64 << 20  # octets
-MAX_FILE: Final = 256 << 20  # octets of one file of a policy
+MAX_FILE: Final = 256 << 20  # octets of one file of a policy, or of a letter
 MAX_FAULTS: Final = 20  # that are told one by one
 BLOCK: Final = 1 << 20
 # What reading an archive raises where its octets were changed: they choose the method that unpacks, too.
@@ -87,6 +88,7 @@ class _Check:
         self._remarks: list[str] = []
         self._signers: dict[bytes, None] = {}
         self._checkpoints = 0
+        self._books = BookWalk(0, "", self._fault)
 
     def run(self) -> Report:
         manifest = self._manifest()
@@ -97,10 +99,20 @@ class _Check:
         for row in self._rows(extract.CHAIN, Row):
             walk.take(row)
         walk.finish()
+        self._books = BookWalk(manifest.books, manifest.books_hash, self._fault)
+        self._beside()
         self._signed(manifest, walk)
         self._derived(manifest, walk)
         self._policies(manifest, walk)
         return self._report(manifest, walk)
+
+    def _beside(self) -> None:
+        """The books follow from each other, and the letters are those that they name."""
+        for row in self._rows(extract.BOOKS, Row):
+            self._books.take(row)
+        self._books.finish()
+        for document in self._books.letters.values():
+            self._books.letter(document, self._whole(f"{extract.LETTERS}/{document.kept}", MAX_FILE))
 
     def _report(self, manifest: Manifest | None, walk: Walk | None) -> Report:
         told = self._faults[:MAX_FAULTS]
@@ -222,6 +234,8 @@ class _Check:
                 self._fault(f"{name}: {reason}")
             elif last is not None and said.at < checkpoint.decode(last).at:
                 self._remarks.append(f"the clock went back before {name}")
+            if said.books:
+                self._books.signed(name, said.books, said.books_hash)
             last = message
             self._checkpoints += 1
             self._agrees(manifest, walk, name, said)

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from guard.evidence import extract
+from guard.evidence.books import Chosen, chosen, letter
 from guard.evidence.extract import Call, Erased, File, Manifest, PolicyParts, Row, SignedRow
 from guard.evidence.keys import Key, good, pem, word
 from guard.evidence.policies import kept
@@ -22,10 +23,11 @@ from guard.ledger.chain import GENESIS, Link, fault
 from guard.ledger.penalties import month_bounds
 from guard.ledger.record import DecisionBody, EndBody, ErasedBody
 from guard.policy.digest import Parts, digest
+from guard.store.books import Books
 from guard.store.erasing import spans
 from guard.store.reader import SqliteReader
 from guard.store.signing import signed
-from guard.store.verify import signatures, uncovered
+from guard.store.verify import signatures, signed_books, uncovered
 
 FIRST_DAY: Final = (1980, 1, 1, 0, 0, 0)  # of what a ZIP archive can say; no file of it tells when it was made
 PAGE: Final = 500  # entries read at a time
@@ -114,6 +116,7 @@ class _Export:
         self._add(extract.STATEMENT, self._statement(since, until))
         listed = [*([before] if before else []), *within]
         self._add(extract.CHECKPOINTS, (extract.line(_row(one)) for one in listed))
+        beside = self._books(since, until)
         found = {name: self._policy(name) for name in sorted(self._policies - {""})}
         manifest = Manifest(
             site=self._site,
@@ -127,6 +130,8 @@ class _Export:
             policies=found,
             key=self._key.public.hex(),
             files=tuple(self._files),
+            books=len(beside.rows),
+            books_hash=beside.hash,
         )
         data = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=1) + b"\n"
         self._add(extract.MANIFEST, [data])
@@ -256,6 +261,19 @@ class _Export:
         yield extract.line(Erased(erased_calls=calls, accrued=accrued or 0, avoided=avoided or 0))
 
     def _policy(self, name: str) -> bool:
+    def _books(self, since: int, until: int) -> Chosen:
+        """Put the books into the archive, as they stand now, with the letters that they name for the month."""
+        with Books(self._reader.path, self._reader.zone) as books:
+            wrong = books.verify(signed_books(self._reader))
+            if wrong:
+                raise CannotExport(wrong)
+            found = chosen(books, since, until)
+            if found.rows:
+                self._add(extract.BOOKS, map(extract.line, found.rows))
+            for document in found.letters:
+                self._add(f"{extract.LETTERS}/{document.kept}", letter(books.folder, document))
+        return found
+
         """Put a policy into the archive; whether there is one."""
         found = kept(self._reader, name)
         if found is None or digest(found) != name:

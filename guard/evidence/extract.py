@@ -21,6 +21,8 @@ CHAIN: Final = "chain.jsonl"
 RECORDS: Final = "records.jsonl"
 STATEMENT: Final = "statement.jsonl"
 CHECKPOINTS: Final = "checkpoints.jsonl"
+BOOKS: Final = "books.jsonl"
+LETTERS: Final = "letters"
 PUBLIC: Final = "public-key.pem"
 README: Final = "README.txt"
 POLICIES: Final = "policies"
@@ -34,6 +36,8 @@ An extract of the log of a telephony guard (sip-guard), signed.
   records.jsonl      the calls of the month, as `guard log --json` shows them; made from chain.jsonl
   statement.jsonl    the money at stake under the operators' contracts, line by line; made from chain.jsonl
   checkpoints.jsonl  the guard's signed statements of how far its log had come, each hour
+  books.jsonl        the books: incidents and penalties entered by hand that concern the month; links of all others
+  letters/           the operator's letters that they name
   policies/          the rules that were in force, by the digest that records name
   public-key.pem     the key that signed: compare it with the one that the guard's owner made known
   manifest.json      what is in this archive, with the SHA-256 of each file; manifest.sig is its Ed25519 signature
@@ -55,7 +59,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """What is signed. `first` and `last` are the seqs of chain.jsonl, `previous` the hash (hexadecimal) of the entry
     before the first; `calls` counts the month's, `erased` the entries of the span whose bodies are gone. `policies`
     tells of each digest that the month's calls name whether it is in the archive. `key` is the public key in
-    hexadecimal.
+    hexadecimal. `books` and `books_hash` are the last entry of books.jsonl, 0 and "" where there are none.
     """
 
     type: Literal["sip-guard evidence 1"] = "sip-guard evidence 1"
@@ -70,11 +74,13 @@ class Manifest(Struct, frozen=True, kw_only=True):
     policies: dict[str, bool]
     key: str
     files: tuple[File, ...]
+    books: int = 0
+    books_hash: str = ""
 
 
 class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One entry in chain.jsonl: hashes and salt in hexadecimal; `body` as it was written, for those of the month.
-    `erased` tells that the log has its body no more; else one without a body is only a link."""
+    """One entry in chain.jsonl or books.jsonl: hashes and salt in hexadecimal; `body` as it was written, for those of
+    the month. `erased` tells that the log has its body no more; else one without a body is only a link."""
 
     seq: int
     kind: str

@@ -19,7 +19,9 @@ GENESIS: Final = ""  # `previous` of the first checkpoint
 class Checkpoint(Struct, frozen=True, kw_only=True):
     """What is signed. `n` counts checkpoints from 1; `seq` and `hash` (hexadecimal) are the last entry's (0 and 32 zero
     octets of an empty log); `count` is how many entries came since the checkpoint before; `at` is Unix time in
-    microseconds; `previous` is the SHA-256 of the message of the checkpoint before, in hexadecimal.
+    microseconds; `previous` is the SHA-256 of the message of the checkpoint before, in hexadecimal. `books` and
+    `books_hash` are the last entry of the books beside the log (0 and "" where there are none, or were not to be read
+    then: this checkpoint says nothing of them).
     """
 
     type: Literal["sip-guard checkpoint 1"] = "sip-guard checkpoint 1"
@@ -30,6 +32,8 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     hash: str
     count: int
     previous: str = GENESIS
+    books: int = 0
+    books_hash: str = ""
 
 
 class Signed(Struct, frozen=True, kw_only=True):
@@ -58,8 +62,11 @@ def digest(message: bytes) -> str:
     return sha256(message).hexdigest()
 
 
-def following(last: bytes | None, *, site: str, at: int, seq: int, tip: bytes) -> Checkpoint:
-    """The checkpoint after the one of the message `last` (None: the first), over a log whose last entry is `seq`."""
+def following(
+    last: bytes | None, *, site: str, at: int, seq: int, tip: bytes, books: tuple[int, bytes] | None = None
+) -> Checkpoint:
+    """The checkpoint after the one of the message `last` (None: the first), over a log whose last entry is `seq`, and
+    over the books beside it up to their last entry."""
     before = decode(last) if last is not None else None
     return Checkpoint(
         site=site,
@@ -69,6 +76,8 @@ def following(last: bytes | None, *, site: str, at: int, seq: int, tip: bytes) -
         hash=tip.hex(),
         count=seq - (before.seq if before else 0),
         previous=digest(last) if last is not None else GENESIS,
+        books=books[0] if books else 0,
+        books_hash=books[1].hex() if books and books[0] else "",
     )
 
 

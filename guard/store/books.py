@@ -2,7 +2,7 @@
 
 They are a file of their own (`<log>-books`, SQLite), so that a command can write while the daemon holds the log. Each
 entry is one event; state is always worked out from all of them. Letters are copied into the folder `<log>-files`, under
-their SHA-256. Several processes may write: each append is one transaction that reads the tip first.
+their SHA-256. Several processes may write (guard/store/bookfile.py).
 """
 
 from __future__ import annotations
@@ -10,73 +10,52 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import tzinfo
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.ledger import chain
-from guard.ledger.incidents import Document, Event, Incident, Subject, WrongStep, after, earlier, fold, opened
+from guard.ledger.incidents import Document, Event, Incident, WrongStep, after, costs, earlier, fold, opened
 from guard.ledger.lines import LedgerLine
 from guard.ledger.sightings import Key, Sighting
+from guard.store.bookentries import (
+    KINDS,
+    Entry,
+    Erased,
+    PassedOn,
+    Reason,
+    line_of,
+    names,
+    nobodys,
+    read,
+    run,
+    texts_of,
+)
+from guard.store.bookfile import BookFile, chain_fault, path_of
+from guard.store.erasing import spans
 from guard.store.errors import StoreError
-from guard.store.schema import FILE_MODE, explained
+from guard.store.schema import FILE_MODE
 
-APPLICATION_ID: Final = 0x53495042  # "SIPB"
-VERSION: Final = 1
-BUSY_MS: Final = 5_000  # two people at once: each append takes milliseconds
 MAX_LETTER: Final = 64 << 20  # octets of one letter: beyond this it is no letter
 FOLDER_MODE: Final = 0o700
 FEED_EVERY: Final = 3_600_000_000  # µs: a detector that sees on and on writes once an hour; the log has every call
 DAY: Final = 24 * FEED_EVERY
 # A flood of invented numbers opens no more a day on a trunk: nobody works more, and the books stay small.
 OPENED_A_DAY: Final = 50
-_TABLE: Final = (
-    "CREATE TABLE IF NOT EXISTS entries(seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body_hash BLOB NOT NULL,"
-    " hash BLOB NOT NULL, salt BLOB, body BLOB)"
-)
-# Cast: whoever edits the file by hand may leave text where octets were.
-_ROWS: Final = (
-    "SELECT seq, CAST(kind AS TEXT), CAST(body_hash AS BLOB), CAST(hash AS BLOB), CAST(salt AS BLOB),"
-    " CAST(body AS BLOB) FROM entries ORDER BY seq"
-)
-
-
-class PassedOn(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A penalty that a letter brings: of another operator's, passed on, or a credit note (then it is negative).
-
-    `at` is the day that it counts for, `written` when it was entered (µs); `amount` in micro-euros.
-    """
-
-    at: int
-    written: int
-    amount: int
-    reason: str
-    trunk: str = ""
-    number: str = ""
-    contract: str = ""
-    article: str = ""
-    who: str = ""
-    document: Document | None = None
-
-
-_KINDS: Final[dict[str, type[Event] | type[PassedOn]]] = {"incident": Event, "passed-on": PassedOn}
 
 
 class Books:
     """The books beside the log at `log`. Nothing is made until something is written; StoreError names the file."""
 
     def __init__(self, log: str | os.PathLike[str], zone: tzinfo, salts: Callable[[int], bytes] = os.urandom) -> None:
-        self.path = os.fspath(log) + "-books"
+        self._file = BookFile(path_of(os.fspath(log)), salts)
+        self.path = self._file.path
         self.folder = Path(os.fspath(log) + "-files")
         self._zone = zone
-        self._salts = salts
-        self._db: sqlite3.Connection | None = None
 
     def incidents(self) -> dict[int, Incident]:
         """Every incident, by id, in the order in which they were opened."""
@@ -89,21 +68,21 @@ class Books:
 
     def enter(self, entry: PassedOn) -> int:
         """Write a penalty down; its place in the books."""
-        with self._writing() as db:
+        with self._file.writing() as db:
             return self._append(db, "passed-on", entry)
 
     def open(self, event: Event) -> Incident:
         """Open an incident by hand. WrongStep where one of this subject is open already."""
-        with self._writing() as db:
+        with self._file.writing() as db:
             known = self._fold()
-            live = _live(known, event.subject_kind, event.subject, event.trunk)
+            live = _live(known, event)
             if live is not None:
                 raise WrongStep(f"{live.name} is open for {event.subject} already ({live.state})")
             return self._open(db, event, known)
 
     def step(self, event: Event) -> Incident:
         """Take the next step of an incident. WrongStep where it cannot be taken."""
-        with self._writing() as db:
+        with self._file.writing() as db:
             incident = self._fold().get(event.incident)
             if incident is None:
                 raise WrongStep(f"there is no incident INC-{event.incident}")
@@ -119,17 +98,72 @@ class Books:
         known to have reached the operator; or older than the day on which it was put right. Of each trunk at most
         OPENED_A_DAY are opened in a day; what is beyond that is one incident of the trunk.
         """
-        with self._writing() as db:
+        with self._file.writing() as db:
             known = _Known(self._fold())
             return [self._saw(db, known, sighting) for sighting in sightings]
 
     def stamp(self) -> tuple[int, int]:
-        """What tells that the file was written: its time of change (ns) and its size; zeros where there is none."""
-        try:
-            found = os.stat(self.path)
-        except FileNotFoundError:
-            return 0, 0
-        return found.st_mtime_ns, found.st_size
+        """What tells that the books were written: time of change (ns) and size of their file; zeros for none."""
+        return self._file.stamp()
+
+    def erased_lines(self, since: int, until: int) -> list[LedgerLine]:
+        """The money of erased entries that counts for a day from `since` until before `until`."""
+        found = [line for _, body in self._entries() if isinstance(body, Erased) for line in body.lines]
+        return [line for line in found if since <= line.at < until]
+
+    def about(self, number: str) -> tuple[list[Incident], list[tuple[int, PassedOn]]]:
+        """The incidents and the penalties entered by hand that name a number (E.164, short, or a line's)."""
+        written = [(seq, body) for seq, body in self._entries() if isinstance(body, PassedOn)]
+        return (
+            [i for i in self._fold().values() if any(names(text, number) for text in texts_of(i))],
+            [(seq, one) for seq, one in written if names(one.number, number) or names(one.reason, number)],
+        )
+
+    def old(self, before: int) -> tuple[list[Incident], list[tuple[int, PassedOn]]]:
+        """The closed incidents whose last step, and the penalties whose day, lies before an instant (µs)."""
+        written = [(seq, body) for seq, body in self._entries() if isinstance(body, PassedOn)]
+        return (
+            [i for i in self._fold().values() if not i.live and max(e.written for e in i.events) < before],
+            [(seq, one) for seq, one in written if max(one.at, one.written) < before],
+        )
+
+    def erase(
+        self, incidents: Iterable[Incident], entries: Iterable[tuple[int, PassedOn]], reason: Reason, now: int
+    ) -> tuple[int, int]:
+        """Erase all that was written of incidents, penalties entered by hand, and their letters: how many entries and
+        letters. What they cost stays, without whom it was of."""
+        ids, places = {i.id for i in incidents}, {seq for seq, _ in entries}
+        with self._file.writing() as db:
+            gone: list[int] = []
+            lines: list[LedgerLine] = []
+            kept: set[str] = set()
+            letters: set[str] = set()
+            for seq, body in self._entries():
+                mine = seq in places or (isinstance(body, Event) and (body.incident or seq) in ids)
+                document = None if isinstance(body, Erased) else body.document
+                if document is not None:
+                    (letters if mine else kept).add(document.kept)
+                if mine:
+                    gone.append(seq)
+                    lines += [line_of(seq, body)] if isinstance(body, PassedOn) else []
+            if not gone:
+                return 0, 0
+            lines += [line for n, i in self._fold().items() if n in ids for line in costs(i, now, self._zone)]
+            note = Erased(at=now, reason=reason, spans=spans(gone), lines=tuple(map(nobodys, lines)))
+            self._append(db, "erased", note)
+            self._file.erase(db, gone)
+        return len(gone), self._drop(letters - kept)
+
+    def _drop(self, letters: Iterable[str]) -> int:
+        """Delete letters; how many there were."""
+        count = 0
+        for name in letters:
+            try:
+                (self.folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"{self.folder / name}: {error.strerror or error}: delete it by hand") from error
+            count += 1
+        return count
 
     def keep(self, path: Path) -> Document:
         """Copy a letter beside the log, once, under its SHA-256; read-only for the guard's user alone."""
@@ -149,30 +183,44 @@ class Books:
             raise StoreError(f"{self.folder / kept}: {error.strerror or error}") from error
         return Document(name=path.name, kept=kept, sha256=digest, size=len(data))
 
-    def verify(self) -> str:
-        """What is wrong with the books or with a letter kept beside them; "" for nothing."""
-        tip, expected = chain.GENESIS, 1
-        for seq, kind, digest, stored, salt, body in self._rows():
-            found = chain.Link(seq, kind, digest, stored, salt, body)
-            wrong = chain.fault(tip, expected, found, _KINDS)
-            if wrong:
-                return f"{self.path}: entry {expected}: {wrong}"
-            tip, expected = stored, expected + 1
+    def verify(self, signed: Iterable[tuple[int, str]] = ()) -> str:
+        """What is wrong with the books or with a letter kept beside them; "" for nothing. `signed` are the
+        places and hashes (hexadecimal) of the entries that the log's checkpoints name."""
+        links = self._file.links()
+        found = chain_fault(links, KINDS)
+        if found is not None:
+            return f"{self.path}: entry {found[0]}: {found[1]}"
+        for seq, wanted in sorted(signed):
+            if seq > len(links):
+                gone = f"entry {seq} is" if seq == len(links) + 1 else f"entries {len(links) + 1} to {seq} are"
+                return f"{self.path}: {gone} missing: a checkpoint of the log names entry {seq}, the end was cut off"
+            if links[seq - 1].hash.hex() != wanted:
+                return f"{self.path}: up to entry {seq} it is not what a checkpoint of the log has signed"
+        noted = {n for _, body in self._entries() if isinstance(body, Erased) for span in body.spans for n in run(span)}
+        for link in links:
+            if link.body is None and link.seq not in noted:
+                return f"{self.path}: entry {link.seq}: what it said is gone, and no entry says that it was erased"
+        return self._letters_fault()
+
+    def _letters_fault(self) -> str:
         for seq, entry in self._entries():
-            document = entry.document
-            if document is not None:
-                letter = self.folder / document.kept
-                if not letter.is_file():
-                    return f"{self.path}: entry {seq}: its letter {letter} is gone"
-                if sha256(letter.read_bytes()).hexdigest() != document.sha256:
-                    return f"{self.path}: entry {seq}: its letter {letter} was changed"
+            document = None if isinstance(entry, Erased) else entry.document
+            if document is None:
+                continue
+            letter = self.folder / document.kept
+            if not letter.is_file():
+                return f"{self.path}: entry {seq}: its letter {letter} is gone"
+            if sha256(letter.read_bytes()).hexdigest() != document.sha256:
+                return f"{self.path}: entry {seq}: its letter {letter} was changed"
         return ""
+
+    def links(self) -> list[chain.Link]:
+        """Every entry as it is kept."""
+        return self._file.links()
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -225,93 +273,21 @@ class Books:
         except WrongStep as error:
             raise StoreError(f"{self.path}: damaged: {error}") from error
 
-    def _entries(self) -> Iterator[tuple[int, Event | PassedOn]]:
-        for seq, kind, _, _, _, body in self._rows():
-            shape = _KINDS.get(kind)
-            if shape is None or body is None:
+    def _entries(self) -> Iterator[tuple[int, Entry]]:
+        for link in self._file.links():
+            if link.body is None or link.kind not in KINDS:
                 continue
             try:
-                yield seq, msgspec.json.decode(body, type=shape)
+                yield link.seq, read(link.kind, link.body)
             except msgspec.DecodeError as error:
-                raise StoreError(f"{self.path}: entry {seq} cannot be read ({error})") from error
+                raise StoreError(f"{self.path}: entry {link.seq} cannot be read ({error})") from error
 
-    def _rows(self) -> list[tuple[int, str, bytes, bytes, bytes | None, bytes | None]]:
-        if self._db is None:
-            if not Path(self.path).exists():
-                return []
-            self._db = self._connected(writing=False)
-        try:
-            if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                return []  # just made, and nothing written yet
-            return self._db.execute(_ROWS).fetchall()
-        except sqlite3.Error as error:
-            raise explained(self.path, error) from error
-
-    def _append(self, db: sqlite3.Connection, kind: str, body: Event | PassedOn) -> int:
-        last = db.execute("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1").fetchone()
-        seq, tip = (last[0] + 1, last[1]) if last else (1, chain.GENESIS)
-        data = msgspec.json.encode(body, order="sorted")
-        salt = self._salts(chain.SALT_SIZE)
-        digest = chain.body_hash(salt, data)
-        row = (seq, kind, digest, chain.link(tip, seq, kind, digest), salt, data)
-        db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
-        return int(seq)
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, that no other process writes beside; on disk when it ends well."""
-        self.close()
-        db = self._db = self._connected(writing=True)
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise explained(self.path, error) from error
-
-    def _connected(self, *, writing: bool) -> sqlite3.Connection:
-        try:
-            if writing:
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-            mode = "rw" if writing else "ro"
-            uri = f"{Path(self.path).absolute().as_uri()}?mode={mode}"
-            db = sqlite3.connect(uri, uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
-        except OSError as error:
-            raise StoreError(f"{self.path}: cannot be opened: {error.strerror}") from error
-        except sqlite3.Error as error:
-            raise explained(self.path, error) from error
-        try:
-            self._check(db, writing=writing)
-        except sqlite3.Error as error:
-            db.close()
-            raise explained(self.path, error) from error
-        except StoreError:
-            db.close()
-            raise
-        return db
-
-    def _check(self, db: sqlite3.Connection, *, writing: bool) -> None:
-        identity = int(db.execute("PRAGMA application_id").fetchone()[0])
-        tables = int(db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if identity != APPLICATION_ID and (tables or identity):
-            raise StoreError(f"{self.path}: another program's database, not the books of the guard")
-        if version > VERSION:
-            raise StoreError(f"{self.path}: made by a newer guard (version {version}, this one knows {VERSION})")
-        if writing:
-            db.execute("PRAGMA synchronous = FULL")  # few entries, each worth money
-            if not tables:
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version = {VERSION}")
-                db.execute(_TABLE)
+    def _append(self, db: sqlite3.Connection, kind: str, body: Entry) -> int:
+        return self._file.append(db, kind, msgspec.json.encode(body, order="sorted"))
 
 
-def _live(known: dict[int, Incident], kind: Subject, subject: str, trunk: str) -> Incident | None:
-    wanted = (kind, subject, trunk)
+def _live(known: dict[int, Incident], event: Event) -> Incident | None:
+    wanted = (event.subject_kind, event.subject, event.trunk)
     return next((i for i in known.values() if i.live and (i.subject_kind, i.subject, i.trunk) == wanted), None)
 
 
@@ -356,20 +332,3 @@ def _write_whole(path: Path, data: bytes) -> None:
         out.flush()
         os.fsync(out.fileno())
     part.replace(path)
-
-
-def line_of(seq: int, entry: PassedOn) -> LedgerLine:
-    """The line of the ledger that an entry by hand makes."""
-    return LedgerLine(
-        at=entry.at,
-        kind="passed-on",
-        state="accrued",
-        amount=entry.amount,
-        trunk=entry.trunk,
-        number=entry.number,
-        contract=entry.contract,
-        article=entry.article,
-        document=entry.document.kept if entry.document else "",
-        reason=entry.reason,
-        incident=f"#{seq}",
-    )

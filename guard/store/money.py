@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import starmap
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -146,7 +147,7 @@ class Breach(Struct, frozen=True):
     line: str
     number: str
     rule: str
-    reached: bool
+    reached: bool  # SQLite has 0 and 1
 
 
 def before(reader: SqliteReader, since: int) -> int:
@@ -159,17 +160,18 @@ def breaches(reader: SqliteReader, after: int) -> list[Breach]:
     """The next calls after entry `after` that cost money or would have: one page."""
     sql = (
         "SELECT x.seq, x.at, x.trunk, x.line, x.number, x.fined_rule, x.accrued > 0 FROM exposures x"
-        " JOIN calls c ON c.seq = x.seq WHERE x.seq > ? ORDER BY x.seq LIMIT ?"
+        " JOIN entries e ON e.seq = x.seq JOIN calls c ON c.seq = ifnull(e.call_seq, x.seq)"
+        " WHERE x.seq > ? ORDER BY x.seq LIMIT ?"
     )
-    return [Breach(*row[:6], bool(row[6])) for row in reader.fetch(sql, (after, PAGE))]
+    return list(starmap(Breach, reader.fetch(sql, (after, PAGE))))
 
 
 def abnormal(reader: SqliteReader, rules: Iterable[str], after: int) -> list[Breach]:
     """The next calls that one of these rules spoke of, with the number that they called: one page."""
     names = sorted(rules)
     sql = (
-        "SELECT c.seq, c.at, c.trunk, c.line, c.callee, min(r.rule), c.verdict <> 'blocked' FROM call_rules r"
-        f" JOIN calls c ON c.seq = r.seq WHERE r.rule IN ({', '.join('?' * len(names))}) AND r.seq > ?"
-        " GROUP BY c.seq ORDER BY c.seq LIMIT ?"
+        "SELECT r.seq, c.at, c.trunk, c.line, c.callee, min(r.rule), c.verdict <> 'blocked' FROM call_rules r"
+        " JOIN entries e ON e.seq = r.seq JOIN calls c ON c.seq = ifnull(e.call_seq, r.seq)"
+        f" WHERE r.rule IN ({', '.join('?' * len(names))}) AND r.seq > ? GROUP BY r.seq ORDER BY r.seq LIMIT ?"
     )
-    return [Breach(*row[:6], bool(row[6])) for row in reader.fetch(sql, (*names, after, PAGE))]
+    return list(starmap(Breach, reader.fetch(sql, (*names, after, PAGE))))

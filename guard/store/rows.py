@@ -89,7 +89,7 @@ class Fined:
 
 class Builder:
     """Makes rows of entries, and does what else is asked. `money` is each trunk's figures, by the trunk's name; `salts`
-    gives so many octets; without a `signer` there are no checkpoints."""
+    gives so many octets; without a `signer` there are no checkpoints; `books` tells how far the books have come."""
 
     def __init__(
         self,
@@ -102,8 +102,10 @@ class Builder:
         self._db = db
         self._site = site
         self.money = money
+        books: Callable[[], tuple[int, bytes] | None] = lambda: None,
         tokens = Tokens(db)
         self._fined = Fined(db, tokens)
+        self._books = books
         self._eraser = Eraser(db, tokens)
         self._salts = salts
         self._signer = signer
@@ -138,7 +140,8 @@ class Builder:
         if isinstance(entry, Errand):
             entry.work(self._db)
         elif self._signer is not None:
-            sign(self._db, self._signer, site=self._site, at=entry.at, seq=entry.seq, tip=tip)
+            books = self._books()
+            sign(self._db, self._signer, site=self._site, at=entry.at, seq=entry.seq, tip=tip, books=books)
 
     def _body(self, entry: Chained) -> Body:
         if isinstance(entry, Decided):

@@ -19,10 +19,19 @@ class Signer(Protocol):
         """The signature, 64 octets."""
 
 
-def sign(db: sqlite3.Connection, signer: Signer, *, site: str, at: int, seq: int, tip: bytes) -> None:
-    """Add the checkpoint over the log whose last entry is `seq`, of the hash `tip`."""
+def sign(
+    db: sqlite3.Connection,
+    signer: Signer,
+    *,
+    site: str,
+    at: int,
+    seq: int,
+    tip: bytes,
+    books: tuple[int, bytes] | None = None,
+) -> None:
+    """Add the checkpoint over the log whose last entry is `seq`, of the hash `tip`; and over the books beside it."""
     last = db.execute("SELECT message FROM checkpoints ORDER BY n DESC LIMIT 1").fetchone()
-    made = following(last[0] if last else None, site=site, at=at, seq=seq, tip=tip)
+    made = following(last[0] if last else None, site=site, at=at, seq=seq, tip=tip, books=books)
     message = encode(made)
     db.execute(
         "INSERT INTO checkpoints(n, seq, at, message, signature, key) VALUES (?, ?, ?, ?, ?, ?)",

@@ -22,6 +22,7 @@ from guard.ledger.chain import GENESIS
 from guard.ledger.penalties import Figures
 from guard.ledger.record import LostBody
 from guard.model import CallAttempt, CallEnded, Decision
+from guard.store.bookfile import tip_of
 from guard.store.entries import Decided, Done, Ended, Entry, Erase, Errand, Lost, Mark, Sign
 from guard.store.errors import StoreError, StoreFull
 from guard.store.lock import Lock
@@ -88,7 +89,8 @@ class SqliteWriter:
             raise
         self._reading = threading.Lock()  # a log in memory has one connection for its writer and its readers
         self._signer = signer
-        self._builder = Builder(self._db, site, money or {}, salts, signer)
+        books = partial(tip_of, self.path) if self.path != MEMORY else lambda: None
+        self._builder = Builder(self._db, site, money or {}, salts, signer, books)
         self._backlog: deque[Entry] = deque()  # the thread's own: taken from the queue, not yet on disk
         self._size = BATCH
         self._thread = threading.Thread(target=self._run, name="guard-log", daemon=True)

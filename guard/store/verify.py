@@ -40,7 +40,8 @@ class Verified(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
     `erased` counts bodies that are gone while their hashes stay; `lost` the entries that the log itself says it could
     not keep; `checkpoints` those that fit. Where one does not fit, `checkpoint` is its number, and `broken` the last
-    entry that it speaks of.
+    entry that it speaks of. `books` are the entries of the books beside the log, `books_reason` what is wrong there:
+    both are for who looks at them too (guard/store/books.py).
     """
 
     ok: bool
@@ -53,6 +54,8 @@ class Verified(Struct, frozen=True, kw_only=True, omit_defaults=False):
     reason: str = ""
     checkpoints: int = 0
     checkpoint: int | None = None
+    books: int = 0
+    books_reason: str = ""
 
 
 class _Fault(Exception):
@@ -246,6 +249,22 @@ def signatures(reader: SqliteReader) -> list[Cells]:
 
 def uncovered(gone: Sequence[tuple[int, int]], noted: Sequence[tuple[int, int]]) -> Iterator[int]:
     """The first of each run that is gone and not noted, in order."""
+def signed_books(reader: SqliteReader) -> set[tuple[int, str]]:
+    """The entries of the books that checkpoints name: places and hashes (hexadecimal)."""
+    out: set[tuple[int, str]] = set()
+    for _, *cells in signatures(reader):
+        found = signed(tuple(cells))
+        if found is None:
+            continue  # `verify` names it
+        try:
+            said = checkpoint.decode(found.message)
+        except msgspec.DecodeError:
+            continue
+        if said.books:
+            out.add((said.books, said.books_hash))
+    return out
+
+
     noted = sorted(noted)
     place = 0
     for first, last in gone:

@@ -112,7 +112,7 @@ def test_a_link_in_the_place_of_the_access_log_is_not_followed(guard: Guard, tmp
 def test_what_is_held_about_a_person(guard: Guard, tmp_path: Path) -> None:
     config = made(tmp_path, "masked")
     ran = guard("subject", "export", "-c", config, "01 45 67 81 11")
-    assert (ran.status, ran.err) == (0, "1 calls\n")
+    assert (ran.status, ran.err) == (0, "1 calls, 0 incidents, 0 penalties entered by hand\n")
     (found,) = ran.objects()
     assert (found["caller"], found["seq"], found["end"]["seq"]) == (HERS, 3, 4)
     assert [a["command"] for a in accesses(config)] == ["subject export"]
@@ -157,7 +157,7 @@ def test_a_person_is_forgotten(guard: Guard, tmp_path: Path) -> None:
     assert note.kind == "erased"
     for file in tmp_path.glob("guard.db*"):
         assert HERS.encode() not in file.read_bytes(), file
-    assert guard("subject", "erase", "-c", config, HERS, "--yes").out == f"{path}: no call of this number\n"
+    assert guard("subject", "erase", "-c", config, HERS, "--yes").out == f"{path}: no call, incident or penalty of this number\n"
 
 
 def test_a_note_of_an_erasure_is_explained(guard: Guard, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from guard.ledger.incidents import NO_TERMS, Event, WrongStep
 from guard.ledger.sightings import Sighting
 from guard.policy.money import incident_terms
-from guard.store.books import FEED_EVERY, MAX_LETTER, Books, PassedOn, line_of
+from guard.store.bookentries import PassedOn, line_of
+from guard.store.books import FEED_EVERY, MAX_LETTER, Books
 from guard.store.errors import StoreError
 from tests.policy.reading import contracts
 from tests.store.making import AT, SECOND
@@ -196,7 +197,7 @@ def test_several_processes_write_in_turn(tmp_path: Path) -> None:
 def test_who_writes_reads_the_tip_alone(books: Books) -> None:
     books.enter(BILL)
     other = sqlite3.connect(books.path, timeout=0, isolation_level=None)
-    with books._writing(), pytest.raises(sqlite3.OperationalError, match="locked"):
+    with books._file.writing(), pytest.raises(sqlite3.OperationalError, match="locked"):
         other.execute("BEGIN IMMEDIATE")
     other.execute("BEGIN IMMEDIATE")
     other.close()
