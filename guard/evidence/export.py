@@ -260,7 +260,6 @@ class _Export:
         calls, accrued, avoided = rows[0]
         yield extract.line(Erased(erased_calls=calls, accrued=accrued or 0, avoided=avoided or 0))
 
-    def _policy(self, name: str) -> bool:
     def _books(self, since: int, until: int) -> Chosen:
         """Put the books into the archive, as they stand now, with the letters that they name for the month."""
         with Books(self._reader.path, self._reader.zone) as books:
@@ -274,6 +273,7 @@ class _Export:
                 self._add(f"{extract.LETTERS}/{document.kept}", letter(books.folder, document))
         return found
 
+    def _policy(self, name: str) -> bool:
         """Put a policy into the archive; whether there is one."""
         found = kept(self._reader, name)
         if found is None or digest(found) != name:

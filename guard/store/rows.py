@@ -98,14 +98,14 @@ class Builder:
         money: Mapping[str, Figures],
         salts: Callable[[int], bytes] = os.urandom,
         signer: Signer | None = None,
+        books: Callable[[], tuple[int, bytes] | None] = lambda: None,
     ) -> None:
         self._db = db
+        self._books = books
         self._site = site
         self.money = money
-        books: Callable[[], tuple[int, bytes] | None] = lambda: None,
         tokens = Tokens(db)
         self._fined = Fined(db, tokens)
-        self._books = books
         self._eraser = Eraser(db, tokens)
         self._salts = salts
         self._signer = signer

@@ -247,8 +247,6 @@ def signatures(reader: SqliteReader) -> list[Cells]:
     return reader.fetch("SELECT seq, message, signature, key FROM checkpoints ORDER BY n")
 
 
-def uncovered(gone: Sequence[tuple[int, int]], noted: Sequence[tuple[int, int]]) -> Iterator[int]:
-    """The first of each run that is gone and not noted, in order."""
 def signed_books(reader: SqliteReader) -> set[tuple[int, str]]:
     """The entries of the books that checkpoints name: places and hashes (hexadecimal)."""
     out: set[tuple[int, str]] = set()
@@ -265,6 +263,8 @@ def signed_books(reader: SqliteReader) -> set[tuple[int, str]]:
     return out
 
 
+def uncovered(gone: Sequence[tuple[int, int]], noted: Sequence[tuple[int, int]]) -> Iterator[int]:
+    """The first of each run that is gone and not noted, in order."""
     noted = sorted(noted)
     place = 0
     for first, last in gone:
