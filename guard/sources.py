@@ -53,7 +53,8 @@ def _compiled(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...
 
 class Source(Struct, frozen=True, kw_only=True):
     """One `[[source]]`. `contact` is where inbound calls for it go ("host", port), None when the file names none.
-    `headers` are those that rules of the site read, in small letters."""
+    `headers` are those that rules of the site read, in small letters. With a `tls_name` it has to come over TLS, with a
+    verified certificate of that name."""
 
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
@@ -65,6 +66,8 @@ class Source(Struct, frozen=True, kw_only=True):
     dial: Dial = Dial()
     usages: tuple[UsageRule, ...] = ()
     contact: tuple[str, int] | None = None
+    contact_transport: Literal["udp", "tcp", "tls"] = "udp"
+    tls_name: str = ""
     headers: tuple[str, ...] = ()
 
     def usage_of(self, line: str, caller: str, header: Callable[[str], str]) -> tuple[Usage, ...]:

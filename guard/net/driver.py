@@ -48,6 +48,9 @@ class Core(verdicts.Core, Protocol):
     def flow_closed(self, flow: Flow, now: int) -> None:
         """A connection closed."""
 
+    def lost(self, key: str, now: int) -> None:
+        """The connection closed over which a request went: nobody may have got it."""
+
     def next_timer(self) -> int | None:
         """When `wake` wants to be called."""
 
@@ -108,10 +111,17 @@ class Driver:
         self.counters["sends_failed"] += 1
         self._turn(lambda now: self.core.send_failed(key, now))
 
-    def flow_closed(self, flow: Flow) -> None:
-        """A connection closed."""
-        if not self._stopped:
-            self._turn(lambda now: self.core.flow_closed(flow, now))
+    def flow_closed(self, flow: Flow, unanswered: tuple[str, ...] = ()) -> None:
+        """A connection closed. Requests that went over it and heard nothing yet go another way, or are answered."""
+        if self._stopped:
+            return
+        self._turn(lambda now: self.core.flow_closed(flow, now))
+        for key in unanswered:
+            self._turn(lambda now, key=key: self.core.lost(key, now))  # type: ignore[misc]  # mypy: lambda defaults
+
+    def distrusted(self, flow: Flow, why: str) -> None:
+        """A peer that we know is not who it has to be."""
+        self._voice.warn("tls", f"{flow.peer[0]} port {flow.peer[1]}: {why}")
 
     def turn(self, what: Callable[[int], None]) -> None:
         """Do something with the core at this instant, and all that comes of it."""

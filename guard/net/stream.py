@@ -1,7 +1,9 @@
-"""TCP: listeners, connections of our own, and the limits that keep any peer from holding more than its share.
+"""TCP and TLS: listeners, connections of our own, and the limits that keep any peer from holding more than its share.
 
 A message for a peer goes over a connection that is there already, whoever opened it, else over a new one (RFC 3261 18).
-Peers that no `[[source]]` or `[[trunk]]` names get few connections and little time, until the core answers them.
+Over TLS only those serve whose other end has proved who it is: those that we opened, and those that RFC 5923 lets be
+used backwards. Peers that no `[[source]]` or `[[trunk]]` names get few connections and little time, until the core
+answers them; so many of them may begin a TLS handshake in a second and no more.
 """
 
 from __future__ import annotations
@@ -9,33 +11,33 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
+from guard.net.connection import Connection, Stream
+from guard.net.reach import alias_of, reply_address
+from guard.net.session import Session, Untrusted
+from guard.net.tls import Tls
 from guard.net.udp import target
 from guard.proxy.effects import Address, Flow
-from guard.sip.framing import KeepAlive, StreamFramer, Unframeable
+from guard.proxy.routing import is_private
 
 MAX_CONNECTIONS: Final = 4096  # at up to 1 MiB each of unread and unsent bytes; a guard has a handful of peers
 MAX_PER_PEER: Final = 512  # connections of one listed address: an IPBX that opens one a call, at rest
 MAX_UNKNOWN: Final = 64  # connections of peers that were not answered; the oldest goes when another one comes
-MAX_UNSENT: Final = 512 * 1024  # bytes a peer may leave unread before its connection is given up
 MAX_WAITING: Final = 256 * 1024  # bytes that wait for one connection to open
+MAX_ALIASES: Final = 64  # ports of one peer that lead back over a connection of its own (RFC 5923)
+HANDSHAKES: Final = 25  # TLS handshakes a second of strangers: some 2 ms of the processor each
 CONNECT_TIME: Final = 4_000_000  # µs; leaves time for another hop before the caller's own patience ends
-UNKNOWN_TIME: Final = 10_000_000  # µs that an unlisted peer has to send what is answered
-MESSAGE_TIME: Final = 20_000_000  # µs from the first byte of a message to its last
-IDLE_TIME: Final = 3 * 3600 * 1_000_000  # µs; longer than any call may last (120 min), so that its BYE finds a way back
 SWEEP: Final = 1.0  # s between looks at all of these times
-KEEP_ALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))  # s, s, probes
-USER_TIMEOUT: Final = (
-    30_000  # ms that sent bytes may stay unacknowledged: a peer that vanished is noticed in a call's time
-)
-PARTIAL: Final = 4  # bytes; less may be half a ping, and a message never
 BACKLOG: Final = 1024
 
 COUNTERS: Final = (
     "tcp_accepted", "tcp_opened", "tcp_refused", "tcp_evicted", "tcp_slow_readers", "tcp_idle", "tcp_stalled",
-    "tcp_unframeable", "tcp_keepalives", "tcp_unreachable",
+    "tcp_unframeable", "tcp_keepalives", "tcp_unreachable", "tcp_pings", "tcp_silent", "tls_sessions", "tls_stalled",
+    "tls_refused", "tls_untrusted", "tls_aliases",
 )  # fmt: skip
+
+Place = tuple[str, Address]  # transport and peer
 
 
 class Driver(Protocol):
@@ -47,121 +49,17 @@ class Driver(Protocol):
     def send_failed(self, key: str) -> None:
         """A message could not be sent."""
 
-    def flow_closed(self, flow: Flow) -> None:
-        """A connection closed."""
+    def flow_closed(self, flow: Flow, unanswered: tuple[str, ...]) -> None:
+        """A connection closed; the keys of requests that went over it and may have had no answer."""
+
+    def distrusted(self, flow: Flow, why: str) -> None:
+        """A TLS peer is not who it has to be."""
 
     def fault(self, error: Exception) -> None:
         """An exception of ours."""
 
     def now(self) -> int:
         """The timeline, µs."""
-
-
-class Connection(asyncio.Protocol):
-    """One TCP connection, whoever opened it."""
-
-    def __init__(self, streams: Streams, local: Address, number: int, *, ours: bool) -> None:
-        self._streams = streams
-        self._framer = StreamFramer()
-        self._transport: asyncio.Transport | None = None
-        self._local = local
-        self.number = number
-        self.ours = ours
-        self.flow = Flow("tcp", local, ("", 0), number)
-        self.known = ours  # listed, or answered since
-        self.closing = False
-        self.opened = self.heard = streams.driver.now()
-        self.begun = 0  # when the first bytes of an unfinished message came
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is open."""
-        # uvloop's transports are no subclass of asyncio's: a test of the type would refuse every connection.
-        self._transport = transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
-        if peer is None:  # gone before we looked
-            transport.abort()
-            return
-        self.flow = Flow("tcp", self._local, (peer[0], peer[1]), self.number)
-        _harden(transport)
-        if not self._streams.admit(self):
-            self.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes came."""
-        if self.closing:
-            return
-        streams = self._streams
-        self.heard = now = streams.driver.now()
-        broken: Unframeable | None = None
-        try:
-            items = self._framer.feed(data)
-        except Unframeable as error:
-            items, broken = error.items, error
-        if not self._deliver(items):
-            return
-        if broken is not None:
-            streams.counters["tcp_unframeable"] += 1
-            if broken.head:
-                streams.driver.receive(broken.head, self.flow)  # the core answers what can be answered
-            self.close()
-            return
-        if self._framer.pending < PARTIAL:
-            self.begun = 0
-        elif items or not self.begun:
-            self.begun = now
-
-    def _deliver(self, items: list[bytes | KeepAlive]) -> bool:
-        """Hand on what was framed; False once the connection is closing."""
-        for item in items:
-            if self.closing:
-                return False
-            if isinstance(item, KeepAlive):
-                self._streams.counters["tcp_keepalives"] += 1
-                if self.known:
-                    self.write(b"\r\n")  # RFC 5626 4.4.1
-            else:
-                self._streams.driver.receive(item, self.flow)
-        return not self.closing
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is no more."""
-        self._transport = None
-        self._streams.lost(self)
-
-    def write(self, data: bytes) -> bool:
-        """Send bytes. False when the connection is closing, or is closed now because its peer does not read."""
-        transport = self._transport
-        if transport is None or self.closing:
-            return False
-        transport.write(data)
-        if transport.get_write_buffer_size() > MAX_UNSENT:
-            self._streams.counters["tcp_slow_readers"] += 1
-            self.abort()
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close it once what was written has gone out. `Streams` gives up on a peer that does not let it."""
-        if self._transport is not None and not self.closing:
-            self.closing = True
-            self.heard = self._streams.driver.now()
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Close it now."""
-        self.closing = True
-        if self._transport is not None:
-            self._transport.abort()
-
-    def overdue(self, now: int) -> str:
-        """The counter of the reason why its time is up, "" while it is not."""
-        if self.closing:
-            return "tcp_slow_readers" if now - self.heard > MESSAGE_TIME else ""
-        if self.begun and now - self.begun > MESSAGE_TIME:
-            return "tcp_stalled"
-        if not self.known and now - self.opened > UNKNOWN_TIME:
-            return "tcp_idle"
-        return "tcp_idle" if now - self.heard > IDLE_TIME else ""
 
 
 class Opening:
@@ -174,34 +72,63 @@ class Opening:
         self.bytes = 0
 
 
+class Budget:
+    """So many handshakes of strangers a second, and as many at once after a quiet one."""
+
+    def __init__(self, now: int) -> None:
+        self._left = float(HANDSHAKES)
+        self._at = now
+
+    def take(self, now: int) -> bool:
+        """One more, if there is one."""
+        self._left = min(self._left + (now - self._at) * HANDSHAKES / 1_000_000, float(HANDSHAKES))
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class Streams:
-    """All TCP connections. `listed` tells whether an address is a source's or a trunk's."""
+    """All TCP and TLS connections. `listed` tells whether an address is a source's or a trunk's; without `tls` nothing
+    of it is served. A connection of ours that was quiet for `ping` µs is pinged (0: none is)."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, driver: Driver, counters: dict[str, int], listed: Callable[[str], bool]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        driver: Driver,
+        counters: dict[str, int],
+        listed: Callable[[str], bool],
+        tls: Tls | None = None,
+        ping: int = 0,
     ) -> None:
         self.driver = driver
         self.counters = counters
         self._loop = loop
         self._listed = listed
+        self._tls = tls
+        self._ping = ping
         self._servers: list[asyncio.Server] = []
         self._number = 0
         self._by_number: dict[int, Connection] = {}
-        self._by_peer: dict[Address, Connection] = {}
+        self._by_peer: dict[Place, Connection] = {}  # also by the aliases of RFC 5923
+        self._aliases: dict[int, list[Place]] = {}  # by connection
         self._per_host: dict[str, int] = {}
         self._unknown: dict[int, Connection] = {}  # unanswered, oldest first
-        self._opening: dict[Address, Opening] = {}
+        self._opening: dict[Place, Opening] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Apart, so that a flood from the internet leaves the phones of the house their way to an emergency call.
+        self._budgets = {near: Budget(driver.now()) for near in (True, False)}
         self._sweep = loop.call_later(SWEEP, self._look)
 
     def __len__(self) -> int:
         return len(self._by_number)
 
-    async def listen(self, sock: socket.socket) -> None:
+    async def listen(self, sock: socket.socket, transport: Stream = "tcp") -> None:
         """Take connections on a bound socket."""
         name = sock.getsockname()
         local = (name[0], name[1])
-        server = await self._loop.create_server(lambda: self._new(local, ours=False), sock=sock, backlog=BACKLOG)
+        server = await self._loop.create_server(lambda: self._new(transport, local), sock=sock, backlog=BACKLOG)
         self._servers.append(server)
 
     async def close(self) -> None:
@@ -224,9 +151,10 @@ class Streams:
 
     # ---- connections come and go -----------------------------------------------------------------------------------
 
-    def _new(self, local: Address, *, ours: bool) -> Connection:
+    def _new(self, transport: Stream, local: Address, peer: Address | None = None) -> Connection:
+        """A connection; with `peer` one of ours."""
         self._number += 1
-        return Connection(self, local, self._number, ours=ours)
+        return Connection(self, transport, local, self._number, ours=peer is not None, peer=peer or ("", 0))
 
     def admit(self, connection: Connection) -> bool:
         """Whether there is room for a connection that was just opened."""
@@ -237,6 +165,9 @@ class Streams:
             return False
         connection.known = connection.ours or self._listed(host)
         if not connection.known:
+            if connection.stream == "tls" and not self._budgets[is_private(host)].take(self.driver.now()):
+                self.counters["tls_refused"] += 1
+                return False
             self._unknown[connection.number] = connection
             if len(self._unknown) > MAX_UNKNOWN:
                 # The oldest, not the newest: whoever sits on all the places must not keep out an emergency call.
@@ -245,31 +176,69 @@ class Streams:
                 self._unknown.pop(next(iter(self._unknown)))
         self.counters["tcp_opened" if connection.ours else "tcp_accepted"] += 1
         self._by_number[connection.number] = connection
-        self._by_peer[connection.flow.peer] = connection
+        if connection.stream == "tcp":
+            self._by_peer["tcp", connection.flow.peer] = connection
         self._per_host[host] = of_host + 1
         return True
 
-    def lost(self, connection: Connection) -> None:
-        """A connection is gone."""
+    def session(self, connection: Connection) -> Session:
+        """The TLS session of a connection that begins. Raises Untrusted where there is none to be had."""
+        if self._tls is None:
+            raise Untrusted("no TLS is configured")
+        if connection.ours:
+            return Session(*self._tls.client(*connection.flow.peer))
+        context = self._tls.server()
+        if context is None:
+            raise Untrusted("the guard has no certificate")
+        return Session(context)
+
+    def secured(self, connection: Connection) -> None:
+        """A handshake is done."""
+        self.counters["tls_sessions"] += 1
+        if connection.ours:
+            self._by_peer["tls", connection.flow.peer] = connection
+
+    def distrusted(self, connection: Connection, why: str) -> None:
+        """A handshake has failed. Those of strangers are only counted: the internet is full of them."""
+        self.counters["tls_untrusted"] += 1
+        if connection.known:
+            self.driver.distrusted(connection.flow, why)
+
+    def alias(self, connection: Connection, data: bytes) -> None:
+        """A request came over a connection whose other end has proved who it is: it may want to be asked over it as
+        well (RFC 5923)."""
+        places = self._aliases.setdefault(connection.number, [])
+        port = alias_of(data, connection.flow.peer[0], connection.flow.names) if len(places) < MAX_ALIASES else 0
+        place = "tls", (connection.flow.peer[0], port)
+        if port and place not in places:
+            self.counters["tls_aliases"] += 1
+            places.append(place)
+            self._by_peer[place] = connection
+
+    def lost(self, connection: Connection, unanswered: tuple[str, ...]) -> None:
+        """A connection is gone, and with it requests that may have had no answer."""
         if self._by_number.pop(connection.number, None) is None:
             return  # it was never admitted
         self._unknown.pop(connection.number, None)
         peer = connection.flow.peer
-        if self._by_peer.get(peer) is connection:
-            del self._by_peer[peer]
+        for place in ((connection.stream, peer), *self._aliases.pop(connection.number, ())):
+            if self._by_peer.get(place) is connection:
+                del self._by_peer[place]
         left = self._per_host.pop(peer[0]) - 1
         if left:
             self._per_host[peer[0]] = left
-        self.driver.flow_closed(connection.flow)
+        self.driver.flow_closed(connection.flow, unanswered)
 
     def _look(self) -> None:
-        """Close every connection whose time is up."""
+        """Close every connection whose time is up, and ping those of ours that are quiet."""
         now = self.driver.now()
         for connection in tuple(self._by_number.values()):
             why = connection.overdue(now)
             if why:
                 self.counters[why] += 1
                 connection.abort()
+            elif self._ping and connection.ours and now - max(connection.heard, connection.pinged) >= self._ping:
+                connection.ping(now)
         self._sweep = self._loop.call_later(SWEEP, self._look)
 
     # ---- sending ---------------------------------------------------------------------------------------------------
@@ -277,16 +246,20 @@ class Streams:
     def send(self, flow: Flow, data: bytes, key: str) -> bool:
         """Send over the flow's connection, or over another to its peer, opened if need be. False: it cannot be done;
         what fails later is told to the driver by `key`."""
+        stream: Stream = "tls" if flow.transport == "tls" else "tcp"
+        peer = flow.peer
         connection = self._by_number.get(flow.conn) if flow.conn else None
         if connection is None or connection.closing:
-            connection = self._by_peer.get(flow.peer)
+            connection = self._by_peer.get((stream, peer))
+        if flow.conn and (connection is None or connection.closing):
+            peer = reply_address(data, peer, stream)
+            connection = self._by_peer.get((stream, peer))
         if connection is not None and not connection.closing:
             if not connection.known:
                 connection.known = True  # the core talks to it: an emergency call of a stranger
                 self._unknown.pop(connection.number, None)
-            return connection.write(data)
-        peer = flow.peer if not flow.conn else reply_address(data, flow.peer)
-        return self._open(peer, flow.local, data, key)
+            return connection.write(data, key)
+        return self._open(stream, peer, flow.local, data, key)
 
     def close_flow(self, flow: Flow) -> None:
         """Close one connection after what was sent on it."""
@@ -294,14 +267,14 @@ class Streams:
         if connection is not None:
             connection.close()
 
-    def _open(self, peer: Address, local: Address, data: bytes, key: str) -> bool:
-        opening = self._opening.get(peer)
+    def _open(self, stream: Stream, peer: Address, local: Address, data: bytes, key: str) -> bool:
+        opening = self._opening.get((stream, peer))
         if opening is None:
             if len(self._by_number) + len(self._opening) >= MAX_CONNECTIONS:
                 self.counters["tcp_refused"] += 1
                 return False
-            opening = self._opening[peer] = Opening()
-            task = self._loop.create_task(self._connect(peer, local, opening))
+            opening = self._opening[stream, peer] = Opening()
+            task = self._loop.create_task(self._connect(stream, peer, local, opening))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if opening.bytes + len(data) > MAX_WAITING:
@@ -310,21 +283,24 @@ class Streams:
         opening.waiting.append((data, key))
         return True
 
-    async def _connect(self, peer: Address, local: Address, opening: Opening) -> None:
+    async def _connect(self, stream: Stream, peer: Address, local: Address, opening: Opening) -> None:
         """Open a connection for all that waits for it; tell the driver of each message that cannot go."""
         connection: Connection | None = None
         try:
             async with asyncio.timeout(CONNECT_TIME / 1_000_000):
                 sock = await self._connected(peer, local)
-                _, connection = await self._loop.create_connection(lambda: self._new(local, ours=True), sock=sock)
+                _, connection = await self._loop.create_connection(lambda: self._new(stream, local, peer), sock=sock)
+                await connection.settled.wait()
         except (OSError, OverflowError):  # TimeoutError is an OSError; OverflowError: a port that is none
             self.counters["tcp_unreachable"] += 1
+            if connection is not None:
+                connection.abort()
         except Exception as error:  # noqa: BLE001 - told by the driver; those who wait for the connection are told too
             self.driver.fault(error)
         finally:
-            del self._opening[peer]
+            del self._opening[stream, peer]
         for data, key in opening.waiting:
-            if (connection is None or not connection.write(data)) and key:
+            if (connection is None or not connection.write(data, key)) and key:
                 self.driver.send_failed(key)
 
     async def _connected(self, peer: Address, local: Address) -> socket.socket:
@@ -339,30 +315,6 @@ class Streams:
             sock.close()
             raise
         return sock
-
-
-def reply_address(data: bytes, peer: Address) -> Address:
-    """Where an answer goes whose connection has closed: the port that the request's Via named, at the address that it
-    came from (RFC 3261 18.2.2). Requests go to the peer itself."""
-    from guard.sip.headers import BadHeader
-    from guard.sip.message import BadMessage, parse
-
-    if not data.startswith(b"SIP/2.0 "):
-        return peer
-    try:
-        return peer[0], parse(data, stream=True).via().port or 5060
-    except (BadMessage, BadHeader):
-        return peer
-
-
-def _harden(transport: asyncio.Transport) -> None:
-    """Notice a peer that vanished, and wait for nothing when sending."""
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in KEEP_ALIVE:
-        sock.setsockopt(socket.IPPROTO_TCP, option, value)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
 
 
 def bound(host: str, port: int) -> socket.socket:

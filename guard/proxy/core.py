@@ -19,8 +19,8 @@ from guard.proxy.refuse import reason
 from guard.proxy.requests import Requests
 from guard.proxy.rescue import Rescue
 from guard.proxy.responses import Responses
-from guard.proxy.routing import CoreSettings, Trunks
-from guard.proxy.tables import I
+from guard.proxy.routing import CoreSettings, Identity, Trunks
+from guard.proxy.tables import I, S
 from guard.proxy.timers import DECISION, TALK
 from guard.proxy.transactions import ClientTx, ServerTx
 from guard.sip.headers import BadHeader
@@ -71,6 +71,17 @@ class ProxyCore:
         """Every next hop, and whether it is up."""
         return self._c.health.conditions(now)
 
+    def drain(self, status: int) -> None:
+        """From now on new calls are answered `status` (480 or 503), but for emergency calls; all others go on."""
+        self._c.draining = status
+
+    @property
+    def unsettled(self) -> int:
+        """How many calls are being set up, and other requests wait for their answer."""
+        return self._c.calls.settling + sum(
+            tx.request is not None and (tx.call is None or tx.again) for tx in self._c.layer.servers.values()
+        )
+
     def begin(self, now: int) -> None:
         """Look after the next hops from now on: OPTIONS to those that are to have them."""
         self._requests.pings.begin(now)
@@ -80,6 +91,14 @@ class ProxyCore:
         self._c.trunks = trunks
         self._c.health.adopt(trunks)
         self.begin(now)
+
+    def identity(self, host: str, port: int) -> Identity | None:
+        """Who has to answer TLS at an address, None where nobody in particular is expected there."""
+        found = self._c.trunks.identity(host, port)
+        if found is not None:
+            return found
+        source = self._c.sources.find(host)
+        return Identity((source.tls_name,)) if source is not None and source.tls_name else None
 
     def adopt(self, sources: Sources, trunks: Trunks, unknown: Literal["private", "any", "none"]) -> None:
         """Other sources and trunks from now on; calls under way go on as they were."""
@@ -137,8 +156,16 @@ class ProxyCore:
         if tx is not None:
             self._c.layer.step_client(tx, I.ERROR, now)
 
+    def lost(self, key: str, now: int) -> None:
+        """The connection closed over which a request went. One that has heard nothing yet may never have arrived, and
+        is as good as not sent; who has said something may answer over another connection (RFC 3261 18.2.2)."""
+        branch, _, method = key.partition(" ")
+        tx = self._c.layer.clients.get((branch.encode(), method.encode()))
+        if tx is not None and tx.state in {S.CALLING, S.TRYING}:
+            self._c.layer.step_client(tx, I.ERROR, now)
+
     def flow_closed(self, flow: Flow, now: int) -> None:
-        """A stream closed. Its transactions go on: an answer opens a connection of its own (RFC 3261 18.2.2)."""
+        """A stream closed. Its transactions go on, but for those of which `lost` tells."""
         del flow, now
         self._c.count("streams_closed")
 

@@ -7,8 +7,9 @@ from typing import Literal
 from guard.proxy import facts
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow, Stranger
-from guard.proxy.refuse import BUSY_RETRY_AFTER, FULL, reason
-from guard.proxy.routing import is_private
+from guard.proxy.keys import tag_of
+from guard.proxy.refuse import BUSY_RETRY_AFTER, FULL, INSECURE, reason
+from guard.proxy.routing import is_private, secure
 from guard.sip.check import check_request
 from guard.sip.message import BadMessage, Message
 from guard.sources import Source
@@ -41,6 +42,20 @@ class Door:
         if m.method == b"INVITE":
             call = facts.attempt(m, None, arrived.peer[0], now + c.wall_offset)
         c.effects.append(Stranger(arrived, facts.text(m.method), facts.text(m.uri), call))
+
+    def secured(self, m: Message, source: Source | None, arrived: Flow, flow: Flow) -> bool:
+        """Whether a request came by a way as secure as it has to be; if not it was answered. Never asked of an
+        emergency call."""
+        c = self._c
+        if source is not None and source.tls_name and source.tls_name not in arrived.names:
+            c.count("unproven")
+            why = f'source {source.name} has to show a certificate of "{source.tls_name}" over TLS'
+            c.answer_stateless(m, flow, 403, (reason(403, why),))
+            return False
+        if arrived.transport != "tls" and secure(m.uri) and not tag_of(m, to=True):  # a dialog goes as its set-up went
+            c.answer_stateless(m, flow, 480, INSECURE)
+            return False
+        return True
 
     def acceptable(self, m: Message, flow: Flow, *, urgent: bool) -> bool:
         """Whether the request may go on; if not it was answered. An emergency call is let through whatever is wrong

@@ -8,25 +8,27 @@ from msgspec import Struct
 
 from guard.model import CallAttempt, CallEnded
 
-Transport = Literal["udp", "tcp"]
+Transport = Literal["udp", "tcp", "tls"]
 Address = tuple[str, int]
 
 
 class Flow(Struct, frozen=True):
-    """Where bytes came from or go to: one UDP socket and peer, or one TCP connection.
+    """Where bytes came from or go to: one UDP socket and peer, or one TCP or TLS connection.
 
-    `local` is the listening (or connecting) address of ours, `peer` the other end, both numeric. `conn` numbers a TCP
-    connection (0 for UDP, and for a TCP peer that the driver has yet to connect to).
+    `local` is the listening (or connecting) address of ours, `peer` the other end, both numeric. `conn` numbers a
+    connection (0 for UDP, and for a peer that the driver has yet to connect to). `names` are the hosts that a verified
+    certificate of the other end speaks for.
     """
 
     transport: Transport
     local: Address
     peer: Address
     conn: int = 0
+    names: tuple[str, ...] = ()
 
 
 class Send(Struct, frozen=True):
-    """Bytes for the wire. Towards a TCP peer with `conn` 0 the driver connects, or re-uses a connection to it.
+    """Bytes for the wire. Towards a TCP or TLS peer with `conn` 0 the driver connects, or re-uses a connection to it.
 
     `key` names the client transaction to tell by `ProxyCore.send_failed(key, now)` when the peer cannot be reached,
     "" when nobody needs to know.

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from guard.proxy.effects import Flow, Transport
 from guard.proxy.rewrite import Mask, hide, show
-from guard.proxy.routing import Here, Target, target_of
+from guard.proxy.routing import DEFAULT_PORT, TLS_PORT, Here, Target, secure, target_of
 from guard.sip.edit import Edit, response
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
@@ -20,7 +20,26 @@ OWN_LINES: Final = 8  # header lines that we add at most: what we sent is read a
 ROUTED: Final = frozenset({b"INVITE", b"SUBSCRIBE", b"REFER"})  # what sets a dialog up and wants us on its route
 _LOOP: Final = (b"call-id", b"cseq", b"from", b"to")
 _LOOP_LISTS: Final = (b"route", b"proxy-require")
-TRANSPORT_NAMES: Final[dict[Transport, bytes]] = {"udp": b"UDP", "tcp": b"TCP"}
+TRANSPORT_NAMES: Final[dict[Transport, bytes]] = {"udp": b"UDP", "tcp": b"TCP", "tls": b"TLS"}
+# Over TLS both ends have shown who they are: the other may ask us over the same connection (RFC 5923 5).
+_VIAS: Final[dict[Transport, bytes]] = {
+    transport: b"Via: SIP/2.0/" + name + b" %s;branch=%s;rport" + (b";alias\r\n" if transport == "tls" else b"\r\n")
+    for transport, name in TRANSPORT_NAMES.items()
+}
+URI_ENDS: Final[dict[Transport, bytes]] = {"udp": b"", "tcp": b";transport=tcp", "tls": b";transport=tls"}
+
+
+def via_line(to: Flow, sent_by: bytes, branch: bytes) -> bytes:
+    """Our Via in a request that leaves by that flow."""
+    return _VIAS[to.transport] % (sent_by, branch)
+
+
+def _route(transport: Transport, sent_by: bytes, *, sips: bool) -> bytes:
+    """One Record-Route line. A `sips` one says all by its scheme, but never of a side that is not secure: a call that
+    is carried there all the same is an emergency call."""
+    if sips and transport == "tls":
+        return b"Record-Route: <sips:%s;lr>\r\n" % sent_by
+    return b"Record-Route: <sip:%s%s;lr>\r\n" % (sent_by, URI_ENDS[transport])
 
 
 class Forwarder:
@@ -49,7 +68,7 @@ class Forwarder:
         sent_by = here.sent_by(to.transport, to.local)
         branch = self.branch(m)
         edit = Edit(m)
-        top = b"Via: SIP/2.0/%s %s;branch=%s;rport\r\n" % (TRANSPORT_NAMES[to.transport], sent_by, branch)
+        top = via_line(to, sent_by, branch)
         if b"max-forwards" in m.index:
             edit.set_max_forwards(self._hops(m))
         else:
@@ -58,7 +77,7 @@ class Forwarder:
         edit.mark_received(arrived.peer[0], arrived.peer[1])
         self._routes(edit, m, to, within=within)
         if m.method in ROUTED and not self.in_dialog(m):
-            top += self._record_route(arrived, to, sent_by)
+            top += self._record_route(m, arrived, to, sent_by)
         edit.insert_top(top)
         if mask is not None:
             if from_caller:
@@ -136,19 +155,15 @@ class Forwarder:
         except BadHeader:
             return False
 
-    def _record_route(self, arrived: Flow, to: Flow, sent_by: bytes) -> bytes:
-        """Our place in the dialog's route; two where the sides differ (RFC 5658)."""
-        there = b"Record-Route: <sip:" + sent_by + (b";transport=tcp" if to.transport == "tcp" else b"") + b";lr>\r\n"
+    def _record_route(self, m: Message, arrived: Flow, to: Flow, sent_by: bytes) -> bytes:
+        """Our place in the dialog's route; two where the sides differ (RFC 5658), sips where the call is (RFC 3261 16.6
+        step 4)."""
+        sips = secure(m.uri)
+        there = _route(to.transport, sent_by, sips=sips)
         near_by = self._here.sent_by(arrived.transport, arrived.local)
         if near_by == sent_by and arrived.transport == to.transport:
             return there
-        return (
-            there
-            + b"Record-Route: <sip:"
-            + near_by
-            + (b";transport=tcp" if arrived.transport == "tcp" else b"")
-            + b";lr>\r\n"
-        )
+        return there + _route(arrived.transport, near_by, sips=sips)
 
     def _routes(self, edit: Edit, m: Message, to: Flow, *, within: bool) -> None:
         """Take our own Route values off, and our own address out of the Request-URI (RFC 3261 16.4, 16.6 step 2).
@@ -162,8 +177,16 @@ class Forwarder:
             ours += 1
         if routes:
             self._shorten(edit, m, routes, ours, within=within)
-        if not within and len(routes) == ours and self.ours(m.uri) and b"@" in m.uri and not self.in_dialog(m):
-            edit.replace_uri(self._at_hop(m.uri, to))
+        if within:
+            return
+        uri = m.uri
+        if len(routes) == ours and self.ours(uri) and b"@" in uri and not self.in_dialog(m):
+            uri = self._at_hop(uri, to)
+        if to.transport != "tls" and secure(uri):
+            # Only an emergency call comes here: it is put through without TLS rather than not at all.
+            uri = b"sip:" + uri[5:]
+        if uri != m.uri:
+            edit.replace_uri(uri)
 
     def _shorten(self, edit: Edit, m: Message, routes: list[NameAddr], ours: int, *, within: bool) -> None:
         """Without the first so many, our own; and in the order that strict routers want."""
@@ -188,7 +211,10 @@ class Forwarder:
             uri = parse_uri(raw)
         except BadUri:
             return False
-        return uri.scheme in {"sip", "sips"} and self._here.is_us(uri.host, uri.port)
+        if uri.scheme not in {"sip", "sips"}:
+            return False
+        over_tls = uri.scheme == "sips" or (uri.params.get("transport") or "").lower() == "tls"
+        return self._here.is_us(uri.host, uri.port, TLS_PORT if over_tls else DEFAULT_PORT)
 
     def _strict(self, m: Message) -> bool:
         return self._loose(m.uri) and self.ours(m.uri)
@@ -207,7 +233,8 @@ class Forwarder:
         host, port = to.peer
         shown = b"[" + host.encode() + b"]" if ":" in host else host.encode()
         params = tail[tail.index(b";") :] if b";" in tail else b""
-        return head + b"@" + shown + (b"" if port == 5060 else b":%d" % port) + params
+        usual = TLS_PORT if secure(raw) else DEFAULT_PORT
+        return head + b"@" + shown + (b"" if port == usual else b":%d" % port) + params
 
     def for_us(self, m: Message) -> bool:
         """Whether a request is meant for the guard itself: its Request-URI is our address, without a user."""

@@ -16,8 +16,8 @@ from guard.proxy.context import Context
 from guard.proxy.health import HopState
 from guard.proxy.ofinvite import OfInvite
 from guard.proxy.own import callee_of, raw, request
-from guard.proxy.refuse import FAILED, reason
-from guard.proxy.routing import Trunk
+from guard.proxy.refuse import FAILED, INSECURE, reason
+from guard.proxy.routing import Trunk, secure
 from guard.proxy.tables import S
 from guard.proxy.timers import RETRY, SILENCE, TIMER_C
 from guard.proxy.transactions import ClientTx, ServerTx
@@ -66,6 +66,13 @@ class Hunter:
         elif call is not None and call.callee_flow is not None and len(hops) > 1:
             # A repetition with credentials goes where it was asked for them.
             hops.sort(key=lambda s: s.flow != call.callee_flow or s.down_until > now)
+        if not urgent and secure(m.uri):
+            hops = [s for s in hops if s.flow.transport == "tls"]
+            if not hops:
+                c.answer(tx, STATUS, now, INSECURE)
+                if call is not None:
+                    c.calls.failed(call, STATUS, now, by="guard")
+                return
         tx.hunt = Hunt(trunk, hops, urgent=urgent)
         if hops:
             self._next(tx, m, call, now)

@@ -44,7 +44,7 @@ def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder)
             return named, target
     for source in sources.all:
         if source.trunk == trunk.name and source.contact is not None:
-            return source, ("udp", *source.contact)
+            return source, (source.contact_transport, *source.contact)
     return None
 
 
@@ -79,8 +79,8 @@ class NextHop:
             good = host in c.trunks.by_address or _named(call.hints, host)
         else:
             good = c.sources.find(host) is not None
-        if not good or (other.transport == "tcp" and transport == "tcp" and host == other.peer[0]):
-            return other
+        if not good or (host == other.peer[0] and other.transport in {"tls", transport} and transport != "udp"):
+            return other  # the connection that is there, however its other end is written (RFC 5923)
         return c.here.flow_to(transport, host, port)
 
     def outside(self, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> Flow | None:

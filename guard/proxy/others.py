@@ -9,8 +9,8 @@ from guard.proxy.context import Context
 from guard.proxy.hangup import OVER, Hangup
 from guard.proxy.keys import INVITE
 from guard.proxy.nexthop import NextHop
-from guard.proxy.refuse import reason
-from guard.proxy.routing import Trunk
+from guard.proxy.refuse import INSECURE, reason
+from guard.proxy.routing import Trunk, secure
 from guard.proxy.tables import C
 from guard.proxy.transactions import ServerTx
 from guard.sip.message import Message
@@ -58,10 +58,15 @@ class Others:
         """Requests outside of calls: REGISTER, OPTIONS, MESSAGE, SUBSCRIBE and whatever else there is."""
         c = self._c
         if m.method == b"OPTIONS" and c.forwarder.for_us(m):
-            c.answer(tx, 200, now, (ALLOW,))
+            if c.draining:
+                c.parting(tx, now)  # who asks whether the guard is there shall go elsewhere
+            else:
+                c.answer(tx, 200, now, (ALLOW,))
             return
         flow = self._hop.outside(m, source, trunk, now)
         if flow is None:
             c.answer(tx, 404, now)
+        elif flow.transport != "tls" and secure(m.uri):
+            c.answer(tx, 480, now, INSECURE)
         else:
             c.relay(tx, m, flow, None, now)

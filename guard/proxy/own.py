@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from guard.proxy.effects import Flow
-from guard.proxy.forward import MAX_FORWARDS, TRANSPORT_NAMES, Forwarder
+from guard.proxy.forward import MAX_FORWARDS, Forwarder, via_line
 from guard.proxy.routing import Here, host_text
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message
@@ -45,7 +45,7 @@ def request(
     sent_by = here.sent_by(flow.transport, flow.local)
     lines = [
         method + b" " + uri + b" SIP/2.0\r\n",
-        b"Via: SIP/2.0/" + TRANSPORT_NAMES[flow.transport] + b" " + sent_by + b";branch=" + branch + b";rport\r\n",
+        via_line(flow, sent_by, branch),
         b"Max-Forwards: %d\r\n" % MAX_FORWARDS,
         *(b"Route: " + r + b"\r\n" for r in routes),
         b"From: " + party.from_ + b"\r\n",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.proxy.context import Context
-from guard.proxy.forward import MAX_FORWARDS, TRANSPORT_NAMES
+from guard.proxy.forward import MAX_FORWARDS, URI_ENDS, via_line
 from guard.proxy.health import HopState
 from guard.proxy.hunt import retry_after
 from guard.proxy.routing import host_text
@@ -86,8 +86,8 @@ class Pings:
         here = c.here.sent_by(flow.transport, flow.local)
         host = f"{host_text(flow.peer[0])}:{flow.peer[1]}".encode()
         lines = [
-            b"OPTIONS sip:" + host + (b";transport=tcp" if flow.transport == "tcp" else b"") + b" SIP/2.0\r\n",
-            b"Via: SIP/2.0/" + TRANSPORT_NAMES[flow.transport] + b" " + here + b";branch=" + branch + b";rport\r\n",
+            b"OPTIONS sip:" + host + URI_ENDS[flow.transport] + b" SIP/2.0\r\n",
+            via_line(flow, here, branch),
             b"Max-Forwards: %d\r\n" % MAX_FORWARDS,
             b"From: <sip:guard@" + here + b">;tag=" + branch[7:] + b"\r\n",
             b"To: <sip:" + host + b">\r\n",

@@ -30,12 +30,14 @@ PHRASES: Final[dict[int, bytes]] = {
     487: b"Request Terminated",
     500: b"Server Internal Error",
     501: b"Not Implemented",
+    503: b"Service Unavailable",
     505: b"Version Not Supported",
     513: b"Message Too Large",
 }
 BUSY_RETRY_AFTER: Final = b"Retry-After: 5\r\n"  # seconds until a full guard is asked again
 FULL: Final = "guard is full"
 FAULT: Final = "a fault of the guard"
+STOPPING: Final = "the guard is being stopped"
 MAX_REASON: Final = 127  # bytes of a Reason value: some PBXs swallow one of 128 (FreeSWITCH issue 1481)
 MAX_WARNING: Final = 200  # bytes of the Warning's text: a screen line or two
 
@@ -71,5 +73,10 @@ def refusal(decision: Decision, seq: int, site: str) -> list[bytes]:
     return lines
 
 
+# RFC 5630 5.3: what is asked for by sips is carried over TLS all the way, or not at all.
+INSECURE: Final = (b'Warning: 380 guard "SIPS Not Allowed"\r\n', reason(480, "sips needs TLS on both sides"))
 NO_FINAL: Final = reason(408, "no final answer")  # why the guard itself cancels what rang too long
+# A 503 without a time is of this one call: with one an IPBX would send nothing for so long, no emergency call either
+# (RFC 3261 21.5.4).
+PARTING: Final = {480: (BUSY_RETRY_AFTER, reason(480, STOPPING)), 503: (reason(503, STOPPING),)}
 FAILED: Final = (BUSY_RETRY_AFTER, reason(480, FAULT))  # what a caller gets that a bug of ours stopped

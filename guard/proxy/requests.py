@@ -20,9 +20,9 @@ from guard.proxy.nexthop import NextHop, hints_of
 from guard.proxy.ofinvite import OfInvite
 from guard.proxy.others import Others
 from guard.proxy.pings import Pings
-from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, reason, refusal
+from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, INSECURE, reason, refusal
 from guard.proxy.rewrite import mask_of
-from guard.proxy.routing import Trunk
+from guard.proxy.routing import Trunk, secure
 from guard.proxy.tables import C, I
 from guard.proxy.timers import DECISION
 from guard.proxy.transactions import ServerTx
@@ -83,6 +83,8 @@ class Requests:
         lenient = bool(urgent) or (found is not None and found[0].attempt.emergency != "")
         if not self.door.acceptable(m, flow, urgent=lenient):
             return
+        if not lenient and not self.door.secured(m, source, arrived, flow):
+            return
         tx = ServerTx(key, m, flow, invite=method == INVITE)
         tx.lenient = lenient
         c.layer.servers[key] = tx
@@ -140,6 +142,9 @@ class Requests:
                 call.waiting.append(tx)
             else:
                 self.joined(call, tx, m, now)
+            return
+        if c.draining and not urgent:
+            c.parting(tx, now)
             return
         if c.calls.full(emergency=bool(urgent)):
             c.count("full")
@@ -269,9 +274,15 @@ class Requests:
             c.answer(tx, 404, now, (reason(404, "no source of this trunk takes calls"),))
             return
         source, flow = found
+        if flow.transport != "tls" and secure(m.uri):
+            c.answer(tx, 480, now, INSECURE)
+            return
         key = key_of("\0" + trunk.name, m.first(b"call-id") or b"", tag_of(m, to=False), urgent=False)
         call = c.calls.join(key)
         if call is None:
+            if c.draining:
+                c.parting(tx, now)
+                return
             if c.calls.full():
                 c.count("full")
                 c.answer(tx, 480, now, (BUSY_RETRY_AFTER, reason(480, FULL)))

@@ -18,7 +18,8 @@ from guard.sip.uri import BadUri, parse_uri
 
 Target = tuple[Transport, str, int]  # transport, numeric host and port
 
-DEFAULT_PORT = 5060  # RFC 3261 19.1.2
+DEFAULT_PORT: Final = 5060  # RFC 3261 19.1.2
+TLS_PORT: Final = 5061
 KNOWN_HOSTS: Final = 1024  # hosts whose numeric form is remembered; made-up ones only empty the memory
 # Not Python's is_private, which also holds what is nobody's own: documentation, benchmarks, the future.
 PRIVATE = tuple(
@@ -39,7 +40,8 @@ PRIVATE = tuple(
 class Hop(Struct, frozen=True):
     """One next hop of a trunk, its name resolved: numeric host and port.
 
-    Those of a lower `tier` come first; those of one tier share the calls by `weight` (RFC 2782).
+    Those of a lower `tier` come first; those of one tier share the calls by `weight` (RFC 2782). `name` is whom its
+    certificate has to name, "" for its address (RFC 5922).
     """
 
     transport: Transport
@@ -47,13 +49,15 @@ class Hop(Struct, frozen=True):
     port: int
     tier: int = 0
     weight: int = 1
+    name: str = ""
 
 
 class Trunk(Struct, frozen=True, kw_only=True):
     """One `[[trunk]]` as the wire sees it. `mask_caller` is E.164, or "" for anonymous.
 
     A hop that says nothing for `silence` (µs) is left; each is pinged `every` µs (0: never) where there are several; it
-    is down after `down_after` failures in a row, up after `up_after` answers.
+    is down after `down_after` failures in a row, up after `up_after` answers. `tls_ca` is the file of the CA that its
+    certificates come from, "" for the one of all.
     """
 
     name: str
@@ -63,6 +67,14 @@ class Trunk(Struct, frozen=True, kw_only=True):
     every: int = 0
     down_after: int = 2
     up_after: int = 1
+    tls_ca: str = ""
+
+
+class Identity(Struct, frozen=True):
+    """Who a TLS peer has to be: its certificate bears one of these names, and comes from `ca` ("": the usual one)."""
+
+    names: tuple[str, ...]
+    ca: str = ""
 
 
 class CoreSettings(Struct, frozen=True, kw_only=True):
@@ -89,6 +101,17 @@ class Trunks:
             for hop in trunk.hops:
                 self.by_address.setdefault(hop.host, trunk)
         self.first = trunks[0]
+        self._identities: dict[tuple[str, int], Identity] = {}  # port 0: any other port of that host
+        for trunk in trunks:
+            for hop in trunk.hops:
+                for port in (hop.port, 0):
+                    known = self._identities.get((hop.host, port), Identity((), trunk.tls_ca))
+                    names = dict.fromkeys((*known.names, hop.name or hop.host))
+                    self._identities[hop.host, port] = Identity(tuple(names), known.ca)
+
+    def identity(self, host: str, port: int) -> Identity | None:
+        """Who answers TLS at an address of an operator, None where no hop is of that host."""
+        return self._identities.get((host, port)) or self._identities.get((host, 0))
 
     def get(self, name: str) -> Trunk:
         """The trunk of that name, the first of all when there is none (an emergency call of a stranger)."""
@@ -128,9 +151,10 @@ class Here:
         transport, host, port = self._any
         return self._sent_by[transport, (host, port)]
 
-    def is_us(self, host: str, port: int | None) -> bool:
-        """Whether `host` (as a Via or URI was read: in lower case) and `port` name one of our addresses."""
-        return (host, port or DEFAULT_PORT) in self._hosts
+    def is_us(self, host: str, port: int | None, otherwise: int = DEFAULT_PORT) -> bool:
+        """Whether `host` (as a Via or URI was read: in lower case) and `port`, or `otherwise` where none is written,
+        name one of our addresses."""
+        return (host, port or otherwise) in self._hosts
 
     def flow_to(self, transport: Transport, host: str, port: int) -> Flow:
         """A flow from our first address of that transport and family; a stream's connection is the driver's to find."""
@@ -153,8 +177,20 @@ def target_of(raw: bytes) -> Target | None:
     host = numeric(uri.host)
     if host is None:
         return None
-    transport: Transport = "tcp" if (uri.params.get("transport") or "").lower() == "tcp" else "udp"
-    return transport, host, uri.port or DEFAULT_PORT
+    named = (uri.params.get("transport") or "").lower()
+    # sips with transport=tcp is TLS over TCP (RFC 5630 3.1.2); whatever else it says, it is never less.
+    transport: Transport = "tls" if uri.scheme == "sips" or named == "tls" else "tcp" if named == "tcp" else "udp"
+    return transport, host, uri.port or default_port(transport)
+
+
+def default_port(transport: str) -> int:
+    """The port of a transport where none is written (RFC 3261 19.1.2)."""
+    return TLS_PORT if transport == "tls" else DEFAULT_PORT
+
+
+def secure(raw: bytes) -> bool:
+    """Whether a URI is of the scheme sips."""
+    return raw[:5].lower() == b"sips:"
 
 
 @lru_cache(maxsize=KNOWN_HOSTS)

@@ -8,6 +8,7 @@ from typing import Final
 MAX_HEAD: Final = 64 * 1024  # bytes up to the empty line: four times what the longest SIP head seen has
 MAX_BODY: Final = 512 * 1024  # bytes; SDP has a few kilobytes, and pictures in MESSAGE fit
 PING: Final = b"\r\n\r\n"  # what a client sends to keep a connection; the answer is one CRLF
+PONG: Final = b"\r\n"
 
 _LENGTH: Final = re.compile(
     rb"^(?:content-length|l)[ \t]*:[ \t]*(?:\r\n[ \t]+)?(\d{1,10})[ \t]*\r\n(?![ \t])", re.IGNORECASE | re.MULTILINE
@@ -51,6 +52,13 @@ class StreamFramer:
     def pending(self) -> int:
         """Bytes of an unfinished message."""
         return len(self._buffer)
+
+    def pong(self) -> bool:
+        """Whether a single CRLF is all that is there: the answer to a ping, which is taken off."""
+        if self._buffer != PONG:
+            return False
+        self._buffer.clear()
+        return True
 
     def feed(self, data: bytes) -> list[bytes | KeepAlive]:
         """What is whole now, in order. Raises Unframeable, which has the items before the break."""

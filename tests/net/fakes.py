@@ -136,6 +136,7 @@ class FakeCore:
         self.answers: list[tuple[int, Decision, int]] = []  # ticket, decision, seq
         self.failures: list[str] = []
         self.closed: list[Flow] = []
+        self.losses: list[str] = []
         self.timer: int | None = None
         self.woken: list[int] = []
         self.on_receive: Callable[[bytes, Flow], None] = lambda data, flow: None
@@ -157,6 +158,9 @@ class FakeCore:
 
     def flow_closed(self, flow: Flow, now: int) -> None:
         self.closed.append(flow)
+
+    def lost(self, key: str, now: int) -> None:
+        self.losses.append(key)
 
     def next_timer(self) -> int | None:
         return self.timer
@@ -235,6 +239,8 @@ class FakeDriver:
         self.failed: asyncio.Queue[str] = asyncio.Queue()
         self.closed: asyncio.Queue[Flow] = asyncio.Queue()
         self.faults: list[Exception] = []
+        self.unanswered: tuple[str, ...] = ()
+        self.distrust: list[str] = []
         self.at = 1_000 * SECOND
         self.on_message: Callable[[bytes, Flow], None] = lambda data, flow: None
 
@@ -245,8 +251,12 @@ class FakeDriver:
     def send_failed(self, key: str) -> None:
         self.failed.put_nowait(key)
 
-    def flow_closed(self, flow: Flow) -> None:
+    def flow_closed(self, flow: Flow, unanswered: tuple[str, ...]) -> None:
         self.closed.put_nowait(flow)
+        self.unanswered += unanswered
+
+    def distrusted(self, flow: Flow, why: str) -> None:
+        self.distrust.append(why)
 
     def fault(self, error: Exception) -> None:
         self.faults.append(error)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 
-from guard.net.stream import reply_address
+from guard.net.reach import reply_address
 from guard.proxy.effects import Flow
 from tests.net.fakes import Broken
 from tests.net.streaming import PBX, STRANGER, Scene, answer, message, run

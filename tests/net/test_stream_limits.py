@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from guard.net import stream
+from guard.net import connection, stream
+from guard.net.connection import USER_TIMEOUT
 from guard.net.stream import bound
 from guard.proxy.effects import Address
 from tests.net.fakes import Broken
@@ -84,7 +85,7 @@ def test_so_much_waits_for_a_connection_and_no_more(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_peer_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MAX_UNSENT", 64 * 1024)
+    monkeypatch.setattr(connection, "MAX_UNSENT", 64 * 1024)
 
     async def scene(s: Scene) -> None:
         other, _ = await s.greeted()
@@ -186,21 +187,21 @@ def test_times_that_are_up() -> None:
         await stalled.send(message()[:-20])
         unknown, _ = await s.greeted(STRANGER)
         await s.until(lambda: any(c.begun for c in s.streams._by_number.values()))
-        s.driver.at += stream.UNKNOWN_TIME + 1
+        s.driver.at += connection.UNKNOWN_TIME + 1
         s.streams._look()
         assert await unknown.ended()
         assert s.counters["tcp_idle"] == 1
         await stalled.send(b"X")  # a byte now and then does not help
         await s.until(lambda: any(c.begun and c.heard == s.driver.at for c in s.streams._by_number.values()))
-        s.driver.at += stream.MESSAGE_TIME - stream.UNKNOWN_TIME
+        s.driver.at += connection.MESSAGE_TIME - connection.UNKNOWN_TIME
         s.streams._look()
         assert await stalled.ended()
         assert s.counters["tcp_stalled"] == 1
-        s.driver.at += stream.IDLE_TIME - stream.MESSAGE_TIME - 1
+        s.driver.at += connection.IDLE_TIME - connection.MESSAGE_TIME - 1
         s.streams._look()
         await idle.send(message(body="x"))
         await s.heard()
-        s.driver.at += stream.IDLE_TIME + 1
+        s.driver.at += connection.IDLE_TIME + 1
         s.streams._look()
         assert await idle.ended()
         assert s.counters["tcp_idle"] == 2
@@ -215,14 +216,14 @@ def test_a_message_after_the_other_is_never_stalled() -> None:
         await peer.send(whole[:30])
         await s.until(lambda: any(c.begun for c in s.streams._by_number.values()))
         for _ in range(4):  # each read ends the one message and begins the next
-            s.driver.at += stream.MESSAGE_TIME
+            s.driver.at += connection.MESSAGE_TIME
             await peer.send(whole[30:] + whole[:30])
             await s.heard()
             s.streams._look()
         assert len(s.streams) == 1
         await peer.send(whole[30:] + b"\r\n")
         await s.heard()
-        s.driver.at += 10 * stream.MESSAGE_TIME
+        s.driver.at += 10 * connection.MESSAGE_TIME
         s.streams._look()
         assert len(s.streams) == 1, "half a ping is no message"
 
@@ -238,7 +239,7 @@ def test_a_peer_that_does_not_let_us_close() -> None:
         s.streams.close_flow(flow)
         s.streams._look()
         assert len(s.streams) == 1, "it has its time to read"
-        s.driver.at += stream.MESSAGE_TIME + 1
+        s.driver.at += connection.MESSAGE_TIME + 1
         s.streams._look()
         await s.closed()
         assert s.counters["tcp_slow_readers"] == 1
@@ -253,7 +254,7 @@ def test_the_sweep_goes_on_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
         s.streams._look()
         for _ in range(3):
             peer, _ = await s.greeted(STRANGER)
-            s.driver.at += 2 * stream.UNKNOWN_TIME
+            s.driver.at += 2 * connection.UNKNOWN_TIME
             assert await peer.ended()
 
     run(scene)
@@ -267,7 +268,7 @@ def test_dead_peers_are_noticed_by_the_kernel() -> None:
         sock = connection._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == stream.USER_TIMEOUT
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == USER_TIMEOUT
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
 
     run(scene)

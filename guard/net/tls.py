@@ -1,0 +1,226 @@
+"""TLS: contexts from certificate files, and who a certificate says that its holder is (RFC 5922).
+
+A context is made once for each set of files and never changed: new files make new contexts, which new connections use,
+while those that stand go on with what they began with.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final, Literal
+
+from cryptography import x509
+from msgspec import Struct
+
+from guard.proxy.routing import Identity
+from guard.sip.uri import BadUri, parse_uri
+
+Client = Literal["none", "request", "require"]
+Verify: Final[dict[Client, ssl.VerifyMode]] = {
+    "none": ssl.CERT_NONE,
+    "request": ssl.CERT_OPTIONAL,
+    "require": ssl.CERT_REQUIRED,
+}
+OLDEST: Final = ssl.TLSVersion.TLSv1_2  # RFC 8996: what is older is not to be spoken any more
+
+
+class TlsError(Exception):
+    """A file that cannot be used. `key` is the one of `[tls]` (or of a `[[trunk]]`) that names it."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key = key
+        self.reason = reason
+
+
+class Files(Struct, frozen=True, kw_only=True):
+    """What `[tls]` names; None where it names nothing. `trunk_cas` are those of trunks that trust others."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+    verify: bool = True
+    client: Client = "none"
+    trunk_cas: tuple[Path, ...] = ()
+
+    def paths(self) -> Iterator[Path]:
+        """Every file."""
+        yield from (p for p in (self.certificate, self.key, self.ca, *self.trunk_cas) if p is not None)
+
+
+class Contexts(Struct, frozen=True, kw_only=True):
+    """What connections are made with: `server` where there is a certificate, `client`, and `others` by their CA file.
+    `expires` is when the certificate runs out."""
+
+    client: ssl.SSLContext
+    server: ssl.SSLContext | None = None
+    others: dict[str, ssl.SSLContext] = {}
+    expires: datetime | None = None
+
+
+def contexts(files: Files) -> Contexts:
+    """Read the files. Raises TlsError for the first that cannot be used."""
+    expires = _expires(files.certificate) if files.certificate is not None else None
+    return Contexts(
+        client=_client(files, files.ca, "ca"),
+        server=_server(files) if files.certificate is not None else None,
+        others={str(ca): _client(files, ca, "tls_ca") for ca in files.trunk_cas},
+        expires=expires,
+    )
+
+
+def _server(files: Files) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _common(context, files)
+    context.verify_mode = Verify[files.client]
+    if files.client != "none":
+        if files.ca is None:  # never the CAs of the machine: anybody has a certificate of one of those
+            raise TlsError("client", f'"{files.client}" needs ca: whose certificates are good')
+        _trust(context, files.ca, "ca")
+    return context
+
+
+def _client(files: Files, ca: Path | None, key: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # by RFC 5922 instead, once the handshake is done
+    _common(context, files)
+    if not files.verify:
+        context.verify_mode = ssl.CERT_NONE
+    elif ca is not None:
+        _trust(context, ca, key)
+    else:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    return context
+
+
+def _common(context: ssl.SSLContext, files: Files) -> None:
+    context.minimum_version = OLDEST
+    context.options |= ssl.OP_NO_RENEGOTIATION  # work that a peer could ask for again and again
+    if files.certificate is None:
+        return
+    try:
+        context.load_cert_chain(files.certificate, files.key, password=_no_password)
+    except ssl.SSLError as error:
+        key = "key" if files.key is not None and error.reason != "NO_START_LINE" else "certificate"
+        raise TlsError(key, f'"{files.key or files.certificate}": {_said(error)}') from error
+    except OSError as error:
+        raise TlsError("certificate", _file(error, files.certificate)) from error
+    except ValueError as error:
+        raise TlsError("key", f'"{files.key or files.certificate}": {error}') from error
+
+
+def _no_password() -> str:
+    """Nobody stands at a daemon's terminal to be asked for one."""
+    raise ValueError("the key has a password: write it without one")
+
+
+def _trust(context: ssl.SSLContext, ca: Path, key: str) -> None:
+    try:
+        context.load_verify_locations(ca)
+    except ssl.SSLError as error:
+        raise TlsError(key, f'"{ca}": {_said(error)}') from error
+    except OSError as error:
+        raise TlsError(key, _file(error, ca)) from error
+
+
+def _expires(path: Path) -> datetime:
+    """When the certificate of a file runs out: its first, which is our own."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except OSError as error:
+        raise TlsError("certificate", _file(error, path)) from error
+    except ValueError as error:
+        raise TlsError("certificate", f'"{path}" holds no certificate in PEM') from error
+
+
+def _said(error: ssl.SSLError) -> str:
+    return (error.reason or str(error)).lower().replace("_", " ")
+
+
+def _file(error: OSError, path: Path) -> str:
+    return f'"{error.filename or path}": {error.strerror or error}'
+
+
+def expired(found: Contexts, now: datetime) -> bool:
+    """Whether the certificate has run out."""
+    return found.expires is not None and found.expires.astimezone(UTC) <= now
+
+
+# ---- who a certificate names ---------------------------------------------------------------------------------------
+
+
+def identities(certificate: Mapping[str, object] | None) -> tuple[str, ...]:
+    """The hosts that a verified certificate (`SSLObject.getpeercert`) speaks for, in lower case (RFC 5922 7.1).
+
+    Those of its `sip:` URIs, which may name no user; where it has none, its DNS names. Its addresses as well: trunks
+    are often written without a name. The common name only counts where there is no subjectAltName at all. A wildcard
+    stands for nothing but itself (7.2).
+    """
+    if not certificate:
+        return ()
+    uris: list[str] = []
+    names: list[str] = []
+    addresses: list[str] = []
+    alternatives = _pairs(certificate.get("subjectAltName"))
+    for kind, value in alternatives:
+        if kind == "URI":
+            uris += _domain(value)
+        elif kind == "DNS":
+            names.append(plain(value))
+        elif kind == "IP Address":
+            addresses.append(plain(value))
+    if not alternatives:
+        subject = certificate.get("subject")
+        parts = subject if isinstance(subject, tuple) else ()
+        names += [plain(value) for part in parts for kind, value in _pairs(part) if kind == "commonName"]
+    return tuple(dict.fromkeys((*(uris or names), *addresses)))
+
+
+def _pairs(value: object) -> list[tuple[str, str]]:
+    return [(str(p[0]), str(p[1])) for p in value if len(p) == 2] if isinstance(value, tuple) else []
+
+
+def _domain(text: str) -> list[str]:
+    """The host of a SIP URI that names a domain, and nothing of any other."""
+    try:
+        uri = parse_uri(text.encode())
+    except BadUri:
+        return []
+    return [plain(uri.host)] if uri.scheme == "sip" and uri.user is None else []
+
+
+def plain(host: str) -> str:
+    """A host as it is compared: small letters, no last dot, an address in its usual form."""
+    host = host.strip().strip("[]").rstrip(".").lower()
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host
+
+
+class Tls:
+    """The contexts in force. `identity` tells who is expected at an address, None for nobody in particular."""
+
+    def __init__(self, found: Contexts, identity: Callable[[str, int], Identity | None]) -> None:
+        self._contexts = found
+        self._identity = identity
+
+    def adopt(self, found: Contexts) -> None:
+        """Others from now on; connections that stand keep theirs."""
+        self._contexts = found
+
+    def server(self) -> ssl.SSLContext | None:
+        """For a connection that was taken; None where there is no certificate (any more)."""
+        return self._contexts.server
+
+    def client(self, host: str, port: int) -> tuple[ssl.SSLContext, tuple[str, ...]]:
+        """For a connection to be opened, and the names of which its certificate has to bear one."""
+        found = self._identity(host, port)
+        if found is None:
+            return self._contexts.client, (plain(host),)
+        context = self._contexts.others.get(found.ca, self._contexts.client)
+        return context, tuple(map(plain, found.names)) or (plain(host),)
