@@ -137,9 +137,10 @@ FRANCE: Final = (
     ("+3347", 7, 0.07), ("+3356", 7, 0.06), ("+3332", 7, 0.06), ("+3323", 7, 0.06), ("+3395", 7, 0.06),
 )  # fmt: skip
 MOBILES: Final = (("+3361", 7, 0.25), ("+3366", 7, 0.25), ("+3368", 7, 0.25), ("+3376", 7, 0.25))
+# Mobile and capital numbers: premium ranges of other countries are risky in policies/destinations.
 NEIGHBOURS: Final = (
-    ("+32", 8, 0.2), ("+49", 10, 0.2), ("+44", 10, 0.2), ("+34", 9, 0.12), ("+39", 10, 0.12), ("+41", 9, 0.1),
-    ("+352", 6, 0.06),
+    ("+3247", 7, 0.2), ("+49151", 8, 0.2), ("+4420", 8, 0.2), ("+346", 8, 0.12), ("+393", 9, 0.12), ("+4179", 7, 0.1),
+    ("+352621", 6, 0.06),
 )  # fmt: skip
 # Prefixes that policies/destinations has as high: where IRSF was, and networks of no country.
 DEAR: Final = (

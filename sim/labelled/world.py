@@ -70,6 +70,12 @@ udp = ["{guard[0]}:{guard[1]}"]
 {consents}
 [store]
 path = "guard.db"
+
+[rules."quota.callees"]        # whoever calls for a living pays by the minute
+enabled = false
+
+[rules."quota.talk-time"]
+enabled = false
 """
     ]
     if any(isinstance(a, Branch) for a in world.actors):
