@@ -44,6 +44,8 @@ WATCH: Final = 2.0  # s between looks at the files of the configuration
 TICK: Final = 1.0  # s between looks at the wall clock
 PAGE: Final = 500  # records of the log read at a time
 DRAIN: Final = 2.0  # s that stopping waits for the last answers
+LOOK: Final = 0.1  # s between looks at what is still in set-up
+CLOSING: Final = 20  # s that closing may take beyond the set-ups that it waits for
 
 
 class App:
@@ -54,6 +56,7 @@ class App:
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
+        self._impatient = asyncio.Event()
         self._started = False
         sources = Sources(config.sources)
         listens: list[tuple[Transport, str, int]] = [("udp", h, p) for h, p in config.udp]
@@ -185,8 +188,27 @@ class App:
         await self._done.wait()
 
     def leave(self) -> None:
-        """Stop waiting (a signal came)."""
+        """Stop waiting (a signal came); a second one ends the parting as well."""
+        if self._done.is_set():
+            self._impatient.set()
         self._done.set()
+
+    async def drain(self) -> None:
+        """Begin no new calls, and let those in set-up finish, for `[drain] seconds` at most."""
+        setting = self.config.file.drain
+        if not setting.seconds:
+            return
+        # Longer than systemd might wait by itself; the rest is for closing.
+        self._notify.tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(setting.seconds + CLOSING) * 1_000_000}")
+        self.core.drain(setting.answer)
+        if not self.core.unsettled:
+            return
+        LOG.info("stopping: %d set-ups may finish, for %d s at most", self.core.unsettled, setting.seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(setting.seconds):
+                while self.core.unsettled and not self._impatient.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._impatient.wait(), LOOK)
 
     async def stop(self) -> None:
         """Take nothing more in, close what is open, and commit the log. Calls in progress go on without the guard:

@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             word(store.public),
         )
         await app.wait()
+        await app.drain()
         try:
             await app.stop()
         except StoreError as error:
