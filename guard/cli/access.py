@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from guard.cli.common import DEFAULT_CONFIG, CommandError, reading_config
-from guard.ledger.masking import masked_parts
+from guard.ledger.masking import masked_end, masked_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def view_of(args: argparse.Namespace, store: str) -> Callable[[Detail], Detail] 
 def masked(detail: Detail) -> Detail:
     """A call with the last four digits of every number hidden."""
     record, body = masked_parts(detail.record, detail.body)
-    return msgspec.structs.replace(detail, record=record, body=body)
+    return msgspec.structs.replace(detail, record=record, body=body, end=masked_end(detail.end))
 
 
 def _refusal(args: argparse.Namespace, store: str) -> str:

@@ -153,8 +153,9 @@ class Tally:
                 continue
             self._known.add(record.seq)
             self.verdicts[record.verdict] += 1
-            self.avoided += detail.body.money.avoided
-            self.accrued += detail.body.money.accrued
+            money = detail.money
+            self.avoided += money.avoided
+            self.accrued += money.accrued
             self.examples.setdefault(record.verdict, detail)
 
 

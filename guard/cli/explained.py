@@ -37,7 +37,7 @@ def as_object(detail: Detail) -> dict[str, object]:
     body = detail.body
     made["seen"] = {name: getattr(body, name) for name in SEEN}
     made["done"] = {name: getattr(body, name) for name in DONE}
-    money = body.money
+    money = detail.money
     made["money"] = {name: getattr(money, name) for name in money.__struct_fields__}
     made["end"] = {"seq": detail.end_seq, "by": detail.end.by} if detail.end else None
     return made
@@ -51,13 +51,13 @@ def paragraphs(detail: Detail, lang: str) -> Iterator[Paragraph]:
         yield f"  {name:<10}{harmless(text)}", ""
     yield "Rules that spoke" if record.findings else "No rule spoke", "bold"
     for finding in record.findings:
-        yield from _finding(finding, lang, decided=finding.rule == body.rule)
+        yield from _finding(finding, lang, decided=finding.rule == body.rule and finding.late is not True)
     yield "Done", "bold"
     yield f"  {harmless(_done(record.verdict, body))}", ""
     if record.held_ms:
         yield f"  held for {seconds(record.held_ms)} before", ""
     yield "Money", "bold"
-    for line in _money(body.money):
+    for line in _money(detail.money):
         yield f"  {harmless(line)}", ""
     yield "Outcome", "bold"
     yield f"  {harmless(_outcome(detail))}", ""
@@ -95,6 +95,8 @@ def _finding(finding: FindingRecord, lang: str, *, decided: bool) -> Iterator[Pa
     how = f"asks to {finding.action}"
     if finding.mode == "monitor":
         how += " (monitor: not done)"
+    if finding.late is True:
+        how = "found when the call was over, too late to act"
     yield f"  {harmless(finding.rule)} {how}{', and decided' if decided else ''}", STYLES["flagged"]
     yield f"    {harmless(finding.text.fr if lang == 'fr' else finding.text.en)}", ""
     for article in finding.article:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from guard.ledger.lines import LedgerLine
-    from guard.ledger.recount import Difference
-    from guard.store.reader import SqliteReader
+    from guard.ledger.recount import Difference, Recount
+    from guard.store.reader import Detail, SqliteReader
 
 FIELDS: Final = (
     "time", "state", "kind", "amount_microeuros", "trunk", "line", "number", "rule", "contract", "article", "reading",
@@ -214,14 +214,12 @@ def run_recount(args: argparse.Namespace) -> int:
         for trunk, at in fined_and_erased(reader):
             count.erased(trunk, at)
         # From the first entry: whether a number was fined before is only known from what came before.
-        for detail in reader.details(Query(all=True)):
-            found = count.take(detail.record.seq, detail.body)
-            if found is not None:
-                differing += 1
-                if args.json:
-                    json_lines([_difference(found)])
-                elif len(differences) < SHOWN:
-                    differences.append(found)
+        for found in _differences(count, reader.details(Query(all=True))):
+            differing += 1
+            if args.json:
+                json_lines([_difference(found)])
+            elif len(differences) < SHOWN:
+                differences.append(found)
     if args.json:
         sums = {"accrued_microeuros": count.accrued, "avoided_microeuros": count.avoided}
         json_lines([{"key": "total", "calls": count.calls, "differences": differing, "unsure": count.unsure, **sums}])
@@ -241,6 +239,17 @@ def run_recount(args: argparse.Namespace) -> int:
     if count.unsure:
         print(f"{count.unsure:,} rest on calls that were erased: there what was written is believed")
     return 1 if differing else 0
+
+
+def _differences(count: Recount, details: Iterable[Detail]) -> Iterator[Difference]:
+    for detail in details:
+        seq = detail.record.seq
+        yield from count.late(seq)
+        found = count.take(seq, detail.body)
+        if found is not None:
+            yield found
+        count.ended(detail.end_seq, seq, detail.body, detail.end)
+    yield from count.late()
 
 
 def _difference(one: Difference) -> dict[str, object]:

@@ -159,12 +159,13 @@ def progress() -> Iterator[Callable[[int, int], None]]:
 def csv_row(detail: Detail) -> list[object]:
     """One call in the order of CSV; lists are joined by spaces, the articles by ` | `."""
     r, b = detail.record, detail.body
+    money = detail.money
     decided = next((f for f in r.findings if f.rule == b.rule), r.findings[0] if r.findings else None)
     articles = dict.fromkeys(a for f in r.findings for a in f.article)
     row: list[object] = [r.seq, r.hash, r.time, r.call_id, r.site, r.source, r.trunk, r.line, r.direction, r.caller]
     row += [r.presented, r.callee, " ".join(r.usage), r.verdict, r.response, b.rule]
     row += [" ".join(f.rule for f in r.findings), " | ".join(articles), decided.text.en if decided else ""]
-    row += [r.accrued_cents, r.avoided_cents, b.money.accrued, b.money.avoided, r.held_ms, r.policy]
+    row += [r.accrued_cents, r.avoided_cents, money.accrued, money.avoided, r.held_ms, r.policy]
     row += [r.outcome, r.ring_ms, r.talk_ms, r.final_status]
     return [harmless(v) if isinstance(v, str) else v for v in row]
 

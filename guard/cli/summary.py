@@ -59,8 +59,9 @@ class Sums:
         self.verdicts[record.verdict] += 1
         self.outcomes[record.outcome or "not ended"] += 1
         self.held += record.held_ms > 0
-        self.accrued += detail.body.money.accrued
-        self.avoided += detail.body.money.avoided
+        money = detail.money
+        self.accrued += money.accrued
+        self.avoided += money.avoided
         for name in {f.rule for f in record.findings}:
             self.rules[name] += 1
         for name in {f.rule for f in record.findings if f.mode == "monitor"}:

@@ -253,7 +253,8 @@ class _Export:
     def _statement(self, since: int, until: int) -> Iterator[bytes]:
         yield from extract.statement_lines(self._calls())
         rows = self._reader.fetch(
-            "SELECT count(*), sum(accrued), sum(avoided) FROM exposures x JOIN entries e ON e.seq = x.seq"
+            "SELECT count(DISTINCT ifnull(e.call_seq, x.seq)), sum(accrued), sum(avoided)"
+            " FROM exposures x JOIN entries e ON e.seq = x.seq"
             " WHERE x.at >= ? AND x.at < ? AND e.body IS NULL",
             (since, until),
         )

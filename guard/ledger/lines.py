@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from guard.ledger.late import whole_money
 from guard.ledger.penalties import By, Line, State
 from guard.ledger.record import DecisionBody, EndBody
 
@@ -50,8 +51,11 @@ class LedgerLine(Struct, frozen=True, kw_only=True):
 
 
 def lines_of(seq: int, body: DecisionBody, end: EndBody | None) -> Iterator[LedgerLine]:
-    """The lines of one call: per calling number, per attempt, and the tariff of undetermined origin."""
-    money = body.money
+    """The lines of one call: per calling number, per attempt, and the tariff of undetermined origin.
+
+    What was found when it was over costs as a decision does.
+    """
+    money = whole_money(body, end)
     state: State = "accrued" if money.accrued else "avoided"
 
     def line(kind: Kind, amount: int, article: str, calls: int, of: State = state) -> LedgerLine:

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from guard.ledger.record import CallRecord, DecisionBody, FindingRecord, SeenIdentity
+from guard.ledger.record import CallRecord, DecisionBody, EndBody, FindingRecord, SeenIdentity
 from guard.model import Text
 
 HIDDEN: Final = 4  # digits
@@ -69,6 +69,14 @@ def masked_body(body: DecisionBody) -> DecisionBody:
         findings=tuple(map(masked_finding, body.findings)),
         money=replace(body.money, number=masked(body.money.number)),
     )
+
+
+def masked_end(end: EndBody | None) -> EndBody | None:
+    """What is kept of an end, with numbers masked."""
+    if end is None or not end.findings:
+        return end
+    findings = tuple(map(masked_finding, end.findings))
+    return replace(end, findings=findings, money=replace(end.money, number=masked(end.money.number)))
 
 
 def masked_parts(record: CallRecord, body: DecisionBody) -> tuple[CallRecord, DecisionBody]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, cast
 
 from guard.ledger.record import DecisionBody, SeenIdentity
-from guard.model import CallAttempt, Identity
+from guard.model import CallAttempt, Decision, Finding, Identity
 from guard.numbering.number import NONE, Dial, Number, normalise
 
 DIVERTED: Final = frozenset({"diversion", "history-info"})  # headers that say who forwarded a call
@@ -38,6 +38,25 @@ def attempt_of_body(body: DecisionBody, dial: Dial = _DIAL) -> CallAttempt:
         privacy=body.privacy,
         user_agent=body.user_agent,
         headers=body.headers,
+    )
+
+
+def decision_of_body(body: DecisionBody) -> Decision:
+    """The decision that was kept, as far as money asks for it."""
+    return Decision(
+        verdict=body.verdict,
+        findings=tuple(
+            Finding(rule=f.rule, action=f.action, article=f.article, text=f.text, facts=f.facts, mode=f.mode)
+            for f in body.findings
+        ),
+        rule=body.rule,
+        status=body.status,
+        presented=body.presented,
+        masked=body.masked,
+        masked_numbers=body.masked_numbers,
+        held_us=body.held_us,
+        held_until=1 if body.withdrawn else 0,
+        policy=body.policy,
     )
 
 

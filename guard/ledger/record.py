@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from guard.model import (
     Action,
@@ -22,6 +23,7 @@ from guard.model import (
     CallEnded,
     Decision,
     Direction,
+    Finding,
     Header,
     Identity,
     Mode,
@@ -37,7 +39,8 @@ MS = 1_000  # microseconds
 
 
 class FindingRecord(Struct, frozen=True, kw_only=True):
-    """One finding. `action` is what the rule asks for; with `mode` monitor it was not done."""
+    """One finding. `action` is what the rule asks for; with `mode` monitor it was not done. `late`: it was found only
+    when the call was over, so nothing was done."""
 
     rule: str
     action: Action
@@ -45,6 +48,7 @@ class FindingRecord(Struct, frozen=True, kw_only=True):
     article: tuple[str, ...]
     text: Text
     facts: dict[str, str | int | bool]
+    late: bool | UnsetType = UNSET
 
 
 class CallRecord(Struct, frozen=True, kw_only=True):
@@ -160,7 +164,8 @@ class DecisionBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EndBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept of a call's end; `call` is the seq of its decision."""
+    """What is kept of a call's end; `call` is the seq of its decision. `findings` are what was found only now, and
+    `money` what they cost."""
 
     call: int
     at: int
@@ -169,6 +174,8 @@ class EndBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     talk_us: int = 0
     final_status: int = 0
     by: str = ""
+    findings: tuple[FindingRecord, ...] = ()
+    money: Money = NO_MONEY
 
 
 class LostBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -237,12 +244,7 @@ def decision_body(call: CallAttempt, decision: Decision, site: str, money: Money
         held_us=decision.held_us,
         withdrawn=decision.held_until > 0,
         policy=decision.policy,
-        findings=tuple(
-            FindingRecord(
-                rule=f.rule, action=f.action, mode=f.mode, article=f.article, text=f.text, facts=dict(f.facts)
-            )
-            for f in decision.findings
-        ),
+        findings=tuple(map(_kept, decision.findings)),
         money=money,
     )
 
@@ -257,7 +259,11 @@ def _identity(identity: Identity) -> SeenIdentity:
     return SeenIdentity(header=identity.header, raw=n.raw, value=n.value, reason=n.reason)
 
 
-def end_body(call: int, ended: CallEnded) -> EndBody:
+def _kept(f: Finding) -> FindingRecord:
+    return FindingRecord(rule=f.rule, action=f.action, mode=f.mode, article=f.article, text=f.text, facts=dict(f.facts))
+
+
+def end_body(call: int, ended: CallEnded, money: Money = NO_MONEY) -> EndBody:
     """What is kept of the end of the call whose decision is entry `call`."""
     return EndBody(
         call=call,
@@ -267,6 +273,8 @@ def end_body(call: int, ended: CallEnded) -> EndBody:
         talk_us=ended.talk_us,
         final_status=ended.final_status,
         by=ended.by,
+        findings=tuple(map(_kept, ended.findings)),
+        money=money,
     )
 
 
@@ -278,9 +286,10 @@ def iso(at: int, zone: tzinfo) -> str:
 
 def to_record(seq: int, digest: bytes, body: DecisionBody, end: EndBody | None, zone: tzinfo) -> CallRecord:
     """What goes out of the decision entry `seq` (hash `digest`), joined with its end if that is known."""
-    money = body.money
-    accrued, accrued_rest = divmod(money.accrued, MICROS_PER_CENT)
-    avoided, avoided_rest = divmod(money.avoided, MICROS_PER_CENT)
+    late = end.findings if end else ()
+    cost, spared = body.money.accrued + (end.money.accrued if end else 0), body.money.avoided
+    accrued, accrued_rest = divmod(cost, MICROS_PER_CENT)
+    avoided, avoided_rest = divmod(spared, MICROS_PER_CENT)
     return CallRecord(
         seq=seq,
         hash=digest.hex(),
@@ -297,7 +306,7 @@ def to_record(seq: int, digest: bytes, body: DecisionBody, end: EndBody | None, 
         usage=body.usage,
         verdict=body.verdict,
         response=body.status or None,
-        findings=body.findings,
+        findings=body.findings + tuple(replace(f, late=True) for f in late) if late else body.findings,
         accrued_cents=accrued,
         avoided_cents=avoided,
         held_ms=body.held_us // MS,
@@ -306,6 +315,6 @@ def to_record(seq: int, digest: bytes, body: DecisionBody, end: EndBody | None, 
         ring_ms=end.ring_us // MS if end else None,
         talk_ms=end.talk_us // MS if end else None,
         final_status=(end.final_status or None) if end else None,
-        accrued_microeuros=money.accrued if accrued_rest else UNSET,
-        avoided_microeuros=money.avoided if avoided_rest else UNSET,
+        accrued_microeuros=cost if accrued_rest else UNSET,
+        avoided_microeuros=spared if avoided_rest else UNSET,
     )

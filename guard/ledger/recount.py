@@ -3,15 +3,16 @@ written. Pure: what was first of its number is worked out here, by the same rule
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from heapq import heappop, heappush
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from guard.ledger.past import attempt_of_body
+from guard.ledger.late import late_stake
+from guard.ledger.past import attempt_of_body, decision_of_body
 from guard.ledger.penalties import Figures, Stake, assess, period_of
-from guard.ledger.record import NO_MONEY, DecisionBody, Money
-from guard.model import Decision, Finding
+from guard.ledger.record import NO_MONEY, DecisionBody, EndBody, Money
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -31,7 +32,11 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 class Recount:
-    """One pass over the log, oldest entry first; `figures` are those of each trunk."""
+    """One pass over the log, oldest entry first; `figures` are those of each trunk.
+
+    `take` takes the calls by rising seq. What was found when one was over (`ended`) counts at the place of its end:
+    `late` comes before each `take`, and once more when all is taken.
+    """
 
     def __init__(self, figures: Mapping[str, Figures]) -> None:
         self._figures = figures
@@ -40,6 +45,7 @@ class Recount:
         self.calls = 0
         self.accrued = self.avoided = 0
         self.unsure = 0
+        self._late: list[tuple[int, int, DecisionBody, EndBody]] = []  # a heap, by the place of the end
 
     def erased(self, trunk: str, at: int) -> None:
         """The call that owed a penalty per number at `at` was erased: whose it was, nobody knows. Said before `take`.
@@ -54,15 +60,33 @@ class Recount:
     def take(self, seq: int, body: DecisionBody) -> Difference | None:
         """Count one decision; what differs, None when nothing does."""
         self.calls += 1
-        counted = self._money(body)
-        if counted.per_number and not body.money.per_number and self._may_be_erased(body):
+        return self._compared(seq, body, body.money, self._money(body))
+
+    def ended(self, place: int, seq: int, body: DecisionBody, end: EndBody | None) -> None:
+        """The end of a call, entry `place`; said before or after its `take`, but before any entry behind that place."""
+        if end is not None and end.findings:
+            heappush(self._late, (place, seq, body, end))
+
+    def late(self, upto: int | None = None) -> Iterator[Difference]:
+        """Count what was found at ends before entry `upto`, or all of it; what differs."""
+        while self._late and (upto is None or self._late[0][0] < upto):
+            _, seq, body, end = heappop(self._late)
+            figures = self._figures.get(body.trunk)
+            stake = late_stake(body, end.findings, figures) if figures is not None else None
+            counted = NO_MONEY if stake is None else stake.money(first=self._first(body.trunk, stake))
+            found = self._compared(seq, body, end.money, counted)
+            if found is not None:
+                yield found
+
+    def _compared(self, seq: int, body: DecisionBody, written: Money, counted: Money) -> Difference | None:
+        if counted.per_number and not written.per_number and self._may_be_erased(body):
             self.unsure += 1
             counted = self._without(counted)
         self.accrued += counted.accrued
         self.avoided += counted.avoided
-        if counted == body.money:
+        if counted == written:
             return None
-        return Difference(seq=seq, call_id=body.call_id, trunk=body.trunk, written=body.money, counted=counted)
+        return Difference(seq=seq, call_id=body.call_id, trunk=body.trunk, written=written, counted=counted)
 
     def _may_be_erased(self, body: DecisionBody) -> bool:
         figures = self._figures[body.trunk]
@@ -91,22 +115,3 @@ class Recount:
             return False
         states.add(stake.state)
         return True
-
-
-def decision_of_body(body: DecisionBody) -> Decision:
-    """The decision that was kept, as far as money asks for it."""
-    return Decision(
-        verdict=body.verdict,
-        findings=tuple(
-            Finding(rule=f.rule, action=f.action, article=f.article, text=f.text, facts=f.facts, mode=f.mode)
-            for f in body.findings
-        ),
-        rule=body.rule,
-        status=body.status,
-        presented=body.presented,
-        masked=body.masked,
-        masked_numbers=body.masked_numbers,
-        held_us=body.held_us,
-        held_until=1 if body.withdrawn else 0,
-        policy=body.policy,
-    )

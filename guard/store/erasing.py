@@ -95,10 +95,9 @@ class Eraser:
             " AND kind IN ('decision', 'end') ORDER BY seq",
             asked.seqs,
         ).fetchall()
-        calls = [seq for seq, kind, _ in found if kind == "decision"]
-        self._money(calls, keep=asked.reason == "request")
-        self._index(calls, [(call, seq) for seq, kind, call in found if kind == "end"])
         seqs = [seq for seq, _, _ in found]
+        self._money(seqs, keep=asked.reason == "request")
+        self._index(seqs, [(call, seq) for seq, kind, call in found if kind == "end"])
         db.execute(f"UPDATE entries SET body = NULL, salt = NULL WHERE seq IN ({_marks(seqs)})", seqs)
         if asked.mark:
             db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (PURGED, asked.mark))
@@ -107,14 +106,14 @@ class Eraser:
                 db.execute(f"DELETE FROM {table} WHERE period <> '' AND period < ?", (asked.forget,))
         return ErasedBody(at=asked.at, reason=asked.reason, entries=len(seqs), spans=spans(seqs))
 
-    def _money(self, calls: list[int], *, keep: bool) -> None:
+    def _money(self, seqs: list[int], *, keep: bool) -> None:
         """Sums stay, numbers and lines go. What counts a number once goes too, unless its period may still run."""
-        db, marks = self._db, _marks(calls)
+        db, marks = self._db, _marks(seqs)
         owed = db.execute(
-            f"SELECT seq, trunk, period, number, state FROM fined_numbers WHERE seq IN ({marks})", calls
+            f"SELECT seq, trunk, period, number, state FROM fined_numbers WHERE seq IN ({marks})", seqs
         ).fetchall()
         tokens = {seq: self._tokens.make(period, number) for seq, _, period, number, _ in owed}
-        db.execute(f"UPDATE exposures SET number = '', line = '' WHERE seq IN ({marks})", calls)
+        db.execute(f"UPDATE exposures SET number = '', line = '' WHERE seq IN ({marks})", seqs)
         db.executemany("UPDATE exposures SET number = ? WHERE seq = ?", [(t, seq) for seq, t in tokens.items()])
         for seq, trunk, period, number, state in owed:
             key = (trunk, period, number, state)
@@ -127,12 +126,12 @@ class Eraser:
             else:
                 db.execute("DELETE FROM fined_numbers WHERE trunk = ? AND period = ? AND number = ? AND state = ?", key)
 
-    def _index(self, calls: list[int], ends: list[tuple[int, int]]) -> None:
-        db, marks = self._db, _marks(calls)
+    def _index(self, seqs: list[int], ends: list[tuple[int, int]]) -> None:
+        db, marks = self._db, _marks(seqs)
         # The key of call_rules begins with the rule: one look a rule and call, where seqs alone would read every row.
-        for (rule,) in db.execute(names("rule", "call_rules")).fetchall() if calls else ():
-            db.execute(f"DELETE FROM call_rules WHERE rule = ? AND seq IN ({marks})", (rule, *calls))
-        db.execute(f"DELETE FROM calls WHERE seq IN ({marks})", calls)
+        for (rule,) in db.execute(names("rule", "call_rules")).fetchall() if seqs else ():
+            db.execute(f"DELETE FROM call_rules WHERE rule = ? AND seq IN ({marks})", (rule, *seqs))
+        db.execute(f"DELETE FROM calls WHERE seq IN ({marks})", seqs)
         db.executemany("DELETE FROM ends WHERE call_seq = ? AND seq = ?", ends)
 
 

@@ -74,8 +74,15 @@ def _words(query: Query) -> list[Condition]:
     if query.verdict != "allowed" and (query.verdict or not query.all):
         found.append(("verdict <> 'allowed'", ()))  # said beside the verdict too: partial indexes ask for it
     if query.rule:
-        condition, given = matches("rule", query.rule)
-        found.append((f"seq IN (SELECT seq FROM call_rules WHERE {condition})", given))
+        condition, given = matches("r.rule", query.rule)
+        # What was found when a call was over stands at its end.
+        found.append(
+            (
+                "seq IN (SELECT ifnull(e.call_seq, r.seq) FROM call_rules r JOIN entries e ON e.seq = r.seq"
+                f" WHERE {condition})",
+                given,
+            )
+        )
     if query.caller:
         caller, given = matches("caller", query.caller)
         presented, _ = matches("presented", query.caller)

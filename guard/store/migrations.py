@@ -74,5 +74,18 @@ V2 = (
     "CREATE INDEX fined_numbers_seq ON fined_numbers(seq)",
 )
 
+# What is found when a call is over stands in its end, and costs at the instant of the call.
+V3 = (
+    "DROP TRIGGER intake_money",
+    "CREATE TRIGGER intake_money INSTEAD OF INSERT ON intake"
+    " WHEN new.kind = 'decision' AND new.accrued + new.avoided > 0 BEGIN"
+    f" INSERT INTO exposures(seq, at, trunk, line, {', '.join(EXPOSURE)})"
+    f" VALUES ({_new(('seq', 'at', 'trunk', 'line', *EXPOSURE))}); END",
+    "CREATE TRIGGER intake_late_money INSTEAD OF INSERT ON intake"
+    " WHEN new.kind = 'end' AND new.accrued + new.avoided > 0 BEGIN"
+    f" INSERT INTO exposures(seq, at, trunk, line, {', '.join(EXPOSURE)})"
+    f" SELECT new.seq, c.at, c.trunk, c.line, {_new(EXPOSURE)} FROM calls c WHERE c.seq = new.call_seq; END",
+)
+
 # One tuple of statements a version, in order; the file's user_version counts those applied.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (V1, V2)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (V1, V2, V3)

@@ -16,7 +16,11 @@ from guard.store.reader import PAGE, SqliteReader
 
 _RULES = ", ".join("?" * len(ORIGIN))
 _FOREIGN = f"call_rules r JOIN calls c ON c.seq = r.seq WHERE r.rule IN ({_RULES}) AND c.at >= ? AND c.at < ?"
-_COSTLY = f"SELECT seq FROM exposures WHERE at >= ? AND at < ? UNION SELECT c.seq FROM {_FOREIGN} ORDER BY seq"
+# What was found when a call was over stands at its end; here both are one call.
+_COSTLY = (
+    "SELECT ifnull(e.call_seq, x.seq), x.seq FROM exposures x JOIN entries e ON e.seq = x.seq"
+    f" WHERE x.at >= ? AND x.at < ? UNION SELECT c.seq, c.seq FROM {_FOREIGN} ORDER BY 1"
+)
 _ORIGIN_ONLY = f"SELECT DISTINCT c.seq FROM {_FOREIGN} ORDER BY c.seq"
 
 
@@ -24,16 +28,22 @@ def month_lines(reader: SqliteReader, since: int, until: int) -> Iterator[Ledger
     """The lines of the calls from `since` until before `until` (µs), by rising seq; penalties that were put off are
     still among them. Of a call whose record was erased the sums stay, without what it said."""
     found: array[int] = array("q")
-    found.extend(row[0] for row in reader.fetch(_COSTLY, (since, until, *ORIGIN, since, until)))
+    late: dict[int, int] = {}  # calls whose sums stand at their end, and where
+    for seq, place in reader.fetch(_COSTLY, (since, until, *ORIGIN, since, until)):
+        if not found or found[-1] != seq:
+            found.append(seq)
+        if place != seq:
+            late[seq] = place
     for start in range(0, len(found), PAGE):
         seqs = found[start : start + PAGE]
         kept = {detail.record.seq: detail for detail in reader.of(seqs)}
-        erased = {} if len(kept) == len(seqs) else _erased(reader, [seq for seq in seqs if seq not in kept])
+        gone = [late.get(seq, seq) for seq in seqs if seq not in kept]
+        erased = _erased(reader, gone) if gone else {}
         for seq in seqs:
             if seq in kept:
                 yield from lines_of(seq, kept[seq].body, kept[seq].end)
             else:
-                yield from erased.get(seq, ())
+                yield from erased.get(late.get(seq, seq), ())
 
 
 def _erased(reader: SqliteReader, seqs: list[int]) -> dict[int, list[LedgerLine]]:
@@ -102,8 +112,10 @@ def kept_calls(reader: SqliteReader, since: int, until: int, trunk: str) -> Iter
     """Every call of a trunk in that time, as far as an invoice can name it. No body is read."""
     after = 0
     sql = (
-        "SELECT c.seq, c.at, c.verdict, c.caller, c.presented, c.callee, c.call_id, x.accrued, x.avoided, x.per_number,"
-        " x.number, x.fined_rule FROM calls c LEFT JOIN exposures x ON x.seq = c.seq"
+        "SELECT c.seq, c.at, c.verdict, c.caller, c.presented, c.callee, c.call_id,"
+        " ifnull(x.accrued, y.accrued), x.avoided, ifnull(x.per_number, y.per_number), ifnull(x.number, y.number),"
+        " ifnull(x.fined_rule, y.fined_rule) FROM calls c LEFT JOIN exposures x ON x.seq = c.seq"
+        " LEFT JOIN ends n ON n.call_seq = c.seq LEFT JOIN exposures y ON y.seq = n.seq"
         " WHERE c.at >= ? AND c.at < ? AND c.trunk = ? AND c.direction = 'outbound' AND c.seq > ?"
         " ORDER BY c.seq LIMIT ?"
     )

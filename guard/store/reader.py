@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
+from guard.ledger.late import whole_money
 from guard.ledger.penalties import Exposure
-from guard.ledger.record import CallRecord, DecisionBody, EndBody, to_record
+from guard.ledger.record import CallRecord, DecisionBody, EndBody, Money, to_record
 from guard.store.contract import Query
 from guard.store.erasing import PREFIX, token
 from guard.store.errors import StoreError
@@ -37,6 +38,11 @@ class Detail(Struct, frozen=True, kw_only=True):
     body: DecisionBody
     end: EndBody | None
     end_seq: int
+
+    @property
+    def money(self) -> Money:
+        """What the call costs: what its decision says, and what was found when it was over."""
+        return whole_money(self.body, self.end)
 
 
 class EntryNote(Struct, frozen=True, kw_only=True):

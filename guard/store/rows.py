@@ -9,8 +9,10 @@ from functools import lru_cache
 from itertools import chain as chained
 
 import msgspec
+from msgspec.structs import replace
 
 from guard.ledger import chain
+from guard.ledger.late import late_stake
 from guard.ledger.penalties import Figures, Stake, assess
 from guard.ledger.record import (
     NO_MONEY,
@@ -36,6 +38,8 @@ FINED_CACHE = 4096  # numbers whose penalties are remembered as counted, so that
 # Rows in one statement: the smallest that holds them all is taken, and filled up with empty rows, so that few
 # statements need preparing and one is enough (see migrations).
 GROUPS = (1, 4, 16, 64, 256)
+BODY = INTAKE.index("body")
+_DECISION = msgspec.json.Decoder(DecisionBody)
 NOTHING: tuple[None, ...] = (None,) * len(INTAKE)
 NO_CALL: tuple[None, ...] = (None,) * (len(CALL) + 1)
 NO_EXPOSURE: tuple[None, ...] = (None,) * len(EXPOSURE)
@@ -122,7 +126,7 @@ class Builder:
             if isinstance(entry, Mark | Sign | Errand):
                 self._aside(entry, tip)
                 continue
-            body = self._body(entry)
+            body = self._body(entry, rows)
             salt = salts[n * chain.SALT_SIZE : (n + 1) * chain.SALT_SIZE]
             data = encode(body)
             digest = chain.body_hash(salt, data)
@@ -143,11 +147,12 @@ class Builder:
             books = self._books()
             sign(self._db, self._signer, site=self._site, at=entry.at, seq=entry.seq, tip=tip, books=books)
 
-    def _body(self, entry: Chained) -> Body:
+    def _body(self, entry: Chained, rows: Sequence[Row]) -> Body:
         if isinstance(entry, Decided):
             return decision_body(entry.call, entry.decision, self._site, self._price(entry))
         if isinstance(entry, Ended):
-            return end_body(entry.call, entry.ended)
+            end = end_body(entry.call, entry.ended)
+            return replace(end, money=self._late(end, rows, entry.seq)) if end.findings else end
         if isinstance(entry, Erase):
             note = self._eraser.erase(entry)
             self._fined.forget()  # what it knew names numbers that are gone
@@ -161,11 +166,24 @@ class Builder:
             return NO_MONEY
         return stake.money(first=self._fined.first(entry.call.trunk, stake, entry.seq))
 
+    def _late(self, end: EndBody, rows: Sequence[Row], seq: int) -> Money:
+        """What late findings cost; the decision is on disk, or among the rows of this batch."""
+        data = next((row[BODY] for row in reversed(rows) if row[0] == end.call), None)
+        if data is None:
+            found = self._db.execute("SELECT body FROM entries WHERE seq = ? AND kind = 'decision'", (end.call,))
+            data = next((row[0] for row in found), None)
+        if not isinstance(data, bytes):
+            return NO_MONEY  # it was erased, or never written
+        body = _DECISION.decode(data)
+        figures = self.money.get(body.trunk)
+        stake = late_stake(body, end.findings, figures) if figures else None
+        return NO_MONEY if stake is None else stake.money(first=self._fined.first(body.trunk, stake, seq))
+
 
 def index(body: Body) -> Row:
     """What of a body goes into the index: the columns of `intake` after those of the entry itself."""
     if isinstance(body, EndBody):
-        return (*NO_CALL, body.outcome, *NO_EXPOSURE)
+        return (*NO_CALL[:-1], rules_of(body), body.outcome, *exposure_columns(body.money))
     if isinstance(body, LostBody | ErasedBody):
         return (*NO_CALL, None, *NO_EXPOSURE)
     return (*call_columns(body), rules_of(body), None, *exposure_columns(body.money))
@@ -176,7 +194,7 @@ def call_columns(b: DecisionBody) -> Row:
     return (b.verdict, b.caller, b.presented, b.callee, b.source, b.trunk, b.line, b.call_id, b.direction)
 
 
-def rules_of(body: DecisionBody) -> str | None:
+def rules_of(body: DecisionBody | EndBody) -> str | None:
     """The rules that spoke, as a JSON array; None when none did."""
     return msgspec.json.encode([f.rule for f in body.findings]).decode() if body.findings else None
 

@@ -85,13 +85,15 @@ _END = ("seq", "at", "outcome")
 _ENTRIES = (
     "SELECT e.seq, e.kind, e.body_hash, e.hash, e.salt, e.body, e.call_seq, e.at,"
     f" c.seq, {', '.join(f'c.{n}' for n in _CALL)}, x.seq, {', '.join(f'x.{n}' for n in _MONEY)},"
-    f" {', '.join(f'n.{n}' for n in _END)} FROM entries e LEFT JOIN calls c ON c.seq = e.seq"
+    f" {', '.join(f'n.{n}' for n in _END)}, o.at, o.trunk, o.line FROM entries e LEFT JOIN calls c ON c.seq = e.seq"
     " LEFT JOIN exposures x ON x.seq = e.seq LEFT JOIN ends n ON e.kind = 'end' AND n.call_seq = e.call_seq"
+    " LEFT JOIN calls o ON e.kind = 'end' AND o.seq = e.call_seq"
     " WHERE e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"
 )
 _CALL_AT = 8
 _MONEY_AT = _CALL_AT + 1 + len(_CALL)
 _END_AT = _MONEY_AT + 1 + len(_MONEY)
+_OF_AT = _END_AT + len(_END)  # of the call that an end is of
 # Rows of the index that no entry stands behind; each one statement, and so of one instant.
 _ORPHANS = (
     *(
@@ -190,7 +192,7 @@ class _Walk:
             self._noted.extend(body.spans)
         if not _indexed(row, body):
             raise _Fault(link.seq, "the index does not say what its body says")
-        if isinstance(body, DecisionBody):
+        if isinstance(body, DecisionBody | EndBody):
             spoken.update((f.rule, link.seq) for f in body.findings)
 
     def _rules(self, first: int, last: int, spoken: set[tuple[str, int]]) -> None:
@@ -293,7 +295,7 @@ def _link(row: Cells, wanted: int) -> Link:
 
 def _indexed(row: Cells, body: Body) -> bool:
     """Whether the index rows of an entry say what its body says."""
-    call, money, end = row[_CALL_AT:_MONEY_AT], row[_MONEY_AT:_END_AT], row[_END_AT:]
+    call, money, end = row[_CALL_AT:_MONEY_AT], row[_MONEY_AT:_END_AT], row[_END_AT:_OF_AT]
     seq, call_seq, at = row[0], row[6], row[7]
     no_call, no_money = (None,) * len(call), (None,) * len(money)
     if at != body.at or call_seq != (body.call if isinstance(body, EndBody) else None):
@@ -302,7 +304,14 @@ def _indexed(row: Cells, body: Body) -> bool:
         exposure = exposure_columns(body.money)
         stake = (seq, at, body.trunk, body.line, *exposure) if exposure[0] is not None else no_money
         return call == (seq, at, *call_columns(body)) and money == stake
-    if call != no_call or money != no_money:
+    if call != no_call:
+        return False
+    exposure = exposure_columns(body.money) if isinstance(body, EndBody) else (None,)
+    of = row[_OF_AT:]
+    if exposure[0] is None or of[0] is None:  # what the call of an end was may be erased
+        if money != no_money and exposure[0] is None:
+            return False
+    elif money != (seq, *of, *exposure):
         return False
     if isinstance(body, EndBody):
         # a second end of one call is in the log and not in the index, where the first stands
