@@ -12,6 +12,8 @@ from typing import Final, Protocol, cast
 # name -> (module, what it does)
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "traffic": ("sim.labelled.command", "labelled traffic: JSON, a capture, straight into the engine, or live"),
+    "day": ("sim.score.day", "how fast detection is, and how much it holds, on a day of calls of very many lines"),
+    "score": ("sim.score.command", "play attacks and peaceful calls over many seeds, and score what detection finds"),
 }
 
 

@@ -6,6 +6,7 @@ A subject that is at work is an object; one that rests is packed into octets, so
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from struct import Struct as Layout
 from typing import Final
@@ -20,13 +21,14 @@ BACKS: Final = 8  # call-backs, and calls received, that are kept by their insta
 ORIGINS: Final = 24  # addresses, user agents and presented numbers of a line that are remembered
 MOST: Final = 65_535  # of a day's calls and cents, and of what a call costs: beyond, counting on tells nothing new
 
+NO_DAYS: Final = bytes(4 * DAYS)  # two counters of 16 bits a day
+
 OPEN, ANSWERED, CANCELLED, FAILED = range(4)
 SVA, DEAR, STEP, REFUSED, CLOSED, SHORT, HYPER, NEAR = (1 << n for n in range(8))  # bits of `Past.marks`
 NEXT: Final = 100  # numbers this near are neighbours: a block of a hundred, the way ranges are sold
 
 _PAST: Final = Layout("<QQHBBHHH")
-_DAY: Final = Layout("<HHH")
-_HEAD: Final = Layout("<QQQIIHHBBBBB")
+_HEAD: Final = Layout("<QQQIIHHHBBBB")
 _AT: Final = Layout("<Q")
 _ORIGIN: Final = Layout("<IH")
 
@@ -67,13 +69,27 @@ class Past:
 class Subject:
     """One line, presented number or premium service.
 
-    `days` maps days of Unix time to [calls, cents]; `origins` maps marks to the hour of Unix time at which they were
+    `days` holds calls and cents of thirty days, up to day `today` of Unix time, each at its number modulo thirty;
+    `origins` maps marks to the hour of Unix time at which they were
     first seen, the longest unused first; `run` is how many of the last calls went to ever higher numbers.
     `recent` is in the order in which calls were last heard of, set up or over: however many are up, the last ends are
     there. `callee` is the number called last.
     """
 
-    __slots__ = ("backs", "callee", "calls", "days", "first", "last", "origins", "received", "recent", "run", "usual")
+    __slots__ = (
+        "backs",
+        "callee",
+        "calls",
+        "days",
+        "first",
+        "last",
+        "origins",
+        "received",
+        "recent",
+        "run",
+        "today",
+        "usual",
+    )
 
     def __init__(self, at: int) -> None:
         self.first = at
@@ -82,9 +98,10 @@ class Subject:
         self.callee = 0
         self.run = 0
         self.recent: deque[Past] = deque(maxlen=RECENT)
-        self.days: dict[int, list[int]] = {}
-        self.backs: deque[int] = deque(maxlen=BACKS)
-        self.received: deque[int] = deque(maxlen=BACKS)
+        self.today = at // DAY
+        self.days = array("H", NO_DAYS)
+        self.backs: list[int] = []
+        self.received: list[int] = []
         self.origins: dict[int, int] = {}
         self.usual = Usual()
 
@@ -98,9 +115,15 @@ class Subject:
         self.recent.append(past)
         self.calls += 1
         self.last = past.at
-        day = self.day(past.at)
-        if day[0] < MOST:
-            day[0] += 1
+        self.counted(past.at, calls=1)
+
+    def called_back(self, at: int) -> None:
+        """Somebody called back whom it had rung for a moment."""
+        self.backs = [*self.backs[1 - BACKS :], at]
+
+    def got(self, at: int) -> None:
+        """A call came in."""
+        self.received = [*self.received[1 - BACKS :], at]
 
     def known(self, call: Past) -> Past | None:
         """This call as it is remembered here."""
@@ -119,21 +142,24 @@ class Subject:
         self.recent.append(past)
         return past
 
-    def day(self, at: int) -> list[int]:
-        """Counters of the day of `at`; what is older than thirty days is forgotten."""
-        number = at // DAY
-        found = self.days.get(number)
-        if found is None:
-            found = self.days[number] = [0, 0]
-            if len(self.days) > 1:
-                for old in [d for d in self.days if d <= number - DAYS]:
-                    del self.days[old]
-        return found
+    def counted(self, at: int, *, calls: int = 0, cents: int = 0) -> None:
+        """Add to the counters of the day of `at`; those of thirty days before make room."""
+        day, days = at // DAY, self.days
+        if day > self.today:
+            for gone in range(max(self.today + 1, day - DAYS + 1), day + 1):
+                days[gone % DAYS * 2] = days[gone % DAYS * 2 + 1] = 0
+            self.today = day
+        place = self.today % DAYS * 2
+        if calls:
+            days[place] = min(days[place] + calls, MOST)
+        if cents:
+            days[place + 1] = min(days[place + 1] + cents, MOST)
 
     def dearest(self, at: int) -> int:
-        """Cents of the dearest day of the last thirty, today left out."""
-        today = at // DAY
-        return max((c[1] for d, c in self.days.items() if d < today), default=0)
+        """Cents of the dearest day of the last thirty, the day of `at` left out."""
+        day = at // DAY
+        others = range(max(self.today - DAYS + 1, day - DAYS + 1), min(self.today + 1, day))
+        return max((self.days[d % DAYS * 2 + 1] for d in others), default=0)
 
     def seen_with(self, marks: tuple[int, ...], at: int) -> None:
         """Remember what the line showed."""
@@ -160,13 +186,13 @@ class Subject:
         parts = [
             _HEAD.pack(
                 self.first, self.last, self.callee, self.calls, usual.hour, min(usual.count, MOST), min(self.run, MOST),
-                len(recent), len(self.days), len(backs), len(received), len(self.origins),
+                self.today, len(recent), len(backs), len(received), len(self.origins),
             )
         ]  # fmt: skip
         parts += [
             _PAST.pack(p.at, p.callee, p.caller, p.marks, p.outcome, p.cents, p.fee, min(p.talk, MOST)) for p in recent
         ]
-        parts += [_DAY.pack(d, min(c[0], MOST), min(c[1], MOST)) for d, c in self.days.items()]
+        parts.append(self.days.tobytes())
         parts += [_AT.pack(at) for at in (*backs, *received)]
         now = self.last // HOUR
         parts += [_ORIGIN.pack(one, min(max(now - hour, 0), MOST)) for one, hour in self.origins.items()]
@@ -176,7 +202,7 @@ class Subject:
 
 def unpack(data: bytes) -> Subject:
     """The subject again that `Subject.packed` made these octets of."""
-    first, last, callee, calls, hour, count, run, pasts, days, backs, received, origins = _HEAD.unpack_from(data)
+    first, last, callee, calls, hour, count, run, today, pasts, backs, received, origins = _HEAD.unpack_from(data)
     s = Subject(first)
     s.last, s.callee, s.calls, s.run = last, callee, calls, run
     place = _HEAD.size
@@ -186,10 +212,8 @@ def unpack(data: bytes) -> Subject:
         past.outcome, past.talk = outcome, talk
         s.recent.append(past)
         place += _PAST.size
-    for _ in range(days):
-        number, made, spent = _DAY.unpack_from(data, place)
-        s.days[number] = [made, spent]
-        place += _DAY.size
+    s.today, s.days = today, array("H", data[place : place + len(NO_DAYS)])
+    place += len(NO_DAYS)
     for kept, many in ((s.backs, backs), (s.received, received)):
         for _ in range(many):
             kept.append(_AT.unpack_from(data, place)[0])

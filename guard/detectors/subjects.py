@@ -11,7 +11,7 @@ from typing import Final
 
 from guard.detectors.subject import Subject, unpack
 
-AT_WORK: Final = 20_000  # subjects kept as objects: about 4 kB each
+AT_WORK: Final = 10_000  # subjects kept as objects: about 6 kB each
 MAX_SUBJECTS: Final = 1_000_000  # at rest: about 800 octets each after a month of ten calls a day
 SETTLED: Final = 8  # calls from which on a subject is not young any more
 YOUNG_PART: Final = 4  # a quarter of all places is for the young
@@ -57,9 +57,10 @@ class Subjects:
         self._work[key] = subject
         if len(self._work) > self._at_work:
             old, resting = self._work.popitem(last=False)
-            self._rest(old, resting)
+            self.rest(old, resting)
 
-    def _rest(self, key: str, subject: Subject) -> None:
+    def rest(self, key: str, subject: Subject) -> None:
+        """Keep a subject as octets until it calls again."""
         young = subject.calls < SETTLED
         place, most = (self._young, self._most_young) if young else (self._settled, self._most_settled)
         if len(place) >= most:

@@ -188,8 +188,7 @@ class Watch:
             past.outcome, past.talk = outcome, talk
             past.marks |= marks
             if past.cents or past.fee:
-                day = subject.day(now)
-                day[1] = min(day[1] + past.cost(now), MOST)
+                subject.counted(now, cents=past.cost(now))
             if marks:
                 ways = self._end[kind, i == 0 and kind == "number", marks]
                 begun += self._judge(ways, kind, key, View(subject, number, now), call.trunk, call.usage)
@@ -203,10 +202,10 @@ class Watch:
         subject = self.subjects.find(key) if ours else None
         if subject is None:
             return
-        subject.received.append(now)
+        subject.got(now)
         rang = self._rang.pop((ours, theirs), None)
         if rang is not None and now - rang <= DAY:
-            subject.backs.append(now)
+            subject.called_back(now)
             view = View(subject, subject, now)
             self._begin(self._judge(self._end["number", False, 0], "number", key, view, call.trunk, ()), now)
 
