@@ -10,12 +10,15 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from guard.alerts import MoneyAlerts
+from guard.app_parts import listens
+from guard.certificates import Certificates
 from guard.config import Config
 from guard.desk import Desk
 from guard.detectors.watch import Watch
 from guard.engine import Engine
 from guard.housekeeping import Housekeeper
 from guard.incidents import Incidents, contracts_of
+from guard.keeping import Keeper, Known, path_of
 from guard.net import stream, udp
 from guard.net.clock import SystemClock
 from guard.net.driver import Driver
@@ -23,13 +26,15 @@ from guard.net.garbage import Garbage
 from guard.net.notify import Notify
 from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
+from guard.net.tls import Contexts, Tls, contexts
 from guard.net.udp import UdpSocket
 from guard.net.verdicts import FaultPolicy, Verdicts
 from guard.nexthops import NextHops
 from guard.policy.enforcing import enforced
 from guard.policy.load import Policy
 from guard.proxy.core import CoreSettings, ProxyCore
-from guard.proxy.effects import Address, Transport
+from guard.proxy.effects import Address
+from guard.proxy.kept import KeptCall
 from guard.proxy.routing import Trunks, host_text
 from guard.recount import SPAN, recount
 from guard.reload import Loaded, Reloader
@@ -51,7 +56,9 @@ CLOSING: Final = 20  # s that closing may take beyond the set-ups that it waits 
 class App:
     """One guard. Made on a running loop; `start`, then `wait`, then `stop`."""
 
-    def __init__(self, config: Config, policy: Policy, store: SqliteWriter, trunks: Trunks) -> None:
+    def __init__(
+        self, config: Config, policy: Policy, store: SqliteWriter, trunks: Trunks, found: Contexts | None = None
+    ) -> None:
         self.config = config
         self._store = store
         self._loop = asyncio.get_running_loop()
@@ -59,10 +66,8 @@ class App:
         self._impatient = asyncio.Event()
         self._started = False
         sources = Sources(config.sources)
-        listens: list[tuple[Transport, str, int]] = [("udp", h, p) for h, p in config.udp]
-        listens += [("tcp", h, p) for h, p in config.tcp]
         settings = CoreSettings(
-            listens=tuple(listens),
+            listens=listens(config),
             token=secrets.token_hex(6),
             site=config.site,
             advertise=config.file.listen.advertise,
@@ -84,7 +89,11 @@ class App:
             self.driver.hurry,
             self.driver.fault,
         )
-        self._streams = Streams(self._loop, self.driver, self.driver.counters, self.core.listed)
+        found = found if found is not None else contexts(config.tls_files)
+        tls = Tls(found, self.core.identity)
+        self.certificates = Certificates(tls, config.tls_files, found)
+        ping = config.file.listen.ping_s * 1_000_000
+        self._streams = Streams(self._loop, self.driver, self.driver.counters, self.core.listed, tls, ping)
         self._notify = Notify()
         self._garbage = Garbage()
         self._recounting: asyncio.Task[None] | None = None
@@ -95,6 +104,7 @@ class App:
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
         self._hops = NextHops(config, trunks, self._reroute)
+        self._keeper = Keeper(path_of(config.store_path), self.core, self._verdicts.seq_of, self.driver.fault)
 
     async def start(self) -> None:
         """Bind, listen, and say so. Raises OSError with the address that cannot be had; `stop` gives the rest back."""
@@ -107,11 +117,16 @@ class App:
             for address in self.config.tcp:
                 with _naming(address):
                     await self._streams.listen(stream.bound(*address))
+            for address in self.config.tls:
+                with _naming(address):
+                    await self._streams.listen(stream.bound(*address), "tls")
         except OSError:
             for opened in sockets:
                 opened.close()
             raise
+        self._revive()
         self.driver.attach(sockets, self._streams, self._verdicts)
+        self._keeper.start()
         self._started = True
         self._recounting = self._loop.create_task(self._recount())
         self._house.start()
@@ -124,6 +139,7 @@ class App:
         if pause is not None:
             self._every(pause, lambda: self._notify.tell("WATCHDOG=1"))
         self._every(WATCH, self._reloader.look)
+        self._every(WATCH, self.certificates.look)
         self._hops.start()
         self.driver.turn(self.core.begin)
         self._notify.tell("READY=1")
@@ -140,6 +156,7 @@ class App:
         self._policy = policy
         self.core.adopt(Sources(config.sources), loaded.trunks, config.file.emergency_from_unknown)
         self._hops.adopt(config, loaded.trunks)
+        self.certificates.adopt(config.tls_files, loaded.tls)
         self.driver.turn(self.core.begin)
         self._verdicts.adopt(FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000))
         self._store.adopt(policy.figures)
@@ -155,6 +172,24 @@ class App:
         self._house.adopt(self.config, policy.digest)
         stricter = ", rules in mode monitor enforced: a limit of [ledger] is passed" if on else ""
         self._notify.tell("READY=1", f"STATUS=policy {policy.digest}{stricter}")
+
+    def _revive(self) -> None:
+        """Go on with the calls that were up when the guard stopped, before anything is heard of them."""
+        now = self.driver.now()
+
+        def resume(ticket: int, kept: KeptCall) -> None:
+            self._verdicts.resume(ticket, kept.seq)
+            self.desk.resume(ticket, kept.attempt, now)
+
+        with self._store.reader() as reader:
+
+            def look(kept: KeptCall) -> Known:
+                found = next(iter(reader.of((kept.seq,))), None)
+                if found is None or found.record.call_id != kept.attempt.call_id:
+                    return "unknown"
+                return "open" if found.end is None else "over"
+
+            self._keeper.load(look, resume, now)
 
     def _reroute(self, trunks: Trunks) -> None:
         """Names of next hops lead elsewhere now."""
@@ -219,6 +254,7 @@ class App:
             timer.cancel()
         self.driver.stop()
         await self._reloader.stop()
+        await self.certificates.stop()
         await self._hops.stop()
         await self._house.stop()
         await self.alerts.stop()
@@ -226,6 +262,8 @@ class App:
         if self._recounting is not None:
             self._recounting.cancel()
             await asyncio.gather(self._recounting, return_exceptions=True)
+        if self._started:
+            await self._keeper.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._streams.close(), DRAIN)
         self._notify.close()
@@ -238,7 +276,8 @@ class App:
                 self._sum_up()
 
     def _sum_up(self) -> None:
-        counters = {k: v for k, v in {**self.core.counters, **self.driver.counters, **self._hops.counters}.items() if v}
+        all_of_them = (self.core.counters, self.driver.counters, self._hops.counters, self._keeper.counters)
+        counters = {k: v for counted in all_of_them for k, v in counted.items() if v}
         LOG.info("stopped: %s", ", ".join(f"{k} {v}" for k, v in sorted(counters.items())) or "nothing came")
 
     def _every(self, pause: float, what: Callable[[], None]) -> None:

@@ -123,6 +123,17 @@ class Desk:
         if self.watch is not None:
             self.watch.stopped(str(ticket))
 
+    def resume(self, ticket: int, call: CallAttempt, now: int) -> None:
+        """A call of an earlier life of the guard goes on: it has its channels, whatever is free, and its talk will be
+        added up. What it had counted is counted anew from the log. Raises StateError."""
+        prepared = self._engine.prepare(call, str(ticket))
+        gauges = tuple(replace(t, force=True) for t in prepared.touches if t.kind == "gauge")
+        if gauges:
+            self._state.touch(gauges, now)
+        self._remember_sums(ticket, prepared)
+        if call.direction == "inbound":
+            self._inbound[ticket] = call
+
     def judge(self, call: CallAttempt, now: int) -> Decision:
         """What the rules say that need no counter; nothing is counted."""
         del now
@@ -247,6 +258,9 @@ class Desk:
     def _goes(self, ticket: int, prepared: Prepared) -> None:
         """A call that is let go: until it left, what it took can be given back; when it ends, its talk is added."""
         self._pending.add(ticket)
+        self._remember_sums(ticket, prepared)
+
+    def _remember_sums(self, ticket: int, prepared: Prepared) -> None:
         sums = tuple(t.key for t in prepared.touches if t.kind == "sum")
         if sums:
             self._sums[ticket] = sums

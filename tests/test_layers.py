@@ -35,8 +35,10 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.configsources": (
         *WORDS, "guard.confighops", "guard.configschema", "guard.policy.siteschema", "guard.tomlread",
     ),
+    "guard.configtls": ("guard.configschema",),
     "guard.config": (
         *WORDS, "guard.config", "guard.confighops", "guard.confignumbers", "guard.configschema", "guard.configsources",
+        "guard.configtls",
         "guard.policy.siteschema", "guard.policy.caseschema", "guard.rules.numbers", "guard.prospecting.lists",
         "guard.tomlread",
     ),
@@ -68,6 +70,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.incidents": ("*",),
     "guard.net": (
         *WORDS, *CONTRACTS, "guard.net", "guard.proxy", "guard.sip", "guard.desk", "guard.engine", "guard.configschema",
+        "guard.configtls",
     ),
     "guard.capture": (
         *WORDS, *CONTRACTS, "guard.capture", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",
@@ -76,7 +79,9 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.app": ("*",),
     "guard.app_parts": ("*",),
     "guard.reload": ("*",),
+    "guard.certificates": ("*",),
     "guard.nexthops": ("*",),
+    "guard.keeping": ("*",),
     "guard.cli": ("*", "guard.app", "guard.cli", "sim"),
     "sim": ("*", "guard.app", "sim"),
 }  # fmt: skip

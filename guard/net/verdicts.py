@@ -127,6 +127,14 @@ class Verdicts:
 
     # ---- from the core ---------------------------------------------------------------------------------------------
 
+    def resume(self, ticket: int, seq: int) -> None:
+        """A call of an earlier life of the guard goes on, with that record's number."""
+        self._seqs[ticket] = seq
+
+    def seq_of(self, ticket: int) -> int:
+        """The number of a decided call's record, 0 where there is none."""
+        return self._seqs.get(ticket, 0)
+
     def decide(self, effect: Decide, now: int) -> None:
         """A call wants a decision."""
         if effect.error:

@@ -103,6 +103,7 @@ class Calls:
         self._dialogs: dict[tuple[bytes, bytes, bytes], Call] = {}
         self._open: dict[int, Call] = {}
         self._ticket = 0
+        self.changed: set[int] | None = None  # tickets of answered calls that something happened to; None: nobody asks
 
     def __len__(self) -> int:
         return len(self._open)
@@ -145,6 +146,17 @@ class Calls:
         call.chances = max(call.chances - 1, 0)
         return call
 
+    def _mark(self, call: Call) -> None:
+        if self.changed is not None:
+            self.changed.add(call.ticket)
+
+    def revive(self, call: Call, now: int) -> None:
+        """A call that was answered in an earlier life of the guard goes on."""
+        self._open[call.ticket] = self._attempts[call.key] = call
+        for tag in call.dialogs:
+            self._dialogs[call.key[1], call.key[2], tag] = call
+        self._timers.arm(call, SILENCE, max(min(now + NAP, call.heard + SILENCE_WAIT), now + 1))
+
     def left(self, call: Call) -> None:
         """One of several INVITEs that wait for the decision was cancelled."""
         call.branches -= 1
@@ -161,6 +173,7 @@ class Calls:
         """Something was heard within the dialog."""
         if call.state is C.ANSWERED:
             call.heard = now
+            self._mark(call)
 
     def decided(self, call: Call, decision: Decision, seq: int, now: int) -> bool:
         """The decision came. False: nobody waits for it any more. A refused call is ended here."""
@@ -206,6 +219,7 @@ class Calls:
             call.answered_at = now
             call.heard = now
             self._timers.arm(call, SILENCE, now + NAP)
+            self._mark(call)
         if to_tag and call.state is C.ANSWERED:
             self._dialog(call, to_tag, CONFIRMED)
         self._settle(call, now)
@@ -245,6 +259,7 @@ class Calls:
         if callee_tag in call.dialogs:
             call.dialogs[callee_tag] = CLOSED  # and stays so, whatever is repeated of its set-up
         call.by = by
+        self._mark(call)
         self._settle(call, now)
 
     def _settle(self, call: Call, now: int) -> None:
@@ -311,6 +326,7 @@ class Calls:
             del self._attempts[call.key]
         del self._open[call.ticket]
         if call.answered_at:
+            self._mark(call)
             self._timers.arm(call, SILENCE, now + ECHO_WAIT)
         else:
             self._forget(call)

@@ -15,6 +15,7 @@ from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Close, Effect, Flow
 from guard.proxy.health import Condition, HopState
+from guard.proxy.kept import KeptCall, revive
 from guard.proxy.refuse import reason
 from guard.proxy.requests import Requests
 from guard.proxy.rescue import Rescue
@@ -81,6 +82,23 @@ class ProxyCore:
         return self._c.calls.settling + sum(
             tx.request is not None and (tx.call is None or tx.again) for tx in self._c.layer.servers.values()
         )
+
+    def keep(self) -> None:
+        """From now on remember which answered calls something happens to, for `changed`."""
+        self._c.calls.changed = set()
+
+    def changed(self) -> dict[int, Call | None]:
+        """Answered calls that something has happened to since this was last asked, by ticket; None: it is over."""
+        calls = self._c.calls
+        tickets, calls.changed = calls.changed or set(), set()
+        return {ticket: calls.get(ticket) for ticket in tickets}
+
+    def revive(self, kept: KeptCall, now: int) -> int:
+        """Go on with a call of an earlier life of the guard; its ticket."""
+        call = revive(kept, self._c.calls.next_ticket(), self.wall_offset, now)
+        self._c.calls.revive(call, now)
+        self._requests.hangup.resume(call, now)
+        return call.ticket
 
     def begin(self, now: int) -> None:
         """Look after the next hops from now on: OPTIONS to those that are to have them."""

@@ -124,6 +124,11 @@ class Hangup:
         )
         self._arm(call, watch, now)
 
+    def resume(self, call: Call, now: int) -> None:
+        """A call of an earlier life of the guard goes on, until its time is over."""
+        if call.watch is not None:
+            self._arm(call, call.watch, now)
+
     # ---- the end ---------------------------------------------------------------------------------------------------
 
     def _arm(self, call: Call, watch: Watch, now: int) -> None:

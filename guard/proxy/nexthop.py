@@ -79,7 +79,10 @@ class NextHop:
             good = host in c.trunks.by_address or _named(call.hints, host)
         else:
             good = c.sources.find(host) is not None
-        if not good or (host == other.peer[0] and other.transport in {"tls", transport} and transport != "udp"):
+        there = to_operator or other.conn != 0  # that of a caller did not survive a restart of ours
+        if not good or (
+            there and host == other.peer[0] and other.transport in {"tls", transport} and transport != "udp"
+        ):
             return other  # the connection that is there, however its other end is written (RFC 5923)
         return c.here.flow_to(transport, host, port)
 

@@ -1,0 +1,238 @@
+"""Answered calls on disk, so that a restart keeps them: their dialogs, their channels, and the end of their records.
+
+A file beside the log (`-calls` added to its name), only for the guard itself: one line of JSON for each answered call,
+another one when something of it changes or it ends; the last line of a call counts. It is written once a second by a
+thread, and made anew, without what is over, when the guard starts, when it stops, and when it has grown. A guard that
+is killed loses at most the last second of it. Nobody reads it for evidence: that is the log's part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from guard.net.say import LOG
+from guard.proxy.calls import Call
+from guard.proxy.kept import KeptCall, keep
+
+EVERY: Final = 1.0  # s between two looks at what has changed
+GROWN: Final = 4 * 1024 * 1024  # bytes that are added before the file is made anew: some 4 000 calls
+MAX_PENDING: Final = 64 * 1024 * 1024  # bytes that wait while the disk takes none; beyond that the oldest are lost
+MAX_LINE: Final = 256 * 1024  # bytes: a call has a handful of URIs and addresses
+MODE: Final = 0o600
+VERSION: Final = 1
+Known = Literal["open", "over", "unknown"]  # what the log knows of a call
+COUNTERS: Final = ("kept_calls", "kept_revived", "kept_unreadable", "kept_errors", "kept_lost")
+
+
+class Line(Struct, frozen=True, omit_defaults=True):
+    """One line: a call by its number in this file; without `call` it is over."""
+
+    n: int
+    call: KeptCall | None = None
+    version: int = VERSION
+
+
+class Core(Protocol):
+    """The proxy core, as far as calls are kept."""
+
+    wall_offset: int
+
+    def keep(self) -> None:
+        """Remember what changes."""
+
+    def changed(self) -> dict[int, Call | None]:
+        """What changed, by ticket."""
+
+    def revive(self, kept: KeptCall, now: int) -> int:
+        """Go on with a call."""
+
+
+_ENCODE: Final = msgspec.json.Encoder()
+_DECODE: Final = msgspec.json.Decoder(Line)
+
+
+def path_of(store: Path) -> Path:
+    """The file of a log's open calls."""
+    return store.with_name(store.name + "-calls")
+
+
+def read(path: Path) -> tuple[list[KeptCall], int]:
+    """The calls of a file that are not over, oldest first, and how many lines could not be read. Raises OSError where
+    there is a file and it cannot be read."""
+    calls: dict[int, KeptCall] = {}
+    bad = 0
+    for line in _lines(path):
+        try:
+            found = _DECODE.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            bad += 1  # torn when the guard was killed, or of another version
+            continue
+        if found.version != VERSION:
+            bad += 1
+        elif found.call is None:
+            calls.pop(found.n, None)
+        else:
+            calls[found.n] = found.call
+    return list(calls.values()), bad
+
+
+def _lines(path: Path) -> Iterable[bytes]:
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(MAX_LINE):
+                if line.strip():
+                    yield line
+    except FileNotFoundError:
+        return
+
+
+def write(path: Path, lines: Iterable[bytes]) -> None:
+    """Make the file anew: whole, or as it was. Raises OSError."""
+    fresh = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE), "wb") as file:
+        file.writelines(lines)
+    fresh.replace(path)
+
+
+def add(path: Path, lines: Iterable[bytes]) -> int:
+    """Add lines to the file; how long it is now. A line that a kill tore apart stays alone. Raises OSError."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, MODE), "ab") as file:
+        file.write(b"\n")
+        file.writelines(lines)
+        return file.tell()
+
+
+def renew(path: Path) -> int:
+    """Make the file anew without what is over; how long it is now. Raises OSError."""
+    last: dict[int, bytes] = {}
+    for line in _lines(path):
+        try:
+            found = _DECODE.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        last.pop(found.n, None)
+        if found.call is not None:
+            last[found.n] = line
+    write(path, last.values())
+    return sum(map(len, last.values()))
+
+
+class Keeper:
+    """Keeps the answered calls of one core. `seq_of` gives the number of a call's record."""
+
+    def __init__(
+        self, path: Path, core: Core, seq_of: Callable[[int], int], fault: Callable[[Exception], None]
+    ) -> None:
+        self._path = path
+        self._core = core
+        self._seq_of = seq_of
+        self._fault = fault
+        self._pending: list[bytes] = []
+        self._limit = GROWN
+        self._renewing = False
+        self._task: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "calls")  # one: lines keep their order
+        self._failing = False
+        self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+
+    def load(self, look: Callable[[KeptCall], Known], resume: Callable[[int, KeptCall], None], now: int) -> None:
+        """Go on with the calls of the life before, but for those whose record has its end (`look` tells what the log
+        knows of one); `resume` hears of each. From now on calls are kept."""
+        try:
+            calls, bad = read(self._path)
+        except OSError as error:
+            self._failed(error)
+            calls, bad = [], 0
+        self.counters["kept_unreadable"] += bad
+        lines = []
+        for kept in calls:
+            known = look(kept) if kept.seq else "unknown"
+            if known == "over":
+                continue
+            if known == "unknown":
+                kept = replace(kept, seq=0)  # of a log that is no more: no other record shall get its end
+            ticket = self._core.revive(kept, now)
+            lines.append(_line(Line(ticket, kept)))
+            self.counters["kept_revived"] += 1
+            try:
+                resume(ticket, kept)
+            except Exception as error:  # noqa: BLE001 - told: one call without its channel is better than no guard
+                self._fault(error)
+        self._core.keep()
+        try:
+            write(self._path, lines)
+        except OSError as error:
+            self._failed(error)
+        if lines or bad:
+            LOG.info("calls of before: %d go on%s", len(lines), f"; lines not readable: {bad}" if bad else "")
+
+    def start(self) -> None:
+        """Begin to look every second."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Write what is left."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._gather()
+        self._renewing = True
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, self._taken())
+        self._thread.shutdown()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(EVERY)
+            try:
+                self._gather()
+                if self._pending:
+                    await asyncio.shield(loop.run_in_executor(self._thread, self._write, self._taken()))
+            except Exception as error:  # noqa: BLE001 - told: calls go on, whatever becomes of this file
+                self._fault(error)
+
+    def _gather(self) -> None:
+        """Lines of what has changed."""
+        offset = self._core.wall_offset
+        for ticket, call in self._core.changed().items():
+            self.counters["kept_calls"] += 1
+            kept = keep(call, self._seq_of(ticket), offset) if call is not None else None
+            self._pending.append(_line(Line(ticket, kept)))
+
+    def _taken(self) -> list[bytes]:
+        taken, self._pending = self._pending, []
+        return taken
+
+    def _write(self, lines: list[bytes]) -> None:
+        """In a thread: no two at once."""
+        try:
+            size = add(self._path, lines)
+            if size > self._limit or self._renewing:
+                self._limit = renew(self._path) + GROWN
+        except OSError as error:
+            self._failed(error)
+            while lines and sum(map(len, lines)) > MAX_PENDING:
+                del lines[0]
+                self.counters["kept_lost"] += 1
+            self._pending[:0] = lines
+        else:
+            self._failing = False
+
+    def _failed(self, error: OSError) -> None:
+        self.counters["kept_errors"] += 1
+        if not self._failing:
+            self._failing = True
+            LOG.warning("%s: %s; calls that are up would not outlast a restart", self._path, error.strerror or error)
+
+
+def _line(line: Line) -> bytes:
+    return _ENCODE.encode(line) + b"\n"
