@@ -15,6 +15,7 @@ from guard import configschema as schema
 from guard.confighops import Hop, dns_server, next_hop
 from guard.confignumbers import numbers
 from guard.configsources import sources
+from guard.configtls import Files, tls_files
 from guard.numbering.number import Dial, normalise
 from guard.policy.caseschema import Case
 from guard.policy.siteschema import SiteRule
@@ -52,6 +53,8 @@ class Config(Struct, frozen=True, kw_only=True):
     zone: ZoneInfo
     udp: tuple[tuple[str, int], ...]
     tcp: tuple[tuple[str, int], ...]
+    tls: tuple[tuple[str, int], ...]
+    tls_files: Files
     hops: dict[str, tuple[Hop, ...]]
     dns: tuple[tuple[str, int], ...]
     sources: tuple[Source, ...]
@@ -193,6 +196,8 @@ class _Compiler:
             zone=zone,
             udp=self._listen("udp", file.listen.udp),
             tcp=self._listen("tcp", file.listen.tcp),
+            tls=self._listen("tls", file.listen.tls),
+            tls_files=self._tls(hops),
             hops=hops,
             dns=self._dns(),
             sources=who,
@@ -204,8 +209,6 @@ class _Compiler:
         """Keys of INTERFACES that this version reads and cannot serve yet: never in silence."""
         file = self.file
         later = "not supported yet by this version"
-        if file.listen.tls or file.tls is not None:
-            self.problem(["listen", "tls"] if file.listen.tls else ["tls"], later)
         if not file.state.url.startswith("memory://"):
             self.problem(["state", "url"], f'"{file.state.url}": {later}; write "memory://"')
         for key, there in (("mqtt", file.mqtt), ("web", file.web)):
@@ -254,9 +257,21 @@ class _Compiler:
                 self.problem(["listen", name], f'"{text}" needs listen.advertise: peers cannot answer to it')
             else:
                 out.append(address)
-        if name == "tcp" and not written and not self.file.listen.udp:
-            self.problem(["listen"], "neither udp nor tcp: there is nothing to listen on")
+        if name == "tls" and not (written or self.file.listen.udp or self.file.listen.tcp):
+            self.problem(["listen"], "neither udp nor tcp nor tls: there is nothing to listen on")
         return tuple(out)
+
+    def _tls(self, hops: dict[str, tuple[Hop, ...]]) -> Files:
+        for key, text in ((["tls", k], getattr(self.file.tls, k, "")) for k in ("certificate", "key", "ca")):
+            self._file(text, key)
+        for i, trunk in enumerate(self.file.trunk, 1):
+            self._file(trunk.tls_ca, ["trunk", f"[{i}]", "tls_ca"])
+            if any(h.transport == "tls" for h in hops.get(trunk.name, ())) and not self.file.listen.tls:
+                why = (
+                    "is reached over TLS, but there is no listen.tls: it can call only over connections of the guard's"
+                )
+                self.warnings.append(f"{self.path}: trunk {trunk.name} {why}")
+        return tls_files(self.file, self.path.parent, self.problem)
 
     # ---- trunks and sources ----------------------------------------------------------------------------------------
 

@@ -11,7 +11,10 @@ from msgspec import Struct
 from guard.sip.uri import BadUri, parse_uri
 from guard.tomlread import nearest
 
+Transport = Literal["udp", "tcp", "tls"]
 DEFAULT_PORT: Final = 5060
+TLS_PORT: Final = 5061
+TRANSPORTS: Final[tuple[Transport, ...]] = ("udp", "tcp", "tls")
 DNS_PORT: Final = 53
 AS: Final = "write it as sip:198.51.100.10:5060;transport=udp"
 
@@ -20,12 +23,13 @@ Tell = Callable[[list[str], str], None]  # a key path and what is wrong with its
 
 class Hop(Struct, frozen=True):
     """One next hop as written: `host` may be a name, which is looked up when the guard starts, and as often as its
-    records say. `open` names what was not written: DNS is asked for that (RFC 3263)."""
+    records say. `open` names what was not written: DNS is asked for that (RFC 3263). `secure` for sips."""
 
-    transport: str
+    transport: Transport
     host: str
     port: int
     open: tuple[Literal["transport", "port"], ...] = ()
+    secure: bool = False
 
 
 def next_hop(text: str, key: list[str], tell: Tell) -> Hop | None:
@@ -35,20 +39,25 @@ def next_hop(text: str, key: list[str], tell: Tell) -> Hop | None:
     except BadUri as error:
         tell(key, f'"{text}" is no SIP URI ({error}): {AS}')
         return None
-    transport = (uri.params.get("transport") or "udp").lower()
-    if uri.scheme == "sips" or transport == "tls":
-        tell(key, f'"{text}": TLS is not supported yet by this version')
-    elif uri.scheme != "sip" or not uri.host:
+    secure = uri.scheme == "sips"
+    named = (uri.params.get("transport") or ("tls" if secure else "udp")).lower()
+    if secure and named == "tcp":
+        named = "tls"  # over TCP, that is (RFC 5630 3.1.2)
+    transport = next((t for t in TRANSPORTS if t == named), None)
+    if uri.scheme not in {"sip", "sips"} or not uri.host:
         tell(key, f'"{text}" is no SIP URI: {AS}')
-    elif transport not in {"udp", "tcp"}:
-        tell(key, f'"{text}": transport "{transport}" is not one of udp, tcp{nearest(transport, ["udp", "tcp"])}')
+    elif transport is None:
+        tell(key, f'"{text}": transport "{named}" is not one of udp, tcp, tls{nearest(named, TRANSPORTS)}')
+    elif secure and transport == "udp":
+        tell(key, f'"{text}": sips goes over TLS only')
     else:
         host = uri.host.strip("[]")
         left: list[Literal["transport", "port"]] = []
         if not numeric(host):
             left += [] if "transport" in uri.params else ["transport"]
             left += [] if uri.port else ["port"]
-        return Hop(transport, host, uri.port or DEFAULT_PORT, tuple(left))
+        usual = TLS_PORT if transport == "tls" else DEFAULT_PORT
+        return Hop(transport, host, uri.port or usual, tuple(left), secure)
     return None
 
 

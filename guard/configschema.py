@@ -46,21 +46,25 @@ class _Strict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Listen(_Strict, frozen=True, kw_only=True):
-    """[listen]: `host:port` for each transport; `advertise` is the host written in Via and Record-Route."""
+    """[listen]: `host:port` for each transport; `advertise` is the host written in Via and Record-Route. A connection
+    that the guard opened is pinged after `ping_s` quiet seconds (0: never): RFC 5626 3.5.1 wants 95 to 120."""
 
     udp: tuple[str, ...] = ()
     tcp: tuple[str, ...] = ()
     tls: tuple[str, ...] = ()
     advertise: str = ""
+    ping_s: Annotated[int, Meta(ge=0, le=3600)] = 100
 
 
 class Tls(_Strict, frozen=True, kw_only=True):
-    """[tls]: PEM files, and whether the other side's certificate is verified."""
+    """[tls]: PEM files, whether certificates of those whom the guard calls are verified, and whether those who call it
+    are asked for one."""
 
     certificate: str = ""
     key: str = ""
     ca: str = ""
     verify: bool = True
+    client: Literal["none", "request", "require"] = "none"
 
 
 class Health(_Strict, frozen=True, kw_only=True):
@@ -76,7 +80,8 @@ class Trunk(_Strict, frozen=True, kw_only=True):
     """[[trunk]]: an operator. `cps` overrides the contract; `reading` chooses between a contract's two amounts.
 
     `undetermined_origin` is what his tariff of undetermined origin adds to a minute, in euros. A hop that says nothing
-    for `silence_ms` is left for the next one: RFC 3261's first repetition (500 ms) has to fit in.
+    for `silence_ms` is left for the next one: RFC 3261's first repetition (500 ms) has to fit in. Over TLS its
+    certificate names `tls_name` (the host of `next_hop`), and comes from `tls_ca` (`tls.ca`).
     """
 
     name: Name
@@ -89,6 +94,8 @@ class Trunk(_Strict, frozen=True, kw_only=True):
     undetermined_origin: Euros = 0
     silence_ms: Annotated[int, Meta(ge=600, le=10_000)] = 1_000
     health: Health = Health()
+    tls_name: str = ""
+    tls_ca: str = ""
 
 
 class DialEntry(_Strict, frozen=True, kw_only=True):
@@ -100,7 +107,8 @@ class DialEntry(_Strict, frozen=True, kw_only=True):
 
 
 class Source(_Strict, frozen=True, kw_only=True):
-    """[[source]]: who may send calls. `contact` is the SIP URI where inbound calls for it go."""
+    """[[source]]: who may send calls. `contact` is the SIP URI where inbound calls for it go. With a `tls_name` it has
+    to come over TLS, and to show a certificate of that name."""
 
     name: Name
     address: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -111,6 +119,7 @@ class Source(_Strict, frozen=True, kw_only=True):
     forwarded: Literal["trust-diversion", "require-inbound"] = "trust-diversion"
     dial: DialEntry = DialEntry()
     contact: str = ""
+    tls_name: str = ""
 
 
 class HeaderMatch(_Strict, frozen=True, kw_only=True):

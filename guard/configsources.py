@@ -31,6 +31,7 @@ def sources(
         lost = [n for n in EMERGENCY if emergency_of(n, dial) != n or emergency_of(dial.strip + n, dial) != n]
         if lost:
             tell([*key, "dial"], f"takes away emergency numbers: {', '.join(lost)}")
+        contact = _contact(entry.contact, [*key, "contact"], tell)
         out.append(
             Source(
                 name=entry.name,
@@ -42,8 +43,10 @@ def sources(
                 forwarded=entry.forwarded,
                 dial=dial,
                 usages=tuple(_usage(u) for u in file.usage if u.source == entry.name),
-                contact=_contact(entry.contact, [*key, "contact"], tell),
+                contact=(contact.host, contact.port) if contact is not None else None,
+                contact_transport=contact.transport if contact is not None else "udp",
                 headers=headers,
+                tls_name=entry.tls_name.rstrip(".").lower(),
             )
         )
     for i, usage in enumerate(file.usage, 1):
@@ -88,16 +91,16 @@ def _usage(entry: schema.UsageEntry) -> UsageRule:
     )
 
 
-def _contact(text: str, key: list[str], tell: Tell) -> tuple[str, int] | None:
+def _contact(text: str, key: list[str], tell: Tell) -> Hop | None:
     if not text:
         return None
     hop = next_hop(text, key, tell)
     if hop is None:
         return None
-    if not numeric(hop.host) or hop.transport != "udp":
-        tell(key, f'"{text}": write it as sip:192.0.2.5:5060 (a numeric address, over UDP)')
+    if not numeric(hop.host):
+        tell(key, f'"{text}": write it as sip:192.0.2.5:5060 (a numeric address)')
         return None
-    return hop.host, hop.port
+    return hop
 
 
 def _network_hint(text: str) -> str:

@@ -18,7 +18,7 @@ from guard.tomlread import Problem
 
 RETRY: Final = 10.0  # s after which a name is asked for again that nobody answered
 TIERS: Final = 1_000  # tiers that the name of one `next_hop` may have: more than the places that it may lead to
-TRANSPORTS: Final = ("udp", "tcp")  # those that the guard speaks to a next hop, best first
+TRANSPORTS: Final = ("udp", "tcp", "tls")  # those that the guard speaks to a next hop, best first
 COUNTERS: Final = ("dns_lookups", "dns_failures", "dns_changes")
 
 
@@ -35,6 +35,7 @@ def wanted(hop: confighops.Hop) -> Wanted:
         host=hop.host,
         transport="" if "transport" in hop.open else hop.transport,
         port=0 if "port" in hop.open else hop.port,
+        secure=hop.secure,
     )
 
 
@@ -45,7 +46,7 @@ def names(config: Config) -> tuple[Wanted, ...]:
 
 def families(config: Config) -> tuple[Family, ...]:
     """The kinds of addresses that the guard can send from: those that it listens on."""
-    hosts = [host for host, _ in (*config.udp, *config.tcp)]
+    hosts = [host for host, _ in (*config.udp, *config.tcp, *config.tls)]
     found: list[Family] = []
     if any(":" not in h for h in hosts):
         found.append("A")
@@ -85,7 +86,8 @@ def trunks_of(config: Config, located: dict[Wanted, Located]) -> Trunks:
             found = located.get(wanted(written))
             for hop in found.hops if found is not None else ():
                 place = hop.transport, hop.host, hop.port
-                hops.setdefault(place, Hop(*place, tier=i * TIERS + hop.tier, weight=hop.weight))
+                tier, name = i * TIERS + hop.tier, entry.tls_name or written.host
+                hops.setdefault(place, Hop(*place, tier=tier, weight=hop.weight, name=name))
         health = entry.health
         trunks.append(
             Trunk(
@@ -96,6 +98,7 @@ def trunks_of(config: Config, located: dict[Wanted, Located]) -> Trunks:
                 every=health.every_s * 1_000_000,
                 down_after=health.down_after,
                 up_after=health.up_after,
+                tls_ca=str(config.path.parent / entry.tls_ca) if entry.tls_ca else "",
             )
         )
     return Trunks(tuple(trunks))

@@ -11,9 +11,11 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from guard import certificates
 from guard.cases import failing
 from guard.config import Config, ConfigError, read
 from guard.net.say import LOG, told
+from guard.net.tls import Contexts
 from guard.nexthops import resolved
 from guard.policy.load import Policy, check_policy
 from guard.proxy.routing import Trunks
@@ -32,6 +34,7 @@ class Loaded(Struct, frozen=True):
     config: Config
     policy: Policy
     trunks: Trunks
+    tls: Contexts
 
 
 def load_all(path: Path, key: bytes) -> Loaded:
@@ -39,9 +42,10 @@ def load_all(path: Path, key: bytes) -> Loaded:
     problems: list[Problem] = []
     config = read(path, problems)
     policy = policy_of(config, problems, key) if config is not None else None
-    if config is None or policy is None or problems:
+    found = certificates.read(config, problems) if config is not None and not problems else None
+    if config is None or policy is None or found is None:
         raise ConfigError(problems)
-    return Loaded(config, policy, resolved(config))
+    return Loaded(config, policy, resolved(config), found)
 
 
 def policy_of(config: Config, problems: list[Problem], key: bytes = b"") -> Policy | None:

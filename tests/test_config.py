@@ -277,5 +277,5 @@ def test_an_empty_file_says_what_is_missing(tmp_path: Path) -> None:
     assert whats == [
         "no [[trunk]]: there is nowhere to send calls",
         "no [[source]]: nobody may send calls",
-        "neither udp nor tcp: there is nothing to listen on",
+        "neither udp nor tcp nor tls: there is nothing to listen on",
     ]

@@ -145,15 +145,12 @@ MISTAKES: Final = (
     Mistake("no URI", '"sip:198.51.100.10"', '"198.51.100.10"', 6, "trunk[1].next_hop", ("is no SIP URI",)),
     Mistake("tel URI", '"sip:198.51.100.10"', '"tel:+33145678900"', 6, "trunk[1].next_hop", ("is no SIP URI",)),
     Mistake(
-        "sips", '"sip:198.51.100.10"', '"sips:198.51.100.10"', 6, "trunk[1].next_hop", ("TLS is not supported yet",)
-    ),
-    Mistake(
-        "tls",
+        "sips over UDP",
         '"sip:198.51.100.10"',
-        '"sip:198.51.100.10;transport=tls"',
+        '"sips:198.51.100.10;transport=udp"',
         6,
         "trunk[1].next_hop",
-        ("TLS is not supported yet",),
+        ("over TLS only",),
     ),
     Mistake(
         "transport",
@@ -173,12 +170,12 @@ MISTAKES: Final = (
         ("a numeric address",),
     ),
     Mistake(
-        "contact over TCP",
+        "contact by name",
         'trunk = "operator"',
-        'trunk = "operator"\ncontact = "sip:192.0.2.5;transport=tcp"',
+        'trunk = "operator"\ncontact = "sip:pbx.example"',
         11,
         "source[1].contact",
-        ("over UDP",),
+        ("a numeric address",),
     ),
     # names
     Mistake(
@@ -262,7 +259,29 @@ MISTAKES: Final = (
         "no such file",
     ),
     # what this version cannot serve
-    Mistake("tls listener", "[listen]", '[listen]\ntls = ["192.0.2.10:5061"]', 3, "listen.tls", ("not supported yet",)),
+    # TLS
+    Mistake("no certificate", "[listen]", '[listen]\ntls = ["192.0.2.10:5061"]', 3, "listen.tls", ("certificate",)),
+    added("no such certificate", '[tls]\ncertificate = "none.pem"\n', 2, "tls.certificate", "no such file"),
+    added("a key alone", '[tls]\nkey = "guard.toml"\n', 2, "tls.key", "without a certificate"),
+    added("clients of nobody", '[tls]\nclient = "require"\n', 2, "tls.client", "needs tls.ca"),
+    added("clients of a kind", '[tls]\nclient = "always"\n', 2, "tls.client", "none, request, require"),
+    Mistake("pings", "[listen]", "[listen]\nping_s = 3601", 3, "listen.ping_s", ("<= 3600",)),
+    Mistake(
+        "a name that nobody is asked for",
+        'trunk = "operator"',
+        'trunk = "operator"\ntls_name = "pbx.example"',
+        11,
+        "source[1].tls_name",
+        ("needs listen.tls",),
+    ),
+    Mistake(
+        "no such CA",
+        '"sip:198.51.100.10"]',
+        '"sip:198.51.100.10"]\ntls_ca = "none.pem"',
+        7,
+        "trunk[1].tls_ca",
+        ("no such file",),
+    ),
     added("redis", '[state]\nurl = "redis://127.0.0.1"\n', 2, "state.url", 'write "memory://"'),
     # emergency
     Mistake(

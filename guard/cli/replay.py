@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from guard.capture.replay import Replay
     from guard.config import Config
     from guard.policy.load import Policy
-    from guard.proxy.effects import Transport
     from guard.proxy.routing import CoreSettings, Trunks
     from guard.store.contract import Writer
     from guard.store.sqlite import SqliteWriter
@@ -161,12 +160,11 @@ def replay_of(config: Config, policy: Policy, writer: Writer) -> Replay:
 
 def settings_of(config: Config) -> CoreSettings:
     """What a replay has to know of the guard's own addresses."""
+    from guard.app_parts import listens
     from guard.proxy.routing import CoreSettings
 
-    listens: list[tuple[Transport, str, int]] = [("udp", h, p) for h, p in config.udp]
-    listens += [("tcp", h, p) for h, p in config.tcp]
     return CoreSettings(
-        listens=tuple(listens),
+        listens=listens(config),
         token="",
         site=config.site,
         advertise=config.file.listen.advertise,

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT."""
     import uvloop
 
-    from guard.app_parts import open_store
+    from guard.app_parts import listens, open_store
     from guard.config import ConfigError
     from guard.evidence.keys import word
     from guard.net.say import LOG, Line
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     async def serve() -> int:
         from guard.app import App
 
-        app = App(config, policy, store, trunks)
+        app = App(config, policy, store, trunks, loaded.tls)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.leave)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             raise CommandError(error.strerror or str(error)) from error
         LOG.info(
             "ready: %s; mode %s, %s, %s, policy %s, log %s, signed by %s",
-            ", ".join(f"{t} {h}:{p}" for t, found in (("udp", config.udp), ("tcp", config.tcp)) for h, p in found),
+            ", ".join(f"{t} {h}:{p}" for t, h, p in listens(config)),
             config.file.mode,
             counted(len(config.file.trunk), "trunk"),
             counted(len(config.sources), "source"),

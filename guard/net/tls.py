@@ -7,19 +7,19 @@ while those that stand go on with what they began with.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from cryptography import x509
 from msgspec import Struct
 
+from guard.configtls import Client, Files
 from guard.proxy.routing import Identity
 from guard.sip.uri import BadUri, parse_uri
 
-Client = Literal["none", "request", "require"]
 Verify: Final[dict[Client, ssl.VerifyMode]] = {
     "none": ssl.CERT_NONE,
     "request": ssl.CERT_OPTIONAL,
@@ -37,21 +37,6 @@ class TlsError(Exception):
         self.reason = reason
 
 
-class Files(Struct, frozen=True, kw_only=True):
-    """What `[tls]` names; None where it names nothing. `trunk_cas` are those of trunks that trust others."""
-
-    certificate: Path | None = None
-    key: Path | None = None
-    ca: Path | None = None
-    verify: bool = True
-    client: Client = "none"
-    trunk_cas: tuple[Path, ...] = ()
-
-    def paths(self) -> Iterator[Path]:
-        """Every file."""
-        yield from (p for p in (self.certificate, self.key, self.ca, *self.trunk_cas) if p is not None)
-
-
 class Contexts(Struct, frozen=True, kw_only=True):
     """What connections are made with: `server` where there is a certificate, `client`, and `others` by their CA file.
     `expires` is when the certificate runs out."""
@@ -62,9 +47,12 @@ class Contexts(Struct, frozen=True, kw_only=True):
     expires: datetime | None = None
 
 
-def contexts(files: Files) -> Contexts:
-    """Read the files. Raises TlsError for the first that cannot be used."""
+def contexts(files: Files, now: datetime | None = None) -> Contexts:
+    """Read the files. Raises TlsError for the first that cannot be used; with `now` also for a certificate that has
+    run out by then."""
     expires = _expires(files.certificate) if files.certificate is not None else None
+    if now is not None and expires is not None and expires <= now:
+        raise TlsError("certificate", f'"{files.certificate}" ran out on {expires:%Y-%m-%d}')
     return Contexts(
         client=_client(files, files.ca, "ca"),
         server=_server(files) if files.certificate is not None else None,
@@ -143,11 +131,6 @@ def _said(error: ssl.SSLError) -> str:
 
 def _file(error: OSError, path: Path) -> str:
     return f'"{error.filename or path}": {error.strerror or error}'
-
-
-def expired(found: Contexts, now: datetime) -> bool:
-    """Whether the certificate has run out."""
-    return found.expires is not None and found.expires.astimezone(UTC) <= now
 
 
 # ---- who a certificate names ---------------------------------------------------------------------------------------
