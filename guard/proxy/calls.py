@@ -108,6 +108,11 @@ class Calls:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def settling(self) -> int:
+        """How many are being set up."""
+        return sum(call.state is not C.ANSWERED for call in self._open.values())
+
     def full(self, *, emergency: bool = False) -> bool:
         """Whether there is no room for another call."""
         return len(self._open) >= MAX_CALLS + (EMERGENCY_HEADROOM if emergency else 0)

@@ -8,7 +8,7 @@ from guard.proxy.calls import Call, Calls
 from guard.proxy.effects import Effect, Flow, HopTurned, Send
 from guard.proxy.forward import Forwarder
 from guard.proxy.health import Health, HopState
-from guard.proxy.refuse import phrase
+from guard.proxy.refuse import PARTING, phrase
 from guard.proxy.routing import CoreSettings, Here, Trunks
 from guard.proxy.timers import Timers
 from guard.proxy.transactions import ClientTx, Core, Layer, ServerTx
@@ -58,6 +58,11 @@ class Context:
             return
         data = self.forwarder.answer(request, tx.flow, status, phrase(status), headers)
         self.layer.respond(tx, status, data, now)
+
+    def parting(self, tx: ServerTx, now: int) -> None:
+        """Answer what is not begun any more while the guard is being stopped."""
+        self.count("drained")
+        self.answer(tx, self.draining, now, PARTING[self.draining])
 
     def answer_stateless(self, m: Message, flow: Flow, status: int, headers: tuple[bytes, ...] = ()) -> None:
         """Answer without a transaction (RFC 3261 8.2.7): what is refused for its form leaves no memory behind."""
