@@ -90,7 +90,9 @@ class ProxyCore:
     def changed(self) -> dict[int, Call | None]:
         """Answered calls that something has happened to since this was last asked, by ticket; None: it is over."""
         calls = self._c.calls
-        tickets, calls.changed = calls.changed or set(), set()
+        if calls.changed is None:
+            return {}
+        tickets, calls.changed = calls.changed, set()
         return {ticket: calls.get(ticket) for ticket in tickets}
 
     def revive(self, kept: KeptCall, now: int) -> int:

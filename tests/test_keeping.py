@@ -1,0 +1,318 @@
+"""The file of answered calls: what is in it, what a torn, foreign or unwritable one costs, and that it stays small."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from guard import keeping
+from guard.keeping import Keeper, Known, Line, add, path_of, read, renew, write
+from guard.model import Decision
+from guard.proxy.calls import SILENCE_WAIT
+from guard.proxy.core import ProxyCore
+from guard.proxy.effects import Flow
+from guard.proxy.kept import KeptCall, keep, revive
+from guard.sources import Source
+from tests.proxy.world import DOWN, GUARD, PBX, SECOND, UP, Leg, World, arrows, reply
+
+WALL = 1_780_000_000 * SECOND  # wall clock minus timeline
+MASKED = Decision(
+    verdict="masked", masked=True, masked_numbers=("+33145678901",), presented="+33145678900", status=0,
+    max_talk_us=600 * SECOND, talk_rule="dst.sva-cap",
+)  # fmt: skip
+
+
+def run(scene: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await scene()
+
+    asyncio.run(bounded())
+
+
+class Life:
+    """One life of a guard: a core, and the keeper of its calls."""
+
+    def __init__(self, path: Path, answer: Decision | None = None, known: Known = "open") -> None:
+        self.w = World(answer=answer or Decision(verdict="allowed"))
+        self.w.core.wall_offset = WALL
+        self.resumed: list[tuple[int, KeptCall]] = []
+        self.faults: list[Exception] = []
+        self.keeper = Keeper(path, self.w.core, lambda ticket: 70 + ticket, self.faults.append)
+        self.keeper.load(lambda _: known, lambda t, k: self.resumed.append((t, k)), self.w.now)
+
+    def write(self) -> None:
+        self.keeper._gather()
+        self.keeper._write(self.keeper._taken())
+
+
+def file(folder: Path) -> Path:
+    return path_of(folder / "guard.db")
+
+
+# ---- a call in another life ------------------------------------------------------------------------------------------
+
+
+def test_a_call_goes_on_in_the_next_life_and_ends_its_record(tmp_path: Path) -> None:
+    one = Life(file(tmp_path))
+    leg = Leg(one.w)
+    one.w.later(0.5)
+    leg.answer(180)
+    one.w.later(2)
+    leg.answer(200)
+    one.w(leg.from_pbx("ACK"), UP)
+    one.write()
+
+    two = Life(file(tmp_path))
+    ((ticket, kept),) = two.resumed
+    assert (kept.seq, kept.attempt) == (71, one.w.asked[0].call)
+    two.w.now = one.w.now + 60 * SECOND
+    leg.w = two.w
+    out = two.w(leg.from_pbx("INVITE"), UP)  # the refresh of a session timer
+    assert arrows(out) == ["up 100", "down INVITE"]
+    assert arrows(two.w(reply(out[-1][1], 200), DOWN)) == ["up 200"]
+    leg.bye()
+    ((ended, end),) = two.w.ended
+    assert (ended, end.outcome, end.by, end.final_status) == (ticket, "answered", "caller", 200)
+    assert (end.ring_us, end.talk_us) == (2 * SECOND, 60 * SECOND)
+    assert end.at == one.w.asked[0].call.at + 2_500_000 + 60 * SECOND
+    two.w.rest()
+    two.write()
+    assert read(file(tmp_path)) == ([], 0)
+
+
+def test_masks_and_limits_of_talk_outlast_a_restart(tmp_path: Path) -> None:
+    one = Life(file(tmp_path), MASKED)
+    leg = Leg(one.w).up()
+    one.write()
+    two = Life(file(tmp_path), MASKED)
+    two.w.now = one.w.now
+    leg.w = two.w
+    out = two.w(leg.from_operator("INFO"), DOWN)
+    assert out[-1][1].to().uri == b"sip:+33145678901@127.0.0.2"  # its caller sees his own number
+    before = len(two.w.sent)
+    out = two.w.later(601)
+    byes = [m for _, m in out if m.method == b"BYE"]
+    assert len({m.via().branch for m in byes}) == 2
+    to_callee = next(m for (f, _), (_, m) in zip(two.w.sent[before:], out, strict=True) if f.peer == DOWN.peer)
+    assert to_callee.from_().uri == b"sip:+33145678900@127.0.0.2"
+    assert to_callee.cseq() == (2, b"BYE")
+    assert to_callee.all(b"reason")[0] == b'SIP;cause=480;text="dst.sva-cap #71"'
+
+
+@pytest.mark.parametrize(("known", "seqs"), [("open", [71]), ("over", []), ("unknown", [0])])
+def test_the_log_says_whether_a_call_is_over_and_whose_record_it_has(
+    tmp_path: Path, known: Known, seqs: list[int]
+) -> None:
+    one = Life(file(tmp_path))
+    Leg(one.w).up()
+    one.write()
+    assert [kept.seq for _, kept in Life(file(tmp_path), known=known).resumed] == seqs
+
+
+def test_calls_in_set_up_and_calls_that_are_over_are_not_kept(tmp_path: Path) -> None:
+    one = Life(file(tmp_path))
+    Leg(one.w, call_id="ringing", branch="r").answer(180)
+    Leg(one.w, call_id="refused", branch="f").answer(486)
+    Leg(one.w, call_id="over", branch="o").up().bye()
+    one.write()
+    assert read(file(tmp_path)) == ([], 0)
+
+
+def test_a_revived_call_that_nobody_hears_of_ends_after_a_day(tmp_path: Path) -> None:
+    one = Life(file(tmp_path))
+    Leg(one.w).up()
+    one.write()
+    two = Life(file(tmp_path))
+    two.w.later(SILENCE_WAIT / SECOND - 60)
+    assert two.w.ended == []
+    two.w.later(120)
+    assert [e.by for _, e in two.w.ended] == ["silence"]
+    two.w.rest()
+
+
+def test_a_clock_of_another_life_is_bounded_by_this_one() -> None:
+    w = World()
+    leg = Leg(w).up()
+    call = w.core._c.calls.dialog(b"c1@pbx", b"a1", b"z9")
+    assert call is not None
+    kept = keep(call[0], 1, WALL)
+    again = revive(kept, 5, WALL + 3600 * SECOND, w.now)  # the wall clock went back an hour
+    assert again.heard <= w.now
+    later = revive(kept, 5, WALL - 3600 * SECOND, w.now)
+    assert later.heard <= w.now
+    assert leg.invite.method == b"INVITE"
+
+
+def test_a_callers_connection_did_not_survive() -> None:
+    tcp = Flow("tcp", GUARD, (PBX[0], 40_000), conn=7)
+    w = World(source=Source(name="pbx", networks=(ip_network("127.0.0.2/32"),), trunk="operator", contact=PBX))
+    from tests.proxy.world import request
+
+    out = w(request(transport="TCP", contact="<sip:127.0.0.2:5062;transport=tcp>"), tcp)
+    w(reply(out[-1][1], 200), DOWN)
+    found = w.core._c.calls.dialog(b"c1@pbx", b"a1", b"z9")
+    assert found is not None
+    kept = keep(found[0], 1, 0)
+    assert kept.caller_flow == Flow("tcp", GUARD, (PBX[0], 40_000))
+    fresh = World()
+    fresh.core.revive(kept, fresh.now)
+    bye = request(
+        "BYE", "sip:127.0.0.2:5062;transport=tcp", caller="<sip:+33145670001@127.0.0.1>", tag="z9", to_tag="a1",
+        to="<sip:+33145678901@127.0.0.2>", host="127.0.0.3", branch="bye", more="Route: <sip:127.0.0.1:5060;lr>\r\n",
+    )  # fmt: skip
+    fresh(bye, DOWN)
+    assert fresh.sent[-1][0].peer == ("127.0.0.2", 5062)
+
+
+# ---- the file --------------------------------------------------------------------------------------------------------
+
+
+def lines(folder: Path, calls: int) -> list[bytes]:
+    w = World()
+    out = []
+    for n in range(calls):
+        Leg(w, call_id=f"c{n}", branch=f"b{n}").up()
+        call = w.core._c.calls.get(n + 1)
+        assert call is not None
+        out.append(msgspec.json.encode(Line(n + 1, keep(call, n + 1, WALL))) + b"\n")
+    return out
+
+
+def test_the_last_line_of_a_call_counts(tmp_path: Path) -> None:
+    path = file(tmp_path)
+    one, two, three = lines(tmp_path, 3)
+    write(path, [one, two])
+    add(path, [three, b'{"n":2}\n', one])
+    assert [k.key[1] for k in read(path)[0]] == [b"c0", b"c2"]
+    assert renew(path) == path.stat().st_size
+    assert sorted(json.loads(line)["n"] for line in path.read_text().splitlines()) == [1, 3]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "bad", [b"{", b'{"n":1,"call":{"seq"', b"\xff\xfe", b"[]", b'{"n":9,"version":2}', b"[" * 5000, b'{"n":"x"}']
+)
+def test_what_cannot_be_read_costs_itself_alone(tmp_path: Path, bad: bytes) -> None:
+    path = file(tmp_path)
+    one, two = lines(tmp_path, 2)
+    path.write_bytes(one + bad)  # as a kill leaves it
+    add(path, [two])
+    calls, unreadable = read(path)
+    assert [k.key[1] for k in calls] == [b"c0", b"c1"]
+    assert unreadable == 1
+    life = Life(path)
+    assert len(life.resumed) == 2
+    assert life.keeper.counters["kept_unreadable"] == 1
+
+
+def test_a_line_without_end_fills_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "MAX_LINE", 4096)
+    path = file(tmp_path)
+    (one,) = lines(tmp_path, 1)
+    path.write_bytes(b"x" * 10_000 + b"\n" + one)
+    calls, unreadable = read(path)
+    assert (len(calls), unreadable) == (1, 3)
+
+
+def test_no_file_is_no_calls(tmp_path: Path) -> None:
+    assert read(file(tmp_path)) == ([], 0)
+
+
+def test_a_file_that_grew_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "GROWN", 20_000)
+    life = Life(file(tmp_path))
+    life.keeper._limit = 20_000
+    for n in range(60):
+        Leg(life.w, call_id=f"c{n}", branch=f"b{n}").up()
+        life.write()
+        leg = Leg(life.w, call_id=f"d{n}", branch=f"d{n}").up()
+        life.write()
+        leg.bye()
+        life.write()
+        size = file(tmp_path).stat().st_size
+        assert size <= life.keeper._limit + 2_000
+    assert len(read(file(tmp_path))[0]) == 60
+
+
+def test_a_disk_that_takes_nothing_costs_no_call_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life(file(tmp_path))
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as m:
+        m.setattr(keeping, "add", full)
+        for n in range(3):
+            Leg(life.w, call_id=f"c{n}", branch=f"b{n}").up()
+            life.write()
+    assert caplog.text.count("No space left on device") == 1
+    assert life.keeper.counters["kept_errors"] == 3
+    life.write()  # what waited goes with the next
+    assert len(read(file(tmp_path))[0]) == 3
+    monkeypatch.setattr(keeping, "add", full)
+    monkeypatch.setattr(keeping, "MAX_PENDING", 3_000)
+    for n in range(9):
+        Leg(life.w, call_id=f"e{n}", branch=f"e{n}").up()
+        life.write()
+    assert sum(map(len, life.keeper._pending)) <= 3_000
+    assert life.keeper.counters["kept_lost"] > 0
+    assert life.faults == []
+
+
+def test_a_file_that_may_not_be_read_keeps_no_guard_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file(tmp_path).mkdir()
+    life = Life(file(tmp_path))
+    assert life.resumed == []
+    assert "calls that are up would not outlast a restart" in caplog.text
+
+
+def test_a_call_whose_channel_cannot_be_had_goes_on(tmp_path: Path) -> None:
+    one = Life(file(tmp_path))
+    Leg(one.w).up()
+    one.write()
+    w, faults = World(), list[Exception]()
+    keeper = Keeper(file(tmp_path), w.core, lambda _: 0, faults.append)
+
+    def resume(ticket: int, kept: KeptCall) -> None:
+        raise RuntimeError(f"{ticket} {kept.seq}")
+
+    keeper.load(lambda _: "open", resume, w.now)
+    assert [str(e) for e in faults] == ["1 71"]
+    assert w.core.calls == 1
+
+
+def test_it_is_written_every_second_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "EVERY", 0.01)
+
+    async def scene() -> None:
+        life = Life(file(tmp_path))
+        life.keeper.start()
+        leg = Leg(life.w).up()
+        while not read(file(tmp_path))[0]:
+            await asyncio.sleep(0.01)
+        leg.bye()
+        Leg(life.w, call_id="c2", branch="c2").up()
+        await life.keeper.stop()
+        assert [k.key[1] for k in read(file(tmp_path))[0]] == [b"c2"]
+        assert b'{"n":1}' not in file(tmp_path).read_bytes()  # and nothing of what is over
+
+    run(scene)
+
+
+def test_a_core_whose_calls_nobody_keeps_remembers_none() -> None:
+    w = World()
+    Leg(w).up().bye()
+    assert isinstance(w.core, ProxyCore)
+    assert w.core.changed() == {}
