@@ -6,10 +6,11 @@ the operator's own configuration says. Those of guard.toml are of the site itsel
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, cast
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ from guard.desk import Desk
 from guard.detectors.watch import Watch
 from guard.engine import Engine
 from guard.model import SECOND, CallAttempt, CallEnded, Decision
+from guard.model import Outcome as Outcomes
 from guard.policy import schema
 from guard.policy.caseschema import Before, Case
 from guard.policy.load import Folder, Policy, compile_policy, read_folder
@@ -35,11 +37,13 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NOBODY: Final = Source(name="", networks=(), trunk="")
 STRANGER: Final = "203.0.113.9"  # an address of no source (RFC 5737)
 COUNTED_UP: Final = 10_000  # numbers that the last four digits can tell apart
+APART: Final = 7_639  # the step between two of them: all are reached, none is near the one before, none rise for long
 # What a made-up site has where its file says nothing: addresses are of RFC 5737.
 _LISTEN: Final = {"udp": ["192.0.2.1:5060"]}
 _HOPS: Final = ["sip:198.51.100.10"]
 _TRUNK: Final = "operator"
 _SOURCE: Final = "pbx"
+_OTHER: Final = ("caller", "callee", "line", "direction", "user_agent")  # of an earlier call, as a case has them
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -198,6 +202,7 @@ class _Site:
             found.append(f'"{case.site}": there is no other site in guard.toml')
         if case.stranger and case.source:
             found.append("a stranger is of no source")
+        found += [what for before in case.before for what in _contradictions(before)]
         return tuple(found)
 
     def decide(self, case: Case) -> Decision:
@@ -205,27 +210,8 @@ class _Site:
         asked = self._attempt(case)
         earlier = sorted(self._earlier(case, asked), key=lambda pair: pair[0].at)
         calls = [*earlier, (asked, None)]
-        desk = Desk(self.engine, MemoryState(), watch=Watch())
-        start = calls[0][0].at
-        decided: dict[int, Decision] = {}
-
-        def settle(taken: list[tuple[int, Decision]], now: int) -> None:
-            for ticket, decision in taken:
-                decided[ticket] = decision
-                desk.departed(ticket, now)
-                ended = calls[ticket][1]
-                if ended is not None:
-                    desk.ended(ticket, now, ended)
-
-        def wake(until: int | None) -> None:
-            while (due := desk.next_wake()) is not None and (until is None or due <= until):
-                settle(desk.wake(due), due)
-
-        for ticket, (call, _) in enumerate(calls):
-            wake(call.at - start)
-            settle(desk.submit(ticket, call, call.at - start), call.at - start)
-        wake(None)
-        return decided[len(earlier)]
+        course = _Course(Desk(self.engine, MemoryState(), watch=Watch()), calls)
+        return course.last()
 
     def _attempt(self, case: Case) -> CallAttempt:
         first = next(iter(self.sources))
@@ -251,23 +237,90 @@ class _Site:
     def _earlier(self, case: Case, asked: CallAttempt) -> Iterator[tuple[CallAttempt, CallEnded | None]]:
         """The calls before, each with how it ended (None: it is still up)."""
         for before in case.before:
-            other = {n: v for n in ("caller", "callee", "line", "direction") if (v := getattr(before, n)) is not None}
+            other = {n: v for n in _OTHER if (v := getattr(before, n)) is not None}
             like = self._attempt(replace(case, **other)) if other else asked
+            if before.address is not None:
+                like = replace(like, source_address=before.address)
             for i in range(before.calls):
                 at = asked.at - (before.ago_s + (before.calls - 1 - i) * before.apart_s) * SECOND
                 callee = like.callee
-                if before.another_callee and callee.value:
-                    other_one = f"{callee.value[:-4]}{(int(callee.value[-4:]) + 1 + i) % COUNTED_UP:04}"
+                if (before.another_callee or before.in_order) and callee.value:
+                    step = 1 if before.in_order else APART
+                    last_four = (int(callee.value[-4:]) + (1 + i) * step) % COUNTED_UP
+                    other_one = f"{callee.value[:-4]}{last_four:04}"
                     callee = replace(callee, value=other_one, raw=other_one)
                 yield replace(like, at=at, callee=callee, call_id=f"before {i}"), _end(before, at)
 
 
+class _Course:
+    """Calls that come and end at a desk, in the order of time. Instants are µs since the first of them."""
+
+    def __init__(self, desk: Desk, calls: list[tuple[CallAttempt, CallEnded | None]]) -> None:
+        self._desk = desk
+        self._calls = calls
+        self._start = calls[0][0].at
+        self._ends: list[tuple[int, int]] = []  # a heap of (instant, ticket)
+        self._decided: dict[int, Decision] = {}
+
+    def last(self) -> Decision:
+        """The decision on the last one; where it waits, when it is done."""
+        for ticket, (call, _) in enumerate(self._calls):
+            now = call.at - self._start
+            self._go_on(now)
+            self._settle(self._desk.submit(ticket, call, now), now)
+        last = len(self._calls) - 1
+        while last not in self._decided:
+            self._go_on(self._next())
+        return self._decided[last]
+
+    def _next(self) -> int:
+        """When something happens next."""
+        due = self._desk.next_wake()
+        ends = self._ends[0][0] if self._ends else None
+        return min(at for at in (due, ends) if at is not None)
+
+    def _go_on(self, until: int) -> None:
+        """Whatever happens up to an instant: who hangs up then makes room for who waits."""
+        while True:
+            due = self._desk.next_wake()
+            if self._ends and self._ends[0][0] <= until and (due is None or self._ends[0][0] <= due):
+                now, ticket = heapq.heappop(self._ends)
+                self._desk.ended(ticket, now, self._calls[ticket][1])
+            elif due is not None and due <= until:
+                self._settle(self._desk.wake(due), due)
+            else:
+                return
+
+    def _settle(self, taken: list[tuple[int, Decision]], now: int) -> None:
+        for ticket, decision in taken:
+            self._decided[ticket] = decision
+            self._desk.departed(ticket, now)
+            ended = self._calls[ticket][1]
+            if ended is not None:
+                heapq.heappush(self._ends, (max(ended.at - self._start, now), ticket))
+
+
+def _contradictions(before: Before) -> Iterator[str]:
+    """Words of an earlier call that cannot both be true."""
+    if before.talk_s is not None and before.talk_ms is not None:
+        yield "before: talk_s and talk_ms: one of them"
+    if before.status is not None and (before.talk_s or before.talk_ms):
+        yield f"before: a call that was answered does not end with {before.status}"
+    if before.another_callee and before.in_order:
+        yield "before: another_callee and in_order: one of them"
+
+
 def _end(before: Before, at: int) -> CallEnded | None:
     """How an earlier call ended."""
-    if before.talk_s is None and before.ring_ms is None:
+    if before.talk_s is None and before.talk_ms is None and before.ring_ms is None and before.status is None:
         return None
-    ring, talk = (before.ring_ms or 0) * MS, (before.talk_s or 0) * SECOND
-    return CallEnded(at=at + ring + talk, outcome="answered" if talk else "cancelled", ring_us=ring, talk_us=talk)
+    ring = (before.ring_ms or 0) * MS
+    talk = (before.talk_s or 0) * SECOND + (before.talk_ms or 0) * MS
+    outcome: Outcomes = "answered" if talk else "failed" if before.status is not None else "cancelled"
+    by: Literal["caller", "callee"] = "callee" if outcome == "failed" else before.by
+    return CallEnded(
+        at=at + ring + talk, outcome=outcome, ring_us=ring, talk_us=talk, final_status=before.status or 0, by=by
+    )
 
 
 def _several(written: str | tuple[str, ...]) -> tuple[str, ...]:

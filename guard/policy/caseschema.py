@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -12,6 +12,7 @@ from guard.model import Direction, Usage, Verdict
 Line = Annotated[str, Meta(min_length=1)]
 MAX_BEFORE = 10_000  # calls before the one that is asked: more are a simulation, not a case
 Seconds = Annotated[int, Meta(ge=0, le=40 * 24 * 3600)]  # further back than any counter looks
+Milliseconds = Annotated[int, Meta(ge=0, le=40 * 24 * 3_600_000)]
 
 
 class _Strict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,8 +23,10 @@ class Before(_Strict, frozen=True, kw_only=True):
     """Calls that were there before, like the one asked but for what stands here: so many, the last of them `ago_s`
     before it, `apart_s` between any two.
 
-    They are still up, unless `talk_s` or `ring_ms` says how they ended: after so much talk, or unanswered after ringing
-    so long. With `another_callee` each calls a number of its own: that of the call, its last four digits counted up.
+    They are still up, unless something says how they ended: `talk_s` or `talk_ms` after so much talk, `status` refused
+    by the other side with this final status, `ring_ms` alone given up by the caller (`by`: or by the callee) after
+    ringing so long. With `another_callee` each calls a number of its own, far from the one before; with `in_order` the
+    next one: both are that of the call with other last four digits.
     """
 
     calls: Annotated[int, Meta(ge=1, le=MAX_BEFORE)] = 1
@@ -33,9 +36,15 @@ class Before(_Strict, frozen=True, kw_only=True):
     caller: str | None = None
     callee: str | None = None
     line: str | None = None
+    user_agent: str | None = None
+    address: str | None = None
     another_callee: bool = False
+    in_order: bool = False
     talk_s: Seconds | None = None
-    ring_ms: Annotated[int, Meta(ge=0)] | None = None
+    talk_ms: Milliseconds | None = None
+    ring_ms: Milliseconds | None = None
+    status: Annotated[int, Meta(ge=300, le=699)] | None = None
+    by: Literal["caller", "callee"] = "caller"
 
 
 class Case(_Strict, frozen=True, kw_only=True):

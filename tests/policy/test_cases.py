@@ -122,6 +122,13 @@ HOLD: Final = (
     case('verdict = "blocked"\nline = "200"\nbefore = [{ calls = 1 }, { calls = 1, callee = "0612345678" }]'),
     # What is refused before takes up no place.
     case('verdict = "allowed"\nline = "200"\nbefore = [{ calls = 2, caller = "0299112233" }]'),
+    # One that is still up when the call comes holds its place; one that has just ended gave it back.
+    case('verdict = "blocked"\nline = "200"\nbefore = [{ calls = 2, ago_s = 60, talk_s = 61 }]'),
+    case('verdict = "allowed"\nline = "200"\nbefore = [{ calls = 2, ago_s = 60, talk_ms = 60000 }]'),
+    case('verdict = "allowed"\nline = "200"\nbefore = [{ calls = 2, ago_s = 60, status = 486 }]'),
+    case('verdict = "allowed"\nline = "200"\nbefore = [{ calls = 2, address = "192.0.2.77", user_agent = "x", line = "9" }]'),
+    # Calls that hang up while others wait: the desk hears of each at its own instant (Watch's clock never goes back).
+    case('verdict = "allowed"\nbefore = [{ calls = 25, ago_s = 60, talk_ms = 500, another_callee = true }]'),
     # Ten set-ups a second: the eleventh waits, and goes out (policies/rules/limits.toml has one that does not).
     case('verdict = "allowed"\nspeaks = ["rate.cps"]\nbefore = [{ calls = 10, ring_ms = 0 }]'),
 )  # fmt: skip
@@ -160,6 +167,9 @@ FAIL: Final = (
     (case('verdict = "allowed"\nrule = "cli.premiun"'), '"mine": no rule is called "cli.premiun"; did you mean "cli.premium"?'),
     (case('verdict = "allowed"\nsource = "pdx"'), '"mine": no [[source]] "pdx"; did you mean "pbx"?'),
     (case('verdict = "allowed"\nsource = "pbx"\nstranger = true'), '"mine": a stranger is of no source'),
+    (case('verdict = "allowed"\nbefore = [{ talk_s = 1, talk_ms = 1 }]'), '"mine": before: talk_s and talk_ms: one of them'),
+    (case('verdict = "allowed"\nbefore = [{ talk_s = 1, status = 486 }]'), '"mine": before: a call that was answered does not end with 486'),
+    (case('verdict = "allowed"\nbefore = [{ another_callee = true, in_order = true }]'), '"mine": before: another_callee and in_order: one'),
     (case('verdict = "allowed"\nsite = "x"'), '"mine": "x": there is no other site in guard.toml'),
 )  # fmt: skip
 
@@ -192,6 +202,8 @@ MISTAKES: Final = (
     (case('verdict = "allowed"', at="at = 2026-11-21\n"), "case[1].at: "),
     (case('verdict = "allowed"\nbefore = [{ calls = 0 }]'), "case[1].before[1].calls: 0: expected `int` >= 1"),
     (case('verdict = "allowed"\nbefore = [{ calls = 10001 }]'), "case[1].before[1].calls: 10001: expected `int` <= 10000"),
+    (case('verdict = "allowed"\nbefore = [{ status = 200 }]'), "case[1].before[1].status: 200: expected `int` >= 300"),
+    (case('verdict = "allowed"\nbefore = [{ by = "guard" }]'), 'case[1].before[1].by: "guard" is not one of caller, callee'),
     (case('verdict = "allowed"\nbefore = [{ ago_s = 9999999 }]'), "case[1].before[1].ago_s: 9999999: expected `int` <= "),
 )  # fmt: skip
 

@@ -9,9 +9,11 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from guard.confignumbers import after, micros
+from guard.detectors.words import Signal
 from guard.model import CallAttempt, Finding
 from guard.policy.load import Policy
 from guard.policy.schema import Rule
+from guard.rules import detect
 from guard.rules.base import Case, Count, Hit, Judge, Terms
 from guard.rules.numbers import ALWAYS, NEVER
 from guard.state.contract import Reading
@@ -31,6 +33,7 @@ class Row(Struct, frozen=True, kw_only=True):
     value: int = 0  # what the rule's counter reads
     before: int = 0  # what it read the time before, where it is a sum
     known: bool = False  # whether a tally has its member already
+    signal: Signal | None = None  # what detection says of the call
 
 
 class Odd(AssertionError):
@@ -55,15 +58,24 @@ def hits(row: Row) -> tuple[Hit, ...]:
             reading = Reading(key="", value=row.value, taken=True, known=row.known, before=row.before)
             hit = counter.judge(row.call, terms, reading, count.rule.settings)
             return () if hit is None else (hit,)
+    if any(d.rule.id == row.rule for d in policy.detects):
+        return () if row.signal is None or judged_by(row.signal) != row.rule else (detect.hit(row.signal),)
     if row.rule in policy.versions:
         return ()  # its law is of another time
     raise Odd(f"{row.rule} is not in force")
+
+
+def judged_by(signal: Signal) -> str:
+    """The rule that a signal is for."""
+    return detect.SHUT if signal.says == "shut" else signal.evidence.rule
 
 
 def findings(row: Row) -> list[Finding]:
     """What the engine makes of it: the findings of this rule, texts filled in."""
     engine = engine_of(row.more)
     prepared = engine.prepare(row.call)
+    if row.signal is not None:
+        prepared = engine.warned(prepared, (row.signal,))
     readings = tuple(
         Reading(key=t.key, value=row.value, taken=True, known=row.known, before=row.before)
         if c.rule.id == row.rule

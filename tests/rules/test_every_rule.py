@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from guard.rules import BY_ID, COUNTS, EMERGENCY, JUDGES
+from guard.rules import BY_ID, COUNTS, DETECTS, EMERGENCY, JUDGES
 from tests.deciding import policy_of
 from tests.rules.table import Row, hits
 
@@ -46,8 +46,8 @@ def test_its_facts_are_those_it_promises(name: str) -> None:
 def test_the_policies_write_down_exactly_the_rules_there_are() -> None:
     written = policy_of().written
     assert set(written) == set(BY_ID)
-    assert {EMERGENCY.id} | {r.id for r in JUDGES} | {r.id for r in COUNTS} == set(BY_ID)
-    assert len(BY_ID) == 1 + len(JUDGES) + len(COUNTS), "an id stands twice"
+    assert {EMERGENCY.id} | {r.id for r in JUDGES} | {r.id for r in COUNTS} | {r.id for r in DETECTS} == set(BY_ID)
+    assert len(BY_ID) == 1 + len(JUDGES) + len(COUNTS) + len(DETECTS), "an id stands twice"
 
 
 @pytest.mark.parametrize("name", list(BY_ID))
