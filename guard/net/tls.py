@@ -90,15 +90,18 @@ def _common(context: ssl.SSLContext, files: Files) -> None:
     context.options |= ssl.OP_NO_RENEGOTIATION  # work that a peer could ask for again and again
     if files.certificate is None:
         return
+    path = files.key or files.certificate
     try:
+        path.read_bytes()  # OpenSSL does not say which of the two it could not open
         context.load_cert_chain(files.certificate, files.key, password=_no_password)
     except ssl.SSLError as error:
-        key = "key" if files.key is not None and error.reason != "NO_START_LINE" else "certificate"
-        raise TlsError(key, f'"{files.key or files.certificate}": {_said(error)}') from error
+        wrong = error.reason == "KEY_VALUES_MISMATCH"
+        why = "is not the key of the certificate" if wrong else "holds no private key in PEM"
+        raise TlsError("key", f'"{path}" {why}') from error
     except OSError as error:
-        raise TlsError("certificate", _file(error, files.certificate)) from error
+        raise TlsError("key", _file(error, path)) from error
     except ValueError as error:
-        raise TlsError("key", f'"{files.key or files.certificate}": {error}') from error
+        raise TlsError("key", f'"{path}": {error}') from error
 
 
 def _no_password() -> str:
@@ -110,7 +113,7 @@ def _trust(context: ssl.SSLContext, ca: Path, key: str) -> None:
     try:
         context.load_verify_locations(ca)
     except ssl.SSLError as error:
-        raise TlsError(key, f'"{ca}": {_said(error)}') from error
+        raise TlsError(key, f'"{ca}" holds no certificate in PEM') from error
     except OSError as error:
         raise TlsError(key, _file(error, ca)) from error
 
@@ -123,10 +126,6 @@ def _expires(path: Path) -> datetime:
         raise TlsError("certificate", _file(error, path)) from error
     except ValueError as error:
         raise TlsError("certificate", f'"{path}" holds no certificate in PEM') from error
-
-
-def _said(error: ssl.SSLError) -> str:
-    return (error.reason or str(error)).lower().replace("_", " ")
 
 
 def _file(error: OSError, path: Path) -> str:
