@@ -18,6 +18,7 @@ CONTRACTS: Final = ("guard.state.contract", "guard.store.contract", "guard.ledge
 MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.tomlread": (),
     "guard.sip": ("guard.sip",),
+    "guard.hep": ("guard.hep",),
     "guard.numbering": ("guard.numbering", "guard.tomlread"),
     "guard.model": ("guard.numbering",),
     "guard.sources": ("guard.model", "guard.numbering"),
@@ -69,11 +70,11 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.alerts": ("*",),
     "guard.incidents": ("*",),
     "guard.net": (
-        *WORDS, *CONTRACTS, "guard.net", "guard.proxy", "guard.sip", "guard.desk", "guard.engine", "guard.configschema",
+        *WORDS, *CONTRACTS, "guard.net", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine", "guard.configschema",
         "guard.configtls",
     ),
     "guard.capture": (
-        *WORDS, *CONTRACTS, "guard.capture", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",
+        *WORDS, *CONTRACTS, "guard.capture", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",
         "guard.net.verdicts",
     ),
     "guard.app": ("*",),
@@ -89,7 +90,7 @@ TOP: Final = ("guard.app", "guard.cli", "sim")
 
 # Where nothing waits, watches a clock, throws dice or looks around.
 PURE: Final = (
-    "guard.sip", "guard.numbering", "guard.model", "guard.sources", "guard.state.contract", "guard.state.memory",
+    "guard.sip", "guard.hep", "guard.numbering", "guard.model", "guard.sources", "guard.state.contract", "guard.state.memory",
     "guard.ledger", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting", "guard.policy",
     "guard.engine", "guard.desk", "guard.proxy",
 )  # fmt: skip
