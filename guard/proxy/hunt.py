@@ -151,10 +151,9 @@ class Hunter:
 
     @staticmethod
     def _abandon(client: ClientTx) -> None:
-        """Nothing is sent to it any more, but for a CANCEL as soon as it says something (9.1)."""
+        """Nothing is sent to it any more, but for a CANCEL as soon as it says something (9.1: see `late`)."""
         client.left = True
         client.armed[RETRY] = client.armed[SILENCE] = 0
-        client.cancel = client.state is S.CALLING
 
     def _none(self, tx: ServerTx, call: Call | None, why: str, now: int) -> None:
         c, hunt = self._c, tx.hunt
