@@ -14,7 +14,7 @@ from guard.app_parts import listens
 from guard.certificates import Certificates
 from guard.config import Config
 from guard.desk import Desk
-from guard.detectors.watch import Watch
+from guard.detection import Detection, watching
 from guard.engine import Engine
 from guard.housekeeping import Housekeeper
 from guard.incidents import Incidents, contracts_of
@@ -79,7 +79,7 @@ class App:
         faults = config.file.faults
         self._policy = policy  # as it is written: what is in force may be its stricter form, see _enforce
         self._engine, self._state = Engine(policy), MemoryState()
-        self.desk = Desk(self._engine, self._state, faults.state, Watch(), self.driver.fault)
+        self.desk = Desk(self._engine, self._state, faults.state, watching(), self.driver.fault)
         self._verdicts = Verdicts(
             self.core,
             self.desk,
@@ -101,6 +101,9 @@ class App:
         self._house.adopt(config, policy.digest)
         self.alerts = MoneyAlerts(store, config, clock, self.driver.fault, enforce=self._enforce)
         self.incidents = Incidents(store, config, contracts_of(config, policy), clock, self.driver.fault)
+        self.detection = Detection(
+            self.desk, store, config, lambda: self._engine, self.incidents, clock, self.driver.fault
+        )
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
         self._hops = NextHops(config, trunks, self._reroute)
@@ -125,6 +128,7 @@ class App:
                 opened.close()
             raise
         self._revive()
+        await self.detection.load()
         self.driver.attach(sockets, self._streams, self._verdicts)
         self._keeper.start()
         self._started = True
@@ -132,6 +136,8 @@ class App:
         self._house.start()
         self.alerts.start()
         self.incidents.start()
+        self.detection.start()
+        self._every(TICK, self.detection.tick)
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
@@ -179,6 +185,7 @@ class App:
 
         def resume(ticket: int, kept: KeptCall) -> None:
             self._verdicts.resume(ticket, kept.seq)
+            self.detection.revived[kept.seq] = ticket
             self.desk.resume(ticket, kept.attempt, now)
 
         with self._store.reader() as reader:
@@ -208,12 +215,16 @@ class App:
                     for counted in recount(self._engine, self._state, [(d.record.seq, d.body, d.end) for d in page]):
                         done += counted
                         await asyncio.sleep(0)
+                    await self.detection.learn(page)
             self._state.restored()
+            await self.detection.learned()
         except StoreError as error:
             LOG.warning("the counters of this month begin at nothing: %s", error)
+            self.detection.forget()
             return
         except Exception as error:  # noqa: BLE001 - a fault of ours in what is past is told, and costs no call
             self.driver.fault(error)
+            self.detection.forget()
             return
         if done:
             LOG.info("counted %d calls of the log anew in %d ms", done, (self.driver.now() - begun) // 1000)
@@ -258,6 +269,7 @@ class App:
         await self._hops.stop()
         await self._house.stop()
         await self.alerts.stop()
+        await self.detection.stop()
         await self.incidents.stop()
         if self._recounting is not None:
             self._recounting.cancel()
@@ -276,7 +288,10 @@ class App:
                 self._sum_up()
 
     def _sum_up(self) -> None:
-        all_of_them = (self.core.counters, self.driver.counters, self._hops.counters, self._keeper.counters)
+        all_of_them = (
+            self.core.counters, self.driver.counters, self._hops.counters, self._keeper.counters,
+            self.detection.counters,
+        )  # fmt: skip
         counters = {k: v for counted in all_of_them for k, v in counted.items() if v}
         LOG.info("stopped: %s", ", ".join(f"{k} {v}" for k, v in sorted(counters.items())) or "nothing came")
 

@@ -183,12 +183,13 @@ class Engine:
     # ---- with detection --------------------------------------------------------------------------------------------
 
     def patterns(self) -> tuple[Pattern, ...]:
-        """What the watch is to look for under this policy."""
-        return tuple(
-            r.code.pattern(s, r.rule.since, r.rule.until)
+        """What the watch is to look for under this policy. A rule on trial shuts nobody off."""
+        found = [
+            (r.rule, r.code.pattern(s, r.rule.since, r.rule.until))
             for r in self.policy.detects
             if isinstance(s := r.rule.settings, detect.Settings) and s.clauses
-        )
+        ]
+        return tuple(pattern if _acts(rule) else replace(pattern, quarantine=0) for rule, pattern in found)
 
     def price(self, call: CallAttempt) -> Price:
         """What the call is taken to cost."""

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from guard.config import Config
 from guard.ledger.incidents import NO_TERMS, Incident, Subject, Terms
-from guard.ledger.sightings import Key, Sighting, both
+from guard.ledger.sightings import Sighting, Topic, both
 from guard.net.clock import Clock
 from guard.net.say import LOG
 from guard.policy.load import Policy
@@ -75,8 +75,8 @@ class Incidents:
         self._fault = fault
         self._look = look
         self._opened = opened
-        self._waiting: dict[Key, Sighting] = {}
-        self._known: dict[Key, tuple[int, bool]] = {}  # when it was last written, and whether it reached the operator
+        self._waiting: dict[Topic, Sighting] = {}
+        self._known: dict[Topic, tuple[int, bool]] = {}  # when it was last written, and whether it reached the operator
         self._stamp = (0, 0)  # of the books, when `_known` was true: a person may have closed one since
         self._since: int | None = None  # where the calls begin that are still to be looked at; None: the place is known
         self._after = self._after_abnormal = 0
@@ -109,13 +109,15 @@ class Incidents:
         terms = sighting.terms
         if terms == NO_TERMS:
             terms = self._contracts.terms.get(sighting.trunk, NO_TERMS)
+            if sighting.rule not in self._contracts.abnormal.get(sighting.trunk, ()):
+                terms = replace(terms, subject_cost=0, repeat_cost=0)  # odd, and not what the contract forbids
         if terms is not sighting.terms or len(sighting.subject) > MAX_SUBJECT:
             sighting = replace(sighting, terms=terms, subject=sighting.subject[:MAX_SUBJECT])
-        known = self._waiting.get(sighting.key)
+        known = self._waiting.get(sighting.topic)
         if known is not None:
-            self._waiting[sighting.key] = both(known, sighting)
+            self._waiting[sighting.topic] = both(known, sighting)
         elif len(self._waiting) < WAITING:
-            self._waiting[sighting.key] = sighting
+            self._waiting[sighting.topic] = sighting
         else:
             self.dropped += 1
 
@@ -185,13 +187,15 @@ class Incidents:
             found = books.seen(news) if news else []
             if len(self._known) + len(news) > REMEMBERED:
                 self._known.clear()
-            self._known |= {s.key: (s.at, i.reached) for s, (i, _) in zip(news, found, strict=True) if i.live}
+            self._known |= {s.topic: (s.at, i.reached) for s, (i, _) in zip(news, found, strict=True) if i.live}
             self._stamp = books.stamp()
         return [incident for incident, new in found if new]
 
     def _told(self, sighting: Sighting) -> bool:
-        at, reached = self._known.get(sighting.key, (0, False))
-        return bool(at) and sighting.at - at < FEED_EVERY and (reached or not sighting.reached)
+        at, reached = self._known.get(sighting.topic, (0, False))
+        if not at or sighting.quarantine is not None:
+            return False
+        return sighting.at - at < FEED_EVERY and (reached or not sighting.reached)
 
 
 def _misused(breach: Breach) -> Sighting:

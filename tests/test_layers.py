@@ -66,6 +66,10 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.evidence": (
         *WORDS, "guard.evidence", "guard.ledger", "guard.store", "guard.policy", "guard.config", "guard.configschema",
     ),
+    "guard.shut": (*WORDS, "guard.detectors", "guard.ledger", "guard.rules.detect"),
+    "guard.relearn": (*WORDS, "guard.shut", "guard.detectors", "guard.engine", "guard.ledger", "guard.policy"),
+    "guard.quarantines": ("*",),
+    "guard.detection": ("*",),
     "guard.housekeeping": ("*",),
     "guard.alerts": ("*",),
     "guard.incidents": ("*",),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 
 from msgspec.structs import replace
 
+from guard.cli import quarantine
 from guard.cli.access import numbers_option
 from guard.cli.books import config_of, contracts_of, day_of, letter_of, now_us, number_view, trunk_of, who
 from guard.cli.common import CommandError, json_lines, log_of
@@ -51,6 +52,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     opening.add_argument("--rule", default="", metavar="R", help="the rule that was broken")
     opening.add_argument("--avoided", action="store_true", help="nothing of it reached the operator")
     _step(opening)
+    shutting = actions.add_parser("quarantine", help="shut a line, number, service or source off; emergency calls pass")
+    quarantine.add(shutting)
+    _step(shutting)
     for name, text in STEPS.items():
         sub = actions.add_parser(name, help=text)
         sub.add_argument("incident", metavar="ID", help="as INC-12 or 12")
@@ -97,6 +101,9 @@ def run(args: argparse.Namespace) -> int:
                 return _show(args, _seen(args, [_known(books, args.incident)], path)[0], zone)
             if args.action == "open":
                 return _done(args, books.open(_opening(args, books, zone)), zone)
+            if args.action == "quarantine":
+                terms = terms_for(config_of(args), args.trunk)
+                return _done(args, books.quarantine(quarantine.event_of(args, books, zone, terms)), zone)
             return _done(args, books.step(_stepping(args, books, zone)), zone)
     except WrongStep as error:
         raise CommandError(str(error)) from error
@@ -196,7 +203,9 @@ def _done(args: argparse.Namespace, incident: Incident, zone: ZoneInfo) -> int:
     if args.json:
         json_lines([as_object(incident, now_us(), zone)])
     else:
-        print(f"{incident.name} is {incident.state}{_next(incident, now_us(), zone)}")
+        shut = quarantine.words_of(incident, now_us(), zone)
+        shut = f", and {shut}" if shut else ""
+        print(f"{incident.name} is {incident.state}{shut}{_next(incident, now_us(), zone)}")
     return 0
 
 
@@ -233,7 +242,7 @@ def _list(args: argparse.Namespace, incidents: list[Incident], zone: ZoneInfo) -
         return 0
     rows = [
         (
-            i.name, i.state, i.subject_kind, harmless(i.subject), harmless(i.trunk), harmless(i.rule),
+            i.name, _state(i, now), i.subject_kind, harmless(i.subject), harmless(i.trunk), harmless(i.rule),
             iso(i.opened, zone)[:16].replace("T", " "), _next(i, now, zone).removeprefix(": "),
             euros(sum(c.amount for c in costs(i, now, zone))),
         )
@@ -242,6 +251,10 @@ def _list(args: argparse.Namespace, incidents: list[Incident], zone: ZoneInfo) -
     heads = ("incident", "state", "kind", "subject", "trunk", "rule", "opened", "next deadline", "costs")
     table(heads, rows, right=("costs",))
     return 0
+
+
+def _state(incident: Incident, now: int) -> str:
+    return f"{incident.state}, shut off" if incident.shut_off(now) else incident.state
 
 
 def _show(args: argparse.Namespace, incident: Incident, zone: ZoneInfo) -> int:
@@ -259,6 +272,8 @@ def _show(args: argparse.Namespace, incident: Incident, zone: ZoneInfo) -> int:
             f"  trunk {incident.trunk or '-'}, rule {incident.rule or '-'}, contract {incident.terms.contract or '-'}"
         )
     )
+    if shut := quarantine.words_of(incident, now, zone):
+        print(f"  {shut}; emergency calls pass")
     for event in incident.events:
         said = " ".join(t for t in (event.letter, event.text) if t)
         letter = f" [{event.document.name}, SHA-256 {event.document.sha256}]" if event.document else ""
@@ -294,6 +309,7 @@ def as_object(incident: Incident, now: int, zone: ZoneInfo) -> dict[str, object]
         "closed": iso(incident.closed, zone) if incident.closed is not None else None,
         "repeats": f"INC-{incident.repeats}" if incident.repeats else None,
         "reached_operator": incident.reached,
+        "quarantine": _quarantine(incident, now, zone),
         "contract": incident.terms.contract,
         "reading": incident.terms.reading,
         "accrued_microeuros": sum(c.amount for c in lines if c.state == "accrued"),
@@ -328,3 +344,13 @@ def as_object(incident: Incident, now: int, zone: ZoneInfo) -> dict[str, object]
             for e in incident.events
         ],
     }
+
+
+def _quarantine(incident: Incident, now: int, zone: ZoneInfo) -> dict[str, object] | None:
+    from guard.ledger.incidents import FOR_GOOD
+    from guard.ledger.record import iso
+
+    found = incident.shut_off(now)
+    if found is None:
+        return None
+    return {"kind": found.kind, "until": None if found.until == FOR_GOOD else iso(found.until, zone)}

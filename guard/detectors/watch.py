@@ -134,8 +134,7 @@ class Watch:
         self._keep_open(ident, _Open(fresh, (call.caller.value, call.callee.value), keys, call.usage, call.trunk))
         self._begin(begun, now)
         lasting = self.alarms.signals(keys, price, now, {e.rule for _, e in begun})
-        shut = self.alarms.shut_off(_shuts(call, keys), now) if self.alarms.closed else ()
-        return shut + lasting
+        return lasting + (self.alarms.shut_off(_shuts(call, keys), now) if self.alarms.closed else ())
 
     def reached(self, found: Evidence) -> bool:
         """Whether any call that an alarm speaks of went out: whether the operator saw something of it."""

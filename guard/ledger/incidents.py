@@ -18,18 +18,18 @@ from guard.ledger.days import Limit, ends
 from guard.ledger.lines import Kind, LedgerLine
 
 State = Literal["open", "repeated", "notified", "answered", "resolved", "released"]
-Step = Literal["open", "feed", "notify", "answer", "resolve", "release", "note"]
+Step = Literal["open", "feed", "notify", "answer", "resolve", "release", "note", "quarantine"]
 Letter = Literal["", "question", "breach", "formal-notice", "second-notice", "guarantee", "suspension", "invoice"]
-Subject = Literal["sva", "number", "line", "trunk", "invoice"]
+Subject = Literal["sva", "number", "line", "trunk", "invoice", "source"]
 
 # Where each step leads from each state. `repeated` is `open` for a subject that was put right less than a year ago.
-_FED: Final[dict[Step, State]] = {"feed": "open", "note": "open", "notify": "notified", "answer": "answered",
-                                  "resolve": "resolved", "release": "released"}  # fmt: skip
+_FED: Final[dict[Step, State]] = {"feed": "open", "note": "open", "quarantine": "open", "notify": "notified",
+                                  "answer": "answered", "resolve": "resolved", "release": "released"}  # fmt: skip
 STEPS: Final[dict[State, dict[Step, State]]] = {
     "open": _FED,
-    "repeated": {**_FED, "feed": "repeated", "note": "repeated"},
-    "notified": {**_FED, "feed": "notified", "note": "notified"},
-    "answered": {**_FED, "feed": "answered", "note": "answered"},
+    "repeated": {**_FED, "feed": "repeated", "note": "repeated", "quarantine": "repeated"},
+    "notified": {**_FED, "feed": "notified", "note": "notified", "quarantine": "notified"},
+    "answered": {**_FED, "feed": "answered", "note": "answered", "quarantine": "answered"},
     "resolved": {"note": "resolved"},
     "released": {"note": "released"},
 }
@@ -77,6 +77,30 @@ class Terms(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 NO_TERMS: Final = Terms()
+FOR_GOOD: Final = -1  # instead of an instant: until a person releases it
+
+
+class Quarantine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A subject is shut off `until` (Unix time, µs, or FOR_GOOD), as long as its incident is open.
+
+    `kind` and `subject` are the words of detection (guard/detectors/words.py), so are `rule`, `at`, `span_s`,
+    `measures` (feature, value, bound or None, share) and `passes`: what a detector saw. A person needs no measures.
+    """
+
+    kind: str
+    subject: str
+    until: int
+    rule: str = ""
+    at: int = 0
+    span_s: int = 0
+    measures: tuple[tuple[str, int, int | None, int], ...] = ()
+    passes: tuple[str, int] = ("", 0)
+
+    def beyond(self, other: Quarantine | None) -> bool:
+        """Whether it lasts longer than another."""
+        if other is None or other.until == FOR_GOOD:
+            return other is None
+        return self.until == FOR_GOOD or self.until > other.until
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -100,6 +124,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rule: str = ""
     repeats: int = 0
     terms: Terms = NO_TERMS
+    quarantine: Quarantine | None = None
 
 
 class WrongStep(ValueError):
@@ -127,6 +152,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     letters: tuple[tuple[Letter, int], ...] = ()
     answered: int | None = None
     closed: int | None = None
+    quarantine: Quarantine | None = None
 
     @property
     def name(self) -> str:
@@ -137,6 +163,12 @@ class Incident(Struct, frozen=True, kw_only=True):
     def live(self) -> bool:
         """Whether there is still something to be done."""
         return self.state not in CLOSED
+
+    def shut_off(self, now: int) -> Quarantine | None:
+        """The quarantine that holds at an instant (Unix time, µs)."""
+        found = self.quarantine
+        lasts = found is not None and self.live and (found.until == FOR_GOOD or found.until > now)
+        return found if lasts else None
 
 
 class Deadline(Struct, frozen=True, kw_only=True):
@@ -166,6 +198,7 @@ def opened(seq: int, event: Event) -> Incident:
         repeats=event.repeats,
         terms=event.terms,
         events=(event,),
+        quarantine=event.quarantine,
     )
 
 
@@ -187,6 +220,9 @@ def after(incident: Incident, event: Event) -> Incident:
         if not letters:
             raise WrongStep(f"{incident.name} cannot answer: no letter has come")
         answered = event.at
+    shut = event.quarantine
+    if shut is None or (event.step != "quarantine" and not shut.beyond(incident.quarantine)):
+        shut = incident.quarantine  # a detector only prolongs it; what a person says holds
     return replace(
         incident,
         state=state,
@@ -196,6 +232,7 @@ def after(incident: Incident, event: Event) -> Incident:
         letters=letters,
         answered=answered,
         closed=event.at if state in CLOSED and incident.state not in CLOSED else incident.closed,
+        quarantine=shut,
     )
 
 

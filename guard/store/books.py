@@ -46,6 +46,7 @@ FEED_EVERY: Final = 3_600_000_000  # µs: a detector that sees on and on writes 
 DAY: Final = 24 * FEED_EVERY
 # A flood of invented numbers opens no more a day on a trunk: nobody works more, and the books stay small.
 OPENED_A_DAY: Final = 50
+SHUT_A_DAY: Final = 500  # of those that shut somebody off: a restart must not lift these
 
 
 class Books:
@@ -80,6 +81,18 @@ class Books:
                 raise WrongStep(f"{live.name} is open for {event.subject} already ({live.state})")
             return self._open(db, event, known)
 
+    def quarantine(self, event: Event) -> Incident:
+        """Shut a subject off by hand: a step of its open incident, or a new one. `event` is as for `open`."""
+        with self._file.writing() as db:
+            known = self._fold()
+            live = _live(known, event)
+            if live is None:
+                return self._open(db, event, known)
+            step = replace(event, step="quarantine", incident=live.id)
+            stepped = after(live, step)
+            self._append(db, "incident", step)
+            return stepped
+
     def step(self, event: Event) -> Incident:
         """Take the next step of an incident. WrongStep where it cannot be taken."""
         with self._file.writing() as db:
@@ -96,7 +109,7 @@ class Books:
 
         One incident a subject and trunk at a time. What adds nothing is not written: seen again within the hour, and
         known to have reached the operator; or older than the day on which it was put right. Of each trunk at most
-        OPENED_A_DAY are opened in a day; what is beyond that is one incident of the trunk.
+        OPENED_A_DAY (SHUT_A_DAY) are opened in a day; what is beyond that is one incident of the trunk.
         """
         with self._file.writing() as db:
             known = _Known(self._fold())
@@ -240,9 +253,11 @@ class Books:
             text=seen.text,
             reached=seen.reached,
             rule=seen.rule,
+            quarantine=seen.quarantine,
         )
         if live is not None:
-            news = seen.reached and not live.reached
+            news = (seen.reached and not live.reached) or seen.rule not in {e.rule for e in live.events}
+            news = news or (seen.quarantine is not None and seen.quarantine.beyond(live.quarantine))
             if not news and seen.at - max(e.written for e in live.events) < FEED_EVERY:
                 return live, False
             event = replace(event, incident=live.id)
@@ -253,7 +268,8 @@ class Books:
         closed = max(of, key=lambda i: i.closed or 0, default=None)
         if closed is not None and (closed.closed or 0) >= seen.at:
             return closed, False
-        if seen.subject_kind != "trunk" and known.opened_that_day(seen) >= OPENED_A_DAY:
+        most = OPENED_A_DAY if seen.quarantine is None else SHUT_A_DAY
+        if seen.subject_kind != "trunk" and known.opened_that_day(seen) >= most:
             return self._saw(db, known, _too_many(seen))
         whole = replace(event, subject_kind=seen.subject_kind, subject=seen.subject, trunk=seen.trunk, terms=seen.terms)
         incident = self._open(db, whole, known.all)
@@ -319,7 +335,7 @@ class _Known:
 
 def _too_many(seen: Sighting) -> Sighting:
     text = f"more than {OPENED_A_DAY} incidents opened in a day: what followed is in the log only"
-    return replace(seen, subject_kind="trunk", subject=seen.trunk, text=text)
+    return replace(seen, subject_kind="trunk", subject=seen.trunk, text=text, quarantine=None)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

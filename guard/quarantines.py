@@ -1,0 +1,114 @@
+"""Who is shut off, as the books say it: taken up before the first call, and looked after while the guard runs.
+
+People shut off and release with `guard incidents`, another process, which writes into the books. The disk is looked at
+by another thread; the watch belongs to the loop. Nothing here holds up a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from guard.config import Config
+from guard.detectors.watch import Watch
+from guard.net.clock import Clock
+from guard.net.say import LOG
+from guard.shut import Name, Standing, shut_off, standing
+from guard.store.books import Books
+from guard.store.errors import StoreError
+from guard.store.schema import MEMORY
+
+LOOK: Final = 1.0  # s between looks at the books: who was released calls again within this time
+
+
+class Quarantines:
+    """`load` before calls are taken, `start` then, `stop` at the end. `watch` gives the watch that calls go to now."""
+
+    def __init__(
+        self,
+        path: str,
+        config: Config,
+        clock: Clock,
+        watch: Callable[[], Watch | None],
+        fault: Callable[[Exception], None],
+        look: float = LOOK,
+    ) -> None:
+        self.releases: list[tuple[int, Name]] = []  # when who was let go before the start: for who learns the past
+        self._path = path
+        self._zone = config.zone
+        self._clock = clock
+        self._watch = watch
+        self._fault = fault
+        self._look = look
+        self._stamp = (0, 0)
+        self._known: Standing | None = None
+        self._trouble = ""
+        self._task: asyncio.Task[None] | None = None
+
+    async def load(self) -> None:
+        """Shut off whom the books have shut off. Where they cannot be read that is told, and the guard goes on."""
+        await self._safely()
+
+    def start(self) -> None:
+        """Look after them."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Give up."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._look)
+            await self._safely()
+
+    async def _safely(self) -> None:
+        try:
+            await self._once()
+        except StoreError as error:
+            if str(error) != self._trouble:
+                LOG.warning("who is shut off or released is not known: %s", error)
+            self._trouble = str(error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
+            self._fault(error)
+        else:
+            self._trouble = ""
+
+    async def _once(self) -> None:
+        if self._path == MEMORY:
+            return  # a log that nobody keeps has no books beside it
+        found = await asyncio.get_running_loop().run_in_executor(None, self._read, self._stamp)
+        if found is not None:
+            self._stamp, now = found
+            self._take(now)
+
+    def _read(self, known: tuple[int, int]) -> tuple[tuple[int, int], Standing] | None:
+        """In a thread: the books, where they were written since."""
+        with Books(self._path, self._zone) as books:
+            stamp = books.stamp()
+            if stamp == known:
+                return None
+            return stamp, standing(books.incidents().values(), self._clock.wall())
+
+    def _take(self, found: Standing) -> None:
+        was, self._known = self._known, found
+        watch = self._watch()
+        if watch is None:
+            return
+        if was is None:
+            was = Standing({}, {})
+            self.releases = [(at, name) for name, at in found.closed.values()]
+        else:
+            now = self._clock.wall()
+            over = [n for n, (q, _) in was.shut.items() if n not in found.shut and (q.until < 0 or q.until > now)]
+            over += [name for n, (name, _) in found.closed.items() if n not in was.closed]
+            for name in dict.fromkeys(over):
+                if name not in found.shut:
+                    watch.release(*name)
+        for name, (quarantine, trunk) in found.shut.items():
+            if name not in was.shut or was.shut[name][0] != quarantine:
+                shut_off(watch, quarantine, trunk)
