@@ -44,19 +44,21 @@ class Past:
 
     __slots__ = ("at", "callee", "caller", "cents", "fee", "marks", "outcome", "talk")
 
-    def __init__(self, at: int, callee: int, caller: int, cents: int, fee: int, marks: int) -> None:
+    def __init__(
+        self, at: int, callee: int, caller: int, marks: int, outcome: int, cents: int, fee: int, talk: int
+    ) -> None:
         self.at = at
         self.callee = callee
-        self.caller = caller & 0xFFFF
-        self.cents = min(cents, MOST)
-        self.fee = min(fee, MOST)
+        self.caller = caller
         self.marks = marks
-        self.outcome = OPEN
-        self.talk = 0
+        self.outcome = outcome
+        self.cents = cents
+        self.fee = fee
+        self.talk = talk
 
     def copy(self) -> Past:
         """The same call for another subject."""
-        return Past(self.at, self.callee, self.caller, self.cents, self.fee, self.marks)
+        return Past(self.at, self.callee, self.caller, self.marks, self.outcome, self.cents, self.fee, self.talk)
 
     def cost(self, now: int) -> int:
         """Cents, a minute at least, and up to now while it is up. One that did not come about costs nothing."""
@@ -69,10 +71,9 @@ class Past:
 class Subject:
     """One line, presented number or premium service.
 
-    `days` holds calls and cents of thirty days, up to day `today` of Unix time, each at its number modulo thirty;
-    `origins` maps marks to the hour of Unix time at which they were
-    first seen, the longest unused first; `run` is how many of the last calls went to ever higher numbers.
-    `recent` is in the order in which calls were last heard of, set up or over: however many are up, the last ends are
+    `days` holds calls and cents of thirty days, up to day `today` of Unix time, each at its number modulo thirty.
+    `origins` maps marks to the hour of Unix time at which they were first seen, the longest unused first; `run` is how
+    many of the last calls went to ever higher numbers. `recent` is in the order in which calls were last heard of, set up or over: however many are up, the last ends are
     there. `callee` is the number called last.
     """
 
@@ -183,18 +184,17 @@ class Subject:
         backs = [at for at in self.backs if at >= since]
         received = [at for at in self.received if at >= since]
         usual = self.usual
+        now = self.last // HOUR
         parts = [
             _HEAD.pack(
                 self.first, self.last, self.callee, self.calls, usual.hour, min(usual.count, MOST), min(self.run, MOST),
                 self.today, len(recent), len(backs), len(received), len(self.origins),
-            )
+            ),
+            self.days.tobytes(),
         ]  # fmt: skip
-        parts += [
-            _PAST.pack(p.at, p.callee, p.caller, p.marks, p.outcome, p.cents, p.fee, min(p.talk, MOST)) for p in recent
-        ]
-        parts.append(self.days.tobytes())
+        pack = _PAST.pack
+        parts += [pack(p.at, p.callee, p.caller, p.marks, p.outcome, p.cents, p.fee, p.talk) for p in recent]
         parts += [_AT.pack(at) for at in (*backs, *received)]
-        now = self.last // HOUR
         parts += [_ORIGIN.pack(one, min(max(now - hour, 0), MOST)) for one, hour in self.origins.items()]
         parts.append(usual.packed())
         return b"".join(parts)
@@ -204,23 +204,15 @@ def unpack(data: bytes) -> Subject:
     """The subject again that `Subject.packed` made these octets of."""
     first, last, callee, calls, hour, count, run, today, pasts, backs, received, origins = _HEAD.unpack_from(data)
     s = Subject(first)
-    s.last, s.callee, s.calls, s.run = last, callee, calls, run
-    place = _HEAD.size
-    for _ in range(pasts):
-        at, callee, caller, marks, outcome, cents, fee, talk = _PAST.unpack_from(data, place)
-        past = Past(at, callee, caller, cents, fee, marks)
-        past.outcome, past.talk = outcome, talk
-        s.recent.append(past)
-        place += _PAST.size
-    s.today, s.days = today, array("H", data[place : place + len(NO_DAYS)])
-    place += len(NO_DAYS)
-    for kept, many in ((s.backs, backs), (s.received, received)):
-        for _ in range(many):
-            kept.append(_AT.unpack_from(data, place)[0])
-            place += _AT.size
-    for _ in range(origins):
-        one, age = _ORIGIN.unpack_from(data, place)
-        s.origins[one] = last // HOUR - age
-        place += _ORIGIN.size
-    s.usual = unpacked(data[place:], hour, count)
+    s.last, s.callee, s.calls, s.run, s.today = last, callee, calls, run, today
+    place = _HEAD.size + len(NO_DAYS)
+    s.days = array("H", data[_HEAD.size : place])
+    end = place + pasts * _PAST.size
+    s.recent.extend([Past(*one) for one in _PAST.iter_unpack(data[place:end])])
+    place = end + (backs + received) * _AT.size
+    instants = [at for (at,) in _AT.iter_unpack(data[end:place])]
+    s.backs, s.received = instants[:backs], instants[backs:]
+    end = place + origins * _ORIGIN.size
+    s.origins = {one: last // HOUR - age for one, age in _ORIGIN.iter_unpack(data[place:end])}
+    s.usual = unpacked(data[end:], hour, count)
     return s

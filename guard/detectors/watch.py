@@ -22,6 +22,7 @@ from guard.detectors.subject import (
     FAILED,
     HYPER,
     MOST,
+    OPEN,
     REFUSED,
     SHORT,
     SVA,
@@ -123,7 +124,8 @@ class Watch:
         found = [(kind, key, self.subjects.of(key, now)) for kind, key in keys]
         number = found[0][2] if len(found) == 1 or found[1][0] != "number" else found[1][2]
         begun: list[tuple[Pattern, Evidence]] = []
-        fresh = Past(now, callee, caller, price.cents_per_minute, price.cents_per_call, marks | stepped)
+        cents, fee = min(price.cents_per_minute, MOST), min(price.cents_per_call, MOST)
+        fresh = Past(now, callee, caller & 0xFFFF, marks | stepped, OPEN, cents, fee, 0)
         for i, (kind, key, subject) in enumerate(found):
             subject.called(fresh.copy())
             if i == 0:
