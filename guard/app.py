@@ -257,8 +257,8 @@ class App:
                         await asyncio.wait_for(self._impatient.wait(), LOOK)
 
     async def stop(self) -> None:
-        """Take nothing more in, close what is open, and commit the log. Calls in progress go on without the guard:
-        their media never passed here; their records stay without an end. Raises StoreError for what the disk refused.
+        """Take nothing more in, close what is open, and commit the log. Answered calls go on without the guard, whose
+        next life finds them in the keeper's file. Raises StoreError for what the disk refused.
         """
         self._notify.tell("STOPPING=1")
         for timer in self._timers:

@@ -25,6 +25,7 @@ from guard.proxy.kept import KeptCall, keep
 
 EVERY: Final = 1.0  # s between two looks at what has changed
 GROWN: Final = 4 * 1024 * 1024  # bytes that are added before the file is made anew: some 4 000 calls
+HOUR: Final = 3600.0  # s after which it is made anew in any case: what is over is nobody's business any more
 MAX_PENDING: Final = 64 * 1024 * 1024  # bytes that wait while the disk takes none; beyond that the oldest are lost
 MAX_LINE: Final = 256 * 1024  # bytes: a call has a handful of URIs and addresses
 MODE: Final = 0o600
@@ -138,7 +139,7 @@ class Keeper:
         self._fault = fault
         self._pending: list[bytes] = []
         self._limit = GROWN
-        self._renewing = False
+        self._renewing = False  # with the next write
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "calls")  # one: lines keep their order
         self._failing = False
@@ -191,11 +192,14 @@ class Keeper:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
+        renewed = loop.time()
         while True:
             await asyncio.sleep(EVERY)
             try:
                 self._gather()
-                if self._pending:
+                if loop.time() - renewed > HOUR:
+                    self._renewing, renewed = True, loop.time()
+                if self._pending or self._renewing:
                     await asyncio.shield(loop.run_in_executor(self._thread, self._write, self._taken()))
             except Exception as error:  # noqa: BLE001 - told: calls go on, whatever becomes of this file
                 self._fault(error)
@@ -218,6 +222,7 @@ class Keeper:
             size = add(self._path, lines)
             if size > self._limit or self._renewing:
                 self._limit = renew(self._path) + GROWN
+                self._renewing = False
         except OSError as error:
             self._failed(error)
             while lines and sum(map(len, lines)) > MAX_PENDING:

@@ -311,6 +311,25 @@ def test_it_is_written_every_second_and_at_the_end(tmp_path: Path, monkeypatch: 
     run(scene)
 
 
+def test_what_is_over_goes_within_the_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "EVERY", 0.01)
+    monkeypatch.setattr(keeping, "HOUR", 0.03)
+
+    async def scene() -> None:
+        life = Life(file(tmp_path))
+        life.keeper.start()
+        Leg(life.w).up().bye()
+        while file(tmp_path).stat().st_size:
+            await asyncio.sleep(0.01)
+        Leg(life.w, call_id="c2", branch="c2").up()
+        while b"c2" not in file(tmp_path).read_bytes():
+            await asyncio.sleep(0.01)
+        await life.keeper.stop()
+        assert life.faults == []
+
+    run(scene)
+
+
 def test_a_core_whose_calls_nobody_keeps_remembers_none() -> None:
     w = World()
     Leg(w).up().bye()
