@@ -37,6 +37,7 @@ FIELDS: Final = (
     "time", "state", "kind", "amount_microeuros", "trunk", "line", "number", "rule", "contract", "article", "reading",
     "seq", "call_id", "incident", "document", "reason",
 )  # fmt: skip
+FOR_EVER: Final = 1 << 62  # after any instant
 SHOWN: Final = 20  # differences of a recount that people are shown
 
 
@@ -200,7 +201,7 @@ def run_recount(args: argparse.Namespace) -> int:
     from guard.ledger.recount import Recount
     from guard.policy.money import figures_of
     from guard.store.contract import Query
-    from guard.store.money import fined_and_erased
+    from guard.store.money import erased_sums, fined_and_erased
     from guard.store.reader import SqliteReader
 
     config = config_of(args)
@@ -214,6 +215,7 @@ def run_recount(args: argparse.Namespace) -> int:
         for trunk, at in fined_and_erased(reader):
             count.erased(trunk, at)
         # From the first entry: whether a number was fined before is only known from what came before.
+        gone, gone_accrued, gone_avoided = erased_sums(reader, 0, FOR_EVER)
         for found in _differences(count, reader.details(Query(all=True))):
             differing += 1
             if args.json:
@@ -222,7 +224,9 @@ def run_recount(args: argparse.Namespace) -> int:
                 differences.append(found)
     if args.json:
         sums = {"accrued_microeuros": count.accrued, "avoided_microeuros": count.avoided}
-        json_lines([{"key": "total", "calls": count.calls, "differences": differing, "unsure": count.unsure, **sums}])
+        erased = {"calls": gone, "accrued_microeuros": gone_accrued, "avoided_microeuros": gone_avoided}
+        told = {"calls": count.calls, "differences": differing, "unsure": count.unsure, **sums, "erased": erased}
+        json_lines([{"key": "total", **told}])
         return 1 if differing else 0
     for one in differences:
         was, new = one.written, one.counted
@@ -236,6 +240,11 @@ def run_recount(args: argparse.Namespace) -> int:
         f"{count.calls:,} calls counted anew: {euros(count.accrued)} accrued, {euros(count.avoided)} avoided before"
         f" what was put off; {differing:,} differ from what was written"
     )
+    if gone:
+        print(
+            f"{gone:,} calls that cost were erased: {euros(gone_accrued)} accrued, {euros(gone_avoided)} avoided"
+            " stay in the sums, as they were written"
+        )
     if count.unsure:
         print(f"{count.unsure:,} rest on calls that were erased: there what was written is believed")
     return 1 if differing else 0

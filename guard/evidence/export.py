@@ -25,6 +25,7 @@ from guard.ledger.record import DecisionBody, EndBody, ErasedBody
 from guard.policy.digest import Parts, digest
 from guard.store.books import Books
 from guard.store.erasing import spans
+from guard.store.money import erased_sums
 from guard.store.reader import SqliteReader
 from guard.store.signing import signed
 from guard.store.verify import signatures, signed_books, uncovered
@@ -252,14 +253,8 @@ class _Export:
 
     def _statement(self, since: int, until: int) -> Iterator[bytes]:
         yield from extract.statement_lines(self._calls())
-        rows = self._reader.fetch(
-            "SELECT count(DISTINCT ifnull(e.call_seq, x.seq)), sum(accrued), sum(avoided)"
-            " FROM exposures x JOIN entries e ON e.seq = x.seq"
-            " WHERE x.at >= ? AND x.at < ? AND e.body IS NULL",
-            (since, until),
-        )
-        calls, accrued, avoided = rows[0]
-        yield extract.line(Erased(erased_calls=calls, accrued=accrued or 0, avoided=avoided or 0))
+        calls, accrued, avoided = erased_sums(self._reader, since, until)
+        yield extract.line(Erased(erased_calls=calls, accrued=accrued, avoided=avoided))
 
     def _books(self, since: int, until: int) -> Chosen:
         """Put the books into the archive, as they stand now, with the letters that they name for the month."""

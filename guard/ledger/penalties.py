@@ -178,7 +178,8 @@ def month_bounds(month: str, zone: tzinfo) -> tuple[int, int]:
 
 
 class Exposure(Struct, frozen=True, kw_only=True):
-    """The money of one recorded call, as sums need it: `per_number` is what is in it for its calling number."""
+    """The money of one recorded call, as sums need it: `per_number` is what is in it for its calling number, `seq` the
+    entry that bears it."""
 
     at: int
     trunk: str
@@ -190,6 +191,7 @@ class Exposure(Struct, frozen=True, kw_only=True):
     per_number: int
     contract: str
     reading: str
+    seq: int = 0
 
 
 class Line(Struct, kw_only=True):

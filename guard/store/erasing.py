@@ -14,7 +14,12 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-from guard.ledger.record import ErasedBody
+import msgspec
+
+from guard.ledger.late import whole_money
+from guard.ledger.lines import surcharge
+from guard.ledger.penalties import ORIGIN
+from guard.ledger.record import DecisionBody, EndBody, ErasedBody
 from guard.store.entries import Erase
 from guard.store.filters import names
 
@@ -24,6 +29,8 @@ KEY_SIZE: Final = 32  # octets
 PURGED: Final = "purged"  # the mark of the last entry that retention has dealt with
 
 Span = tuple[int, int]
+_DECISION: Final = msgspec.json.Decoder(DecisionBody)
+_END: Final = msgspec.json.Decoder(EndBody)
 
 
 def spans(seqs: Sequence[int]) -> tuple[Span, ...]:
@@ -96,6 +103,7 @@ class Eraser:
             asked.seqs,
         ).fetchall()
         seqs = [seq for seq, _, _ in found]
+        self._costs(seqs)
         self._money(seqs, keep=asked.reason == "request")
         self._index(seqs, [(call, seq) for seq, kind, call in found if kind == "end"])
         db.execute(f"UPDATE entries SET body = NULL, salt = NULL WHERE seq IN ({_marks(seqs)})", seqs)
@@ -105,6 +113,19 @@ class Eraser:
             for table in ("token_keys", "fined_numbers"):
                 db.execute(f"DELETE FROM {table} WHERE period <> '' AND period < ?", (asked.forget,))
         return ErasedBody(at=asked.at, reason=asked.reason, entries=len(seqs), spans=spans(seqs))
+
+    def _costs(self, seqs: list[int]) -> None:
+        """What the bodies say of money, and `exposures` does not."""
+        marks, origin = _marks(seqs), _marks(ORIGIN)
+        costly = f"SELECT seq FROM exposures WHERE seq IN ({marks})"
+        foreign = f"SELECT seq FROM call_rules WHERE rule IN ({origin}) AND seq IN ({marks})"
+        rows = self._db.execute(
+            "SELECT e.seq, e.kind, e.body, n.body FROM entries e LEFT JOIN ends x ON x.call_seq = e.seq"
+            f" LEFT JOIN entries n ON n.seq = x.seq WHERE e.seq IN ({costly} UNION {foreign})",
+            (*seqs, *ORIGIN, *seqs),
+        ).fetchall()
+        made = [row for row in (_kept(*row) for row in rows) if row is not None]
+        self._db.executemany("INSERT OR REPLACE INTO erased_money VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
 
     def _money(self, seqs: list[int], *, keep: bool) -> None:
         """Sums stay, numbers and lines go. What counts a number once goes too, unless its period may still run."""
@@ -135,5 +156,22 @@ class Eraser:
         db.executemany("DELETE FROM ends WHERE call_seq = ? AND seq = ?", ends)
 
 
-def _marks(values: Sequence[int]) -> str:
+def _kept(seq: int, kind: str, data: bytes, ended: bytes | None) -> tuple[int | str, ...] | None:
+    """The row of `erased_money` of one entry; None where it has nothing for it."""
+    if kind == "end":
+        end = _END.decode(data)
+        money = end.money
+        return (seq, end.at, "", money.rule, money.contract, money.reading, money.article, 0, "", 0)
+    body = _DECISION.decode(data)
+    last = _END.decode(ended) if ended is not None else None
+    money, origin = body.money, surcharge(body, last)
+    if not money.article and not origin:
+        return None
+    whole = whole_money(body, last)
+    calls = 0 if whole.accrued or whole.avoided else 1
+    names = (money.rule, money.contract, money.reading, money.article)
+    return (seq, body.at, body.trunk, *names, origin, money.origin_article if origin else "", calls)
+
+
+def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))

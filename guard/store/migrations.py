@@ -87,5 +87,15 @@ V3 = (
     f" SELECT new.seq, c.at, c.trunk, c.line, {_new(EXPOSURE)} FROM calls c WHERE c.seq = new.call_seq; END",
 )
 
+# What an erased call cost beside what stands in `exposures`: the article of its penalties, under the entry that bears
+# them; and under its decision the tariff of undetermined origin, which its talk made. `calls` is 1 where no other sum
+# counts the call.
+V4 = (
+    "CREATE TABLE erased_money(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, trunk TEXT NOT NULL, rule TEXT NOT NULL,"
+    " contract TEXT NOT NULL, reading TEXT NOT NULL, article TEXT NOT NULL, origin INTEGER NOT NULL,"
+    " origin_article TEXT NOT NULL, calls INTEGER NOT NULL)",
+    "CREATE INDEX erased_money_at ON erased_money(at)",
+)
+
 # One tuple of statements a version, in order; the file's user_version counts those applied.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (V1, V2, V3)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4)

@@ -44,13 +44,17 @@ def month_lines(reader: SqliteReader, since: int, until: int) -> Iterator[Ledger
                 yield from lines_of(seq, kept[seq].body, kept[seq].end)
             else:
                 yield from erased.get(late.get(seq, seq), ())
+    yield from _erased_surcharges(reader, since, until)
 
 
 def _erased(reader: SqliteReader, seqs: list[int]) -> dict[int, list[LedgerLine]]:
     """The lines of calls that are known by their sums only."""
+    marks = ", ".join("?" * len(seqs))
+    rows = reader.fetch(f"SELECT seq, article FROM erased_money WHERE seq IN ({marks})", seqs) if _has(reader) else []
+    articles: dict[int, str] = dict(rows)
     sql = (
         "SELECT seq, at, trunk, number, fined_rule, accrued, avoided, per_number, contract, reading FROM exposures"
-        f" WHERE seq IN ({', '.join('?' * len(seqs))})"
+        f" WHERE seq IN ({marks})"
     )
     out: dict[int, list[LedgerLine]] = {}
     for seq, at, trunk, number, rule, accrued, avoided, per_number, contract, reading in reader.fetch(sql, seqs):
@@ -63,6 +67,7 @@ def _erased(reader: SqliteReader, seqs: list[int]) -> dict[int, list[LedgerLine]
             number=number,
             rule=rule,
             contract=contract,
+            article=articles.get(seq, ""),
             reading=reading,
             seq=seq,
             calls=1,
@@ -71,6 +76,35 @@ def _erased(reader: SqliteReader, seqs: list[int]) -> dict[int, list[LedgerLine]
         if per_number:
             out[seq].append(replace(first, kind="per-number", amount=per_number, calls=0))
     return out
+
+
+def _erased_surcharges(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:
+    """The tariff of undetermined origin of calls that were erased."""
+    sql = (
+        "SELECT seq, at, trunk, rule, contract, reading, origin_article, origin, calls FROM erased_money"
+        " WHERE at >= ? AND at < ? AND origin > 0 ORDER BY seq"
+    )
+    for seq, at, trunk, rule, contract, reading, article, origin, calls in (
+        reader.fetch(sql, (since, until)) if _has(reader) else ()
+    ):
+        yield LedgerLine(
+            at=at,
+            kind="undetermined-origin",
+            state="accrued",
+            amount=origin,
+            trunk=trunk,
+            rule=rule,
+            contract=contract,
+            article=article,
+            reading=reading,
+            seq=seq,
+            calls=calls,
+        )
+
+
+def _has(reader: SqliteReader) -> bool:
+    """Whether the log keeps what bodies said of money: one of an older guard does not."""
+    return reader.has("erased_money")
 
 
 def fined_and_erased(reader: SqliteReader) -> list[tuple[str, int]]:
@@ -82,6 +116,20 @@ def fined_and_erased(reader: SqliteReader) -> list[tuple[str, int]]:
     return [(trunk, at) for trunk, at in reader.fetch(sql)]
 
 
+def erased_sums(reader: SqliteReader, since: int, until: int) -> tuple[int, int, int]:
+    """Of the calls of that time that were erased: how many cost, and what accrued and was avoided, as it was written;
+    penalties that were put off are in it."""
+    sql = (
+        "SELECT count(DISTINCT ifnull(e.call_seq, x.seq)), sum(x.accrued), sum(x.avoided) FROM exposures x"
+        " JOIN entries e ON e.seq = x.seq WHERE x.at >= ? AND x.at < ? AND e.body IS NULL"
+    )
+    rows = reader.fetch(sql, (since, until))
+    calls, accrued, avoided = rows[0] if rows else (0, 0, 0)
+    origins = list(_erased_surcharges(reader, since, until))
+    calls += sum(line.calls for line in origins)
+    return calls, (accrued or 0) + sum(line.amount for line in origins), avoided or 0
+
+
 def erased_decisions(reader: SqliteReader, since: int, until: int) -> int:
     """How many decisions of that time were erased: of these nobody can say any more what they were."""
     sql = "SELECT count(*) FROM entries WHERE kind = 'decision' AND body IS NULL AND at >= ? AND at < ?"
@@ -91,10 +139,12 @@ def erased_decisions(reader: SqliteReader, since: int, until: int) -> int:
 
 def ledger_lines(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:
     """The ledger of one billing month: these lines without the penalties that were only put off, one by one."""
-    sql = "SELECT DISTINCT trunk, number FROM exposures WHERE at >= ? AND at < ? AND per_number > 0 AND accrued > 0"
-    accrued = set(reader.fetch(sql, (since, until)))
+    numbers = [x for x in reader.exposures(since, until) if x.per_number]
+    accrued = {(x.trunk, x.number) for x in numbers if x.accrued}
+    # A number stands under its token where some of its calls were erased, and in bodies as it was.
+    put_off = {x.seq for x in numbers if not x.accrued and (x.trunk, x.number) in accrued}
     for line in month_lines(reader, since, until):
-        if line.kind != "per-number" or line.state == "accrued" or (line.trunk, line.number) not in accrued:
+        if line.kind != "per-number" or line.state == "accrued" or line.seq not in put_off:
             yield line
 
 
@@ -106,6 +156,7 @@ def surcharges(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerL
         yield from (
             one for one in lines_of(detail.record.seq, detail.body, detail.end) if one.kind == "undetermined-origin"
         )
+    yield from _erased_surcharges(reader, since, until)
 
 
 def kept_calls(reader: SqliteReader, since: int, until: int, trunk: str) -> Iterator[Kept]:

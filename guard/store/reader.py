@@ -226,7 +226,7 @@ class SqliteReader:
 
 
 def _exposure(row: Row, number: str) -> Exposure:
-    _, at, trunk, line, _, rule, accrued, avoided, per_number, contract, reading = row
+    seq, at, trunk, line, _, rule, accrued, avoided, per_number, contract, reading = row
     return Exposure(
         at=at,
         trunk=trunk,
@@ -238,4 +238,5 @@ def _exposure(row: Row, number: str) -> Exposure:
         per_number=per_number,
         contract=contract,
         reading=reading,
+        seq=seq,
     )

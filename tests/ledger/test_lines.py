@@ -54,6 +54,8 @@ WORKED = [
     ("technicophone-mobile", "words", 400_020, 200_008, "IX-11.3"),
     ("technicophone-sva", "digits", 400_020, 200_008, "XII-11.3"),
     ("technicophone-vga", "digits", 0, 0, ""),
+    ("technicophone-preselection", "digits", 0, 0, ""),
+    ("technicophone-contact", "digits", 0, 0, ""),
     ("techcrea-centrex", "digits", 0, 0, ""),
     ("expert-telecom-sip-trunk", "digits", 0, 0, ""),
     ("easy2phone", "digits", 0, 0, ""),
