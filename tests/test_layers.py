@@ -52,7 +52,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.desk": (*WORDS, "guard.detectors", "guard.engine", "guard.policy", "guard.state.contract"),
     "guard.recount": (*WORDS, *CONTRACTS, "guard.engine", "guard.policy", "guard.rules", "guard.ledger"),
     "guard.asked": (
-        *WORDS, *CONTRACTS, "guard.desk", "guard.detectors", "guard.engine", "guard.policy", "guard.ledger", "guard.state",
+        *WORDS, *CONTRACTS, "guard.desk", "guard.detectors", "guard.engine", "guard.policy", "guard.ledger",
+        "guard.state",
     ),
     "guard.cases": (
         *WORDS, "guard.asked", "guard.config", "guard.configschema", "guard.desk", "guard.detectors", "guard.engine",

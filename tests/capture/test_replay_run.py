@@ -9,7 +9,7 @@ import pytest
 
 from guard.capture import replay as module
 from guard.capture.replay import Replay
-from guard.model import CallAttempt, CallEnded, Decision
+from guard.model import CallAttempt, CallEnded, Decision, Finding
 from guard.net.verdicts import FaultPolicy
 from guard.proxy import observer
 from guard.proxy.effects import Flow
@@ -77,8 +77,9 @@ class Holding:
     def departed(self, ticket: int, now: int) -> None:
         self.notes.append(("departed", ticket, now))
 
-    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> None:
+    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> tuple[Finding, ...]:
         self.notes.append(("ended", ticket, now))
+        return ()
 
 
 def fed(tape: Tape, *, faults: FaultPolicy | None = None, hold: int = SECOND) -> tuple[Replay, Holding, Book]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from guard.model import CallAttempt, CallEnded, Decision, Verdict
+from guard.model import CallAttempt, CallEnded, Decision, Finding, Verdict
 from guard.net.driver import COUNTERS
 from guard.net.verdicts import FaultPolicy, Verdicts
 from guard.numbering.number import NONE
@@ -86,9 +86,10 @@ class FakeDesk:
         self._raise()
         self.departures.append((ticket, now))
 
-    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> None:
+    def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> tuple[Finding, ...]:
         self._raise()
         self.over.append(ticket)
+        return ()
 
 
 class FakeLog:
