@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (SimError, ConfigError, NotReady, OSError) as error:
-        print(f"sim: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"sim: {line}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -71,8 +71,7 @@ class Attack(Actor):
         """The line that he calls from: one of those taken over, or his own."""
         if self.on is None:
             return Line(self.site, "201", self.site.number(1))
-        found = rng.choice(self.on.lines())
-        return Line(self.site, found.name, found.number)  # a copy: what is his changes nothing of theirs
+        return rng.choice(self.on.lines())
 
     def begins(self, rng: Random, start: int, end: int) -> int:
         """When he begins."""

@@ -107,7 +107,10 @@ class Exchange(Ipbx):
 
 
 class Live:
-    """One run: `calls` of a world, `speed` times as fast, through a guard in `folder`. Raises SimError, NotReady."""
+    """One run: `calls` of a world, `speed` times as fast, through a guard in `folder`. Raises SimError, NotReady.
+
+    `operators` go by their addresses, and keep what they saw.
+    """
 
     def __init__(self, world: World, folder: Path, *, calls: int = 40, speed: float = 3_600.0) -> None:
         if not 1 <= calls <= MAX_CALLS:
@@ -127,7 +130,7 @@ class Live:
         if len(ours) + len(operators) > MAX_PEERS:
             raise SimError(f"{len(ours) + len(operators)} addresses of exchanges and operators: at most {MAX_PEERS}")
         self._exchanges = {a: Exchange(self._guard, a, plans) for a in sorted(ours)}
-        self._operators = {a: Operator(a) for a in sorted(operators)}
+        self.operators = {a: Operator(a) for a in sorted(operators)}
         self._of_site = {s.name: s.operator for s in world.sites}
 
     async def run(self) -> list[Heard]:
@@ -135,7 +138,7 @@ class Live:
         path = self._folder / "guard.toml"
         path.write_text(config(self._world, self._folder, guard=self._guard, port=self._port), encoding="utf-8")
         async with AsyncExitStack() as stack:
-            for peer in (*self._exchanges.values(), *self._operators.values()):
+            for peer in (*self._exchanges.values(), *self.operators.values()):
                 stack.push_async_callback(peer.stop)
                 await peer.start(self._port)
             daemon = Daemon(path)
@@ -162,7 +165,7 @@ class Live:
     async def _in_time(self, placed: Placed) -> Heard:
         await asyncio.sleep((placed.call.at - self.plan[0].call.at) / SECOND / self._speed)
         call = placed.call
-        operator = self._operators[self._of_site[call.source]]
+        operator = self.operators[self._of_site[call.source]]
         if call.direction == "inbound":
             status, rang = await operator.place(placed, self._guard, self._port)
             arrived = any(call.call_id in x.arrived for x in self._exchanges.values())

@@ -49,6 +49,13 @@ def test_another_actor_changes_no_call_of_the_others() -> None:
     assert b"\n".join(json.encode(p) for p in together) == alone
 
 
+def test_two_of_a_kind_differ() -> None:
+    called: dict[str, set[str]] = {"office-1": set(), "office-2": set()}
+    for p in out(world("office,office")):
+        called[p.actor].add(p.call.callee.value)
+    assert len(called["office-1"] & called["office-2"]) < 10  # services that everybody calls
+
+
 def test_a_longer_world_begins_as_the_shorter_one() -> None:
     short = [json.encode(p) for p in world("office,hotel,call-centre,dialler,clinic,branch", days=1)]
     longer = [json.encode(p) for p in world("office,hotel,call-centre,dialler,clinic,branch", days=2)]

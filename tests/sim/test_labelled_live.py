@@ -27,6 +27,11 @@ def test_forty_calls_go_as_planned_and_spoofed_ones_are_refused(tmp_path: Path) 
         else:
             assert (h.status, h.arrived) == (ended.final_status, True), call.call_id
             assert h.rang is (ended.ring_us > 0), call.call_id
+            if call.direction == "outbound":
+                (operator,) = (o for o in live.operators.values() if o.of(call.call_id))
+                message = operator.of(call.call_id)[0].message
+                assert message.get("user-agent") == call.user_agent
+                assert message.all("via")[-1].startswith(f"SIP/2.0/UDP {call.source_address}:")
     records = {p.call.call_id: (p, d.record) for p, d in live.records()}
     assert len(records) == 40
     for placed, record in records.values():

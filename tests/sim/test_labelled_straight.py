@@ -73,16 +73,28 @@ def test_channels_come_back_when_calls_end(tmp_path: Path) -> None:
 
 
 class Book:
-    """A desk that only notes what it is told."""
+    """A desk that only notes what it is told. With `hold_us` each call waits so long."""
 
-    def __init__(self, decision: Decision) -> None:
+    def __init__(self, decision: Decision, hold_us: int = 0) -> None:
         self.decision = decision
+        self.hold_us = hold_us
+        self.held: list[tuple[int, int]] = []
         self.told: list[tuple[str, int, int]] = []
         self.ends: list[CallEnded] = []
 
     def submit(self, ticket: int, call: CallAttempt, now: int) -> list[tuple[int, Decision]]:
         self.told.append(("submit", ticket, now))
+        if self.hold_us:
+            self.held.append((now + self.hold_us, ticket))
+            return []
         return [(ticket, self.decision)]
+
+    def next_wake(self) -> int | None:
+        return self.held[0][0] if self.held else None
+
+    def wake(self, now: int) -> list[tuple[int, Decision]]:
+        assert now == self.held[0][0]
+        return [(self.held.pop(0)[1], self.decision)]
 
     def departed(self, ticket: int, now: int) -> None:
         self.told.append(("departed", ticket, now))
@@ -120,6 +132,13 @@ def test_a_call_that_may_not_talk_on_is_ended(two: list[Placed]) -> None:
     list(Straight(book).run(two))  # type: ignore[arg-type]
     assert [(e.talk_us, e.by) for e in book.ends] == [(30 * MINUTE, "guard"), (MINUTE, "caller")]
     assert book.ends[0].at == MONDAY + 2 * SECOND + 30 * MINUTE
+
+
+def test_a_held_call_leaves_and_ends_as_much_later(two: list[Placed]) -> None:
+    book = Book(Decision(verdict="allowed"), hold_us=2 * SECOND)
+    assert [p for p, _ in Straight(book).run(two)] == two  # type: ignore[arg-type]
+    assert [now for what, _, now in book.told if what == "departed"] == [p.call.at + 2 * SECOND for p in two]
+    assert [(e.at, e.talk_us) for e in book.ends] == [(p.ended.at + 2 * SECOND, p.ended.talk_us) for p in two]
 
 
 # ---- as a capture ----------------------------------------------------------------------------------------------------
@@ -167,6 +186,18 @@ def test_a_replayed_capture_is_decided_as_the_straight_run(tmp_path: Path) -> No
             for what in ("at", "outcome", "ring_us", "talk_us", "final_status", "by"):
                 assert getattr(ended, what) == getattr(placed.ended, what), what
     assert {d.verdict for _, d in log.calls.values()} == {"allowed", "flagged", "blocked"}
+
+
+def test_whoever_hangs_up_says_bye() -> None:
+    made = world("office:20", days=1)
+    by = {p.call.call_id: (p.ended.by, p.call.source_address) for p in made if p.ended.outcome == "answered"}
+    byes = 0
+    for _, source, _, data in capture.messages(made):
+        if data.startswith(b"BYE"):
+            who, address = by[data.partition(b"Call-ID: ")[2].partition(b"\r\n")[0].decode()]
+            assert (source[0] == address) is (who == "caller")
+            byes += 1
+    assert byes == len(by)
 
 
 def test_messages_are_in_order_and_few_are_kept() -> None:
