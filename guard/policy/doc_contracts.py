@@ -30,7 +30,7 @@ chapter of its particular terms, `§` an article of another document. Quotes are
   `reading` of a trunk (`"digits"` or `"words"`) chooses.
 - *Outside the plan* means billed by the minute, not banned. *Presumption of fraud*: the operator may act on it.
 - No document prints its list of countries; it is in the order or the price list, and a site writes it into its rules.
-- `→` names the rules that rest on an article; some of them no code judges yet (`guard/policy/announced.py`).
+- `→` names the rules that rest on an article.
 """
 PER: Final = {
     "calling-number": "per calling number",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from string import Formatter
-from typing import Final
 
 import msgspec
 
@@ -16,16 +15,6 @@ from guard.rules import EMERGENCY as EMERGENCY_RULE
 from guard.tomlread import Problem, Reader, nearest
 
 Versions = tuple[schema.Rule, ...]
-# Rules that contracts cite and that later versions of the guard will have: known words, no slips of the pen.
-ANNOUNCED: Final = frozenset(
-    {
-        *("cli.foreign", "cli.forwarded", "cli.platform-misuse", "cli.territory", "cli.unopened-range"),
-        *("dst.country", "dst.prospecting-frequency", "dst.sva-cap", "dst.sva-repeated"),
-        *("limit.user-calls", "source.automated-banned"),
-        *("quota.call-duration", "quota.callees", "quota.forwarded", "quota.talk-time"),
-        *("traffic.automated", "traffic.ping-call", "traffic.short-calls"),
-    }
-)
 
 
 def note(problems: list[Problem], where: Path, what: str) -> None:
@@ -118,16 +107,15 @@ def read_contracts(folder: Path, problems: list[Problem]) -> dict[str, schema.Co
 
 
 def _check_contract(reader: Reader, contract: schema.Contract) -> None:
-    """The names in a contract: rules that are there or announced, quotas that something could count."""
+    """The names in a contract: rules that are there, quotas that something could count."""
     named: list[tuple[list[str], tuple[str, ...]]] = [(["penal_rules"], contract.penal_rules)]
     for kind in schema.GROUNDS:
         named += [([kind, f"[{i}]", "rules"], c.rules) for i, c in enumerate(getattr(contract, kind), 1)]
     named += [([k, "rules"], c.rules) for k, c in (("sva", contract.sva), ("destinations", contract.destinations)) if c]
-    known = [*BY_ID, *ANNOUNCED]
     for key, rules in named:
         for rule in rules:
-            if rule not in BY_ID and rule not in ANNOUNCED and not (key == ["penal_rules"] and rule.endswith("*")):
-                reader.problem(key, f'no rule is called "{rule}"{nearest(rule, known)}')
+            if rule not in BY_ID and not (key == ["penal_rules"] and rule.endswith("*")):
+                reader.problem(key, f'no rule is called "{rule}"{nearest(rule, BY_ID)}')
     for name in contract.quota:
         if name not in schema.QUOTAS:
             reader.problem(["quota", name], f"nothing is counted under this name{nearest(name, schema.QUOTAS)}")

@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 import pytest
 
-from guard.policy.announced import ANNOUNCED
 from guard.policy.read import read_contracts
 from guard.rules import BY_ID
 from guard.tomlread import Problem
@@ -60,10 +59,10 @@ def test_a_trunk_chooses_its_reading(name: str, reading: str, per_number: int, p
 # ---- rules --------------------------------------------------------------------------------------------------------
 
 
-def test_no_rule_is_cited_that_is_neither_there_nor_announced() -> None:
+def test_no_rule_is_cited_that_is_not_there() -> None:
     for c in contracts().values():
         named = {r for k in parts(c) for r in getattr(k, "rules", ())} | set(c.penal_rules)
-        assert named <= set(BY_ID) | ANNOUNCED, c.id
+        assert named <= set(BY_ID), c.id
 
 
 def test_a_decision_cites_every_article_once() -> None:
@@ -74,7 +73,44 @@ def test_a_decision_cites_every_article_once() -> None:
     assert cited_by("dst.country") == ("003_742b69a7556570e9.txt IV-8",)
     assert contracts()["technicophone-sva"].cited("dst.sva-cap") == ("003_742b69a7556570e9.txt XII-7.4",)
     assert contracts()["techcrea-centrex"].cited("quota.callees") == ("004_110190058bbf3ce6.txt §8",)
+    assert cited_by("traffic.hacked-account") == (
+        "003_742b69a7556570e9.txt IV-8.1.3", "003_742b69a7556570e9.txt IV-11", "003_742b69a7556570e9.txt IV-10.1",
+    )  # fmt: skip
     assert cited_by("nobody.knows") == ()
+
+
+ABNORMAL: Final = ("short-calls", "sva-short-calls", "concentration", "unbalanced", "sva-continuous", "hacked-account")
+
+
+@pytest.mark.parametrize("name", ABNORMAL)
+def test_abnormal_traffic_cites_its_definition_and_what_follows_from_it(name: str) -> None:
+    found = contracts()["technicophone-sva"].cited(f"traffic.{name}")
+    assert "003_742b69a7556570e9.txt XII-1" in found
+    assert "003_742b69a7556570e9.txt XII-11.1" in found
+
+
+@pytest.mark.parametrize(
+    ("contract", "rule", "article"),
+    [
+        ("technicophone-mobile", "traffic.gateway", "IX-9"),
+        ("technicophone-sip-trunk", "traffic.gateway", "CG 12"),
+        ("techcrea-centrex", "traffic.gateway", "§16"),
+        ("easy2phone", "traffic.gateway", "§4.7"),
+        ("techcrea-centrex", "traffic.automated", "§8"),
+        ("expert-telecom-sip-trunk", "traffic.automated", "§9.4"),
+        ("technicophone-sip-trunk", "traffic.automated", "IV-8.1.4.1"),
+        ("technicophone-sva", "traffic.sva-continuous", "XII-9.3"),
+        ("technicophone-contact", "traffic.ping-call", "X-11.2"),
+        ("technicophone-centrex", "traffic.toll-fraud", "V-10.1"),
+    ],
+)
+def test_detection_cites_what_forbids_it(contract: str, rule: str, article: str) -> None:
+    assert any(a.endswith(f" {article}") for a in contracts()[contract].cited(rule))
+
+
+@pytest.mark.parametrize("rule", ["traffic.scan", "traffic.unusual"])
+def test_what_no_contract_forbids_cites_none(rule: str) -> None:
+    assert all(c.cited(rule) == () and rule not in c.penal_rules for c in contracts().values())
 
 
 def test_a_call_of_a_centrex_user_is_judged_by_chapter_five() -> None:
