@@ -31,6 +31,7 @@ LOOK: Final = 5.0  # s between looks: an incident is open within that time of wh
 WAITING: Final = 1_000  # subjects that wait to be written; a flood beyond it is counted, and its calls are in the log
 REMEMBERED: Final = 4_096  # subjects known to be in the books already
 MAX_SUBJECT: Final = 128  # characters: longer is no number, and whoever sends it gets no more room than that
+CALLED: Final = "dst."  # rules that speak of the number that was called; what detection finds, it tells itself
 BACK: Final = 3_600_000_000  # µs before the start that are looked at again: what a guard that fell had not written yet
 
 
@@ -162,7 +163,7 @@ class Incidents:
 
     async def _calls(self) -> bool:
         """Take one page of the calls that were written since; whether there may be more."""
-        rules = frozenset().union(*self._contracts.abnormal.values())
+        rules = {r for found in self._contracts.abnormal.values() for r in found if r.startswith(CALLED)}
         with self._store.reader() as reader:
             if self._since is not None:
                 self._after = self._after_abnormal = await _aside(before, reader, self._since)

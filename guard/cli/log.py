@@ -123,7 +123,8 @@ def _verify(args: argparse.Namespace, reader: SqliteReader) -> int:
         found = verify(reader, advance, checker(key_of(args, reader.path)))
     with Books(reader.path, reader.zone) as books:
         wrong = books.verify(signed_books(reader))
-        found = replace(found, ok=found.ok and not wrong, books=len(books.links()), books_reason=wrong)
+        count = 0 if wrong else len(books.links())
+        found = replace(found, ok=found.ok and not wrong, books=count, books_reason=wrong)
     if args.json:
         json_lines([found])
     elif found.ok:

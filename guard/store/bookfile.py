@@ -44,13 +44,24 @@ class BookFile:
         self._db: sqlite3.Connection | None = None
 
     def links(self) -> list[chain.Link]:
-        """Every entry as it is kept, in order."""
-        return [chain.Link(*row) for row in self._fetched(_ROWS)]
+        """Every entry as it is kept, in order. StoreError where one is no entry: SQLite takes what was cut off for
+        zeros."""
+        return [self._link(place, row) for place, row in enumerate(self._fetched(_ROWS), 1)]
 
     def tip(self) -> tuple[int, bytes]:
         """Place and hash of the last entry; 0 and GENESIS where there is none."""
-        last = self._fetched(_TIP)
-        return (int(last[0][0]), bytes(last[0][1] or b"")) if last else (0, chain.GENESIS)
+        for seq, found in self._fetched(_TIP):
+            if isinstance(seq, int) and isinstance(found, bytes) and len(found) == len(chain.GENESIS):
+                return seq, found
+            raise StoreError(f"{self.path}: damaged: its last entry cannot be read")
+        return 0, chain.GENESIS
+
+    def _link(self, place: int, row: Row) -> chain.Link:
+        link = chain.Link(*row)
+        hashes = (link.body_hash, link.hash)
+        if not all(isinstance(h, bytes) and len(h) == len(chain.GENESIS) for h in hashes) or not link.kind:
+            raise StoreError(f"{self.path}: damaged: what should be entry {place} is none; put its last copy back")
+        return link
 
     def stamp(self) -> tuple[int, int]:
         """What tells that the file was written: its time of change (ns) and its size; zeros where there is none."""
@@ -62,13 +73,13 @@ class BookFile:
 
     def append(self, db: sqlite3.Connection, kind: str, data: bytes) -> int:
         """Add an entry, within `writing`; its place."""
-        last = db.execute("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1").fetchone()
-        seq, tip = (last[0] + 1, last[1]) if last else (1, chain.GENESIS)
+        last, tip = self.tip()
+        seq = last + 1
         salt = self._salts(chain.SALT_SIZE)
         digest = chain.body_hash(salt, data)
         row = (seq, kind, digest, chain.link(tip, seq, kind, digest), salt, data)
         db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
-        return int(seq)
+        return seq
 
     def erase(self, db: sqlite3.Connection, seqs: Iterable[int]) -> None:
         """Overwrite what entries said, within `writing`."""
@@ -82,6 +93,7 @@ class BookFile:
         try:
             db.execute("BEGIN IMMEDIATE")
             try:
+                self._whole()
                 yield db
             except BaseException:
                 db.execute("ROLLBACK")
@@ -112,6 +124,14 @@ class BookFile:
             return self._db.execute(sql).fetchall()
         except sqlite3.Error as error:
             raise explained(self.path, error) from error
+
+    def _whole(self) -> None:
+        """Nothing is written behind entries that are not what was written."""
+        wrong = chain_fault(self.links(), None)
+        if wrong is not None:
+            raise StoreError(
+                f"{self.path}: entry {wrong[0]}: {wrong[1]}: nothing is written to it; put its last copy back"
+            )
 
     def _connected(self, *, writing: bool) -> sqlite3.Connection:
         try:
@@ -168,11 +188,12 @@ def tip_of(log: str) -> tuple[int, bytes] | None:
         file.close()
 
 
-def chain_fault(links: Iterable[chain.Link], kinds: Collection[str]) -> tuple[int, str] | None:
-    """The first entry that is not what was written, and why; None where all are."""
+def chain_fault(links: Iterable[chain.Link], kinds: Collection[str] | None) -> tuple[int, str] | None:
+    """The first entry that is not what was written, or (where they are named) of none of these kinds, and why; None
+    where all are."""
     tip, expected = chain.GENESIS, 1
     for found in links:
-        wrong = chain.fault(tip, expected, found, kinds)
+        wrong = chain.fault(tip, expected, found, (found.kind,) if kinds is None else kinds)
         if wrong:
             return expected, wrong
         tip, expected = found.hash, expected + 1

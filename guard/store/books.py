@@ -199,7 +199,10 @@ class Books:
     def verify(self, signed: Iterable[tuple[int, str]] = ()) -> str:
         """What is wrong with the books or with a letter kept beside them; "" for nothing. `signed` are the
         places and hashes (hexadecimal) of the entries that the log's checkpoints name."""
-        links = self._file.links()
+        try:
+            links = self._file.links()
+        except StoreError as error:
+            return str(error)
         found = chain_fault(links, KINDS)
         if found is not None:
             return f"{self.path}: entry {found[0]}: {found[1]}"
