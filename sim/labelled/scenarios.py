@@ -15,7 +15,7 @@ from sim.labelled.houses import Branch, Hotel
 from sim.labelled.office import Office
 from sim.labelled.pings import Wangiri, WangiriIn
 from sim.labelled.scans import CliSpoofing, Gateway, HscPumping, WarDialler
-from sim.labelled.tolls import IrsfNight, SlowLow, StolenAccount, SvaPumping
+from sim.labelled.tolls import IrsfNight, SlowerLow, SlowLow, StolenAccount, SvaPumping
 from sim.labelled.words import SimError
 
 
@@ -53,6 +53,7 @@ ATTACKS: Final[dict[str, Attacking]] = {
     "cli-spoofing": Attacking(CliSpoofing),
     "gateway": Attacking(Gateway),
     "slow-low": Attacking(SlowLow, takes_over=True),
+    "slower-low": Attacking(SlowerLow, takes_over=True),
 }
 CLASSES: Final = tuple(ATTACKS)
 

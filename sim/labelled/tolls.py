@@ -17,7 +17,7 @@ from guard.numbering.number import Number
 from sim.labelled.actor import Actor, Attack
 from sim.labelled.going import DEAR, MS, Prefixes, refused, spoken
 from sim.labelled.rhythm import local, night
-from sim.labelled.words import HOUR, MINUTE, Line, Placed, Site
+from sim.labelled.words import DAY, HOUR, MINUTE, Line, Placed, Site
 
 TOLLS_A_MINUTE: Final = 4.0  # 0.066 a second
 TOLL_TALK: Final = (12 * MINUTE, 45 * MINUTE)
@@ -187,3 +187,14 @@ class SlowLow(Attack):
                 at += self.span // self.most + 1 + int(self.span // self.most * 0.1 * rng.random())
             else:
                 at = at // HOUR * HOUR + HOUR + int(10 * MINUTE * rng.random())
+
+
+class SlowerLow(SlowLow):
+    """Knows the bound of a day as well, and stays beneath it: what no detector of the policy finds."""
+
+    kind: ClassVar[str] = "slower-low"
+
+    def __init__(
+        self, n: int = 1, *, strength: float = 1.0, on: Actor | None = None, after: float | None = None
+    ) -> None:
+        super().__init__(n, strength=strength, on=on, after=after, beneath=5, span_s=DAY // SECOND)

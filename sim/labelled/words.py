@@ -24,7 +24,7 @@ BYE_ANSWERED: Final = 2_000  # µs from a BYE to its answer, on a good network
 KINDS: Final = (
     "office", "call-centre", "dialler", "clinic", "hotel", "branch",
     "wangiri", "wangiri-in", "irsf-night", "stolen-account", "war-dialler", "hsc-pumping", "sva-pumping",
-    "cli-spoofing", "gateway", "slow-low",
+    "cli-spoofing", "gateway", "slow-low", "slower-low",
 )  # fmt: skip
 MAX_SITES: Final = 250  # of one kind: the third byte of their addresses
 FIRST_NETWORK: Final = 20  # the second byte of the first kind's addresses: 127.20.1.2, clear of those of sim.site

@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     attacks, strengths = _attacks(args.attacks), _strengths(args.strengths)
     jobs: list[Job] = [(QUIET, s, args.quiet_days) for s in seeds[: args.quiet]]
     jobs += [(f"{HOST},{a}:{x:g}", s, ATTACKED_DAYS) for a in attacks for x in strengths for s in seeds]
+    together = f"{HOST},{','.join(attacks)}"
+    jobs += [(together, s, ATTACKED_DAYS) for s in seeds if len(attacks) > 1]
     worlds = {(w.scenario, w.seed): w for w in _played(jobs, args.jobs)}
     calm = [worlds[QUIET, s] for s in seeds[: args.quiet]]
     scores: list[ClassScore] = []
@@ -61,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
             _json({**msgspec.to_builtins(score), "precision": score.precision, "recall": score.recall, "f1": score.f1})
         _json({"quiet": msgspec.to_builtins(quiet(calm))})
         return 0
-    section = table(scores, quiet(calm), attacked, args.seeds, _command(args))
+    at_once = [of_class(a, 1.0, [worlds[together, s] for s in seeds], []) for a in attacks if len(attacks) > 1]
+    section = table(scores, at_once, quiet(calm), attacked, args.seeds, _command(args))
     print(section)
     if args.write:
         page = Path(PAGE)

@@ -19,14 +19,23 @@ HEAD: Final = (
 BAR, GAP, LEFT, WIDE = 22, 10, 150, 420  # of the plot, in pixels
 
 
-def table(scores: Sequence[ClassScore], calm: Quiet, attacked: Sequence[Played], seeds: str, command: str) -> str:
-    """The whole section, as Markdown."""
-    return "\n".join(_lines(scores, calm, attacked, seeds, command)) + "\n"
+def table(
+    scores: Sequence[ClassScore],
+    at_once: Sequence[ClassScore],
+    calm: Quiet,
+    attacked: Sequence[Played],
+    seeds: str,
+    command: str,
+) -> str:
+    """The whole section, as Markdown. `at_once` are the classes in worlds where all of them attack."""
+    parts = [*_classes(scores, seeds, command)]
+    if at_once:
+        found = ", ".join(f"{s.label} {s.found} of {s.played}" for s in at_once)
+        parts += [f"All of them in one world, on the same seeds: {found}.", ""]
+    return "\n".join([*parts, *_quiet(calm, attacked)]) + "\n"
 
 
-def _lines(
-    scores: Sequence[ClassScore], calm: Quiet, attacked: Sequence[Played], seeds: str, command: str
-) -> Iterator[str]:
+def _classes(scores: Sequence[ClassScore], seeds: str, command: str) -> Iterator[str]:
     yield f"`{command}` printed this, on seeds {seeds}; thresholds were chosen on seeds below 100."
     yield ""
     yield HEAD
@@ -46,6 +55,9 @@ def _lines(
     yield ""
     yield f"![F1 of each class of attack, and the calls until it was found]({PLOT})"
     yield ""
+
+
+def _quiet(calm: Quiet, attacked: Sequence[Played]) -> Iterator[str]:
     wrong = sum(sum(w.wrong.values()) for w in attacked)
     beside, legitimate = sum(w.beside for w in attacked), sum(w.legitimate for w in attacked)
     yield (

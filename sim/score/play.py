@@ -36,6 +36,7 @@ MEANT: Final[dict[str, tuple[str, ...]]] = {
     "cli-spoofing": ("cli.not-authorised", "cli.foreign", "cli.territory"),
     "gateway": ("traffic.gateway",),
     "slow-low": ("traffic.toll-fraud", "traffic.hacked-account"),
+    "slower-low": ("traffic.toll-fraud", "traffic.hacked-account", "traffic.unusual"),
 }
 
 

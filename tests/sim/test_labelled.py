@@ -95,7 +95,7 @@ def test_labels_say_which_calls_are_attacks() -> None:
 
 def test_a_thief_sits_on_a_line_of_the_office_before_him() -> None:
     lines = {f"office-1/{line.name}" for line in Office(20).lines()}
-    for label in ("irsf-night", "stolen-account", "slow-low", "wangiri-in"):
+    for label in ("irsf-night", "stolen-account", "slow-low", "slower-low", "wangiri-in"):
         calls = labelled.attack(f"clinic,office,{label}", label)
         assert calls
         assert {p.subject for p in calls} <= lines

@@ -90,7 +90,7 @@ def test_the_page_gets_its_section_and_keeps_the_rest(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
     scores = [of_class("wangiri", 1.0, [world(pinged(4))], [])]
-    section = table(scores, quiet([world()]), [world(pinged(4))], "1-1", "python -m sim score")
+    section = table(scores, [], quiet([world()]), [world(pinged(4))], "1-1", "python -m sim score")
     put(page, section)
     text = page.read_text("utf-8")
     assert text.startswith("before\n")
@@ -106,8 +106,13 @@ def test_the_page_gets_its_section_and_keeps_the_rest(tmp_path: Path) -> None:
 
 def test_every_row_of_the_table_has_as_many_cells() -> None:
     scores = [of_class("wangiri", x, [world(pinged(4)), world(pinged(0))], []) for x in (0.3, 1.0)]
-    lines = table(scores, quiet([world()]), [], "1-2", "x").splitlines()
+    lines = table(scores, [], quiet([world()]), [], "1-2", "x").splitlines()
     assert len({line.count("|") for line in lines if line.startswith(("| wangiri", "| attack"))}) == 1
+
+
+def test_attacks_at_once_have_a_line_of_their_own() -> None:
+    at_once = [of_class("wangiri", 1.0, [world(pinged(4)), world(pinged(0))], [])]
+    assert "in one world, on the same seeds: wangiri 1 of 2." in table([], at_once, quiet([world()]), [], "1-2", "x")
 
 
 def test_the_plot_shows_each_class() -> None:
