@@ -19,7 +19,10 @@ from sim.labelled.world import World, config
 
 MONDAY = instant(datetime(2026, 11, 16, tzinfo=PARIS))
 LEGITIMATE = "office,call-centre,dialler,clinic,hotel,branch"
-ATTACKS = "wangiri,wangiri-in,irsf-night,stolen-account,war-dialler,hsc-pumping,sva-pumping,cli-spoofing,gateway,slow-low,slower-low"
+ATTACKS = (
+    "wangiri,wangiri-in,irsf-night,stolen-account,war-dialler,hsc-pumping,sva-pumping,cli-spoofing,gateway,slow-low,"
+    "slower-low"
+)
 
 
 def world(names: str, *, seed: int = 7, days: float = 1.0, start: int = MONDAY, after: float | None = None) -> World:
