@@ -120,8 +120,12 @@ class Desk:
         self._told(error)
 
     def _stopped(self, ticket: int) -> None:
-        if self.watch is not None:
+        if self.watch is None:
+            return
+        try:
             self.watch.stopped(str(ticket))
+        except Exception as error:  # noqa: BLE001 - told and counted; the decision stands
+            self._watch_failed(error)
 
     def resume(self, ticket: int, call: CallAttempt, now: int) -> None:
         """A call of an earlier life of the guard goes on: it has its channels, whatever is free, and its talk will be

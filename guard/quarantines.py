@@ -41,7 +41,7 @@ class Quarantines:
         self._watch = watch
         self._fault = fault
         self._look = look
-        self._stamp = (0, 0)
+        self._stamp = (-1, -1)  # of no file, not even of one that is not there
         self._known: Standing | None = None
         self._trouble = ""
         self._task: asyncio.Task[None] | None = None

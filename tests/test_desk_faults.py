@@ -6,6 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from guard.desk import Desk
+from guard.detectors.watch import Watch
+from guard.detectors.words import Evidence, Price, Signal
+from guard.model import CallAttempt, CallEnded
 from guard.state.contract import Reading, StateError, Touch
 from guard.state.memory import MemoryState
 from tests.deciding import LENT, MAIN, PREMIUM, STRANGERS, call, engine_of
@@ -81,3 +84,36 @@ def test_a_consent_that_ends_while_a_call_waits_is_judged_by_the_instant_it_was_
     scene.place(2, call(LENT))
     scene.wait(T0 + SPAN)
     assert scene.verdict(2) == "allowed"
+
+
+class Blind(Watch):
+    """A watch that has a bug."""
+
+    def attempt(self, ident: str, call: CallAttempt, price: Price, *, closed: bool = False) -> tuple[Signal, ...]:
+        raise RuntimeError("attempt")
+
+    def ended(self, ident: str, ended: CallEnded) -> tuple[Evidence, ...]:
+        raise RuntimeError("ended")
+
+    def stopped(self, ident: str) -> None:
+        raise RuntimeError("stopped")
+
+
+def test_a_watch_that_raises_costs_no_call_and_is_told_and_counted() -> None:
+    told: list[str] = []
+    desk = Desk(engine_of(), MemoryState(), watch=Blind(), told=lambda error: told.append(str(error)))
+    plain = Desk(engine_of(), MemoryState())
+    assert desk.submit(1, call(), T0) == plain.submit(1, call(), T0)
+    assert told == ["attempt"]
+    desk.departed(1, T0)
+    assert desk.ended(1, T0 + 5, CallEnded(at=T0 + 5, outcome="answered", talk_us=3)) == ()
+    assert told == ["attempt", "ended"]
+    assert desk.submit(2, call(STRANGERS), T0) == plain.submit(2, call(STRANGERS), T0)
+    assert desk.submit(3, call(callee="112"), T0)[0][1].verdict == "allowed"  # not even looked at
+    assert told == ["attempt", "ended", "attempt", "stopped"]
+    assert desk.watch_faults == 4
+
+
+def test_a_watch_that_raises_is_heard_where_nobody_is_told() -> None:
+    with pytest.raises(RuntimeError, match="attempt"):
+        Desk(engine_of(), MemoryState(), watch=Blind()).submit(1, call(), T0)

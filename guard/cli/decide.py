@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from typing import TYPE_CHECKING, Final, cast
 
@@ -10,6 +11,7 @@ from guard.cli.common import CommandError, config_option, dated, json_lines, loa
 
 if TYPE_CHECKING:
     from guard.config import Config
+    from guard.detectors.watch import Watch
     from guard.model import Usage
     from guard.sources import Source
 
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         headers=tuple(map(_header, args.header)),
         direction="inbound" if args.inbound else "outbound",
     )
-    decision, body = answer(policy, attempt_of(question), config.site)
+    decision, body = answer(policy, attempt_of(question), config.site, _watch(config, question.at))
     record = to_record(0, b"", body, None, config.zone)
     if args.json:
         json_lines([record])
@@ -77,6 +79,23 @@ def run(args: argparse.Namespace) -> int:
         for text, style in lines:
             out.print(Text(text, style=style), soft_wrap=not out.is_terminal)
     return 1 if decision.verdict == "blocked" else 0
+
+
+def _watch(config: Config, at: int) -> Watch:
+    """What knows who is shut off at an instant, by the books of this site."""
+    from guard.detectors.watch import Watch
+    from guard.shut import shut_off, standing
+    from guard.store.books import Books
+    from guard.store.errors import StoreError
+
+    watch = Watch()
+    try:
+        with Books(config.store_path, config.zone) as books:
+            for quarantine, trunk in standing(books.incidents().values(), at).shut.values():
+                shut_off(watch, quarantine, trunk)
+    except StoreError as error:
+        print(f"guard: who is shut off is not known: {error}", file=sys.stderr)
+    return watch
 
 
 def _source(config: Config, name: str | None) -> Source:
