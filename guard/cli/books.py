@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from guard.cli.common import DEFAULT_CONFIG, CommandError, dated, instant, load_config
-from guard.cli.show import nearest
+from guard.cli.show import harmless, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +87,18 @@ def micros_of(text: str) -> int:
     if abs(whole) > LARGEST * 1_000_000:
         raise CommandError(f'--amount "{text}": more than {LARGEST:,} euros', status=2)
     return whole
+
+
+def number_of(word: str) -> str:
+    """A telephone number as the log has it (`+33145678900`, `3949`), from how people write it. CommandError."""
+    from guard.numbering.number import Dial, normalise
+
+    found = normalise(word.strip(), Dial())
+    if not found.value:
+        raise CommandError(
+            f'"{harmless(word)}" is no telephone number: write it as dialled, or as +33145678900', status=2
+        )
+    return found.value
 
 
 def letter_of(books: Books, path: Path | None) -> Document | None:

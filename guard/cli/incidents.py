@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from guard.cli import quarantine
 from guard.cli.access import numbers_option
-from guard.cli.books import config_of, contracts_of, day_of, letter_of, now_us, number_view, trunk_of, who
+from guard.cli.books import config_of, contracts_of, day_of, letter_of, now_us, number_of, number_view, trunk_of, who
 from guard.cli.common import CommandError, json_lines, log_of
 from guard.cli.show import euros, harmless, nearest, table
 
@@ -154,7 +154,7 @@ def _opening(args: argparse.Namespace, books: Books, zone: ZoneInfo) -> Event:
         reached=not args.avoided,
         document=letter_of(books, args.document),
         subject_kind=cast("Subject", args.kind),
-        subject=args.subject.strip(),
+        subject=number_of(args.subject) if args.kind in {"number", "sva"} else args.subject.strip(),
         trunk=args.trunk or (trunk.name if trunk is not None else ""),
         rule=args.rule,
         terms=terms_for(config, args.trunk),

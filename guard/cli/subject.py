@@ -41,12 +41,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
+    from guard.cli.books import number_of
     from guard.store.books import Books
     from guard.store.errors import StoreError
     from guard.store.reader import SqliteReader
 
     path, zone = log_of(args)
-    number = _number(args.number)
+    number = number_of(args.number)
     if not owns(path):
         raise CommandError(f"{path}: only the owner of the log and root may do this")
     note(path, f"subject {args.action}", argparse.Namespace())
@@ -58,17 +59,6 @@ def run(args: argparse.Namespace) -> int:
         return _erase(args, path, zone, number, calls)
     except StoreError as error:
         raise CommandError(str(error)) from error
-
-
-def _number(word: str) -> str:
-    from guard.numbering.number import Dial, normalise
-
-    found = normalise(word, Dial())
-    if not found.value:
-        raise CommandError(
-            f'"{harmless(word)}" is no telephone number: write it as dialled, or as +33145678900', status=2
-        )
-    return found.value
 
 
 def _about(reader: SqliteReader, number: str) -> Iterator[About]:

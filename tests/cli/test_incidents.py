@@ -76,6 +76,15 @@ def test_its_costs_are_in_the_ledger(guard: Guard, site: Path) -> None:
     assert guard("penalties", "lines", "-c", site / "guard.toml", "--month", "2026-11", "--json").out == ""
 
 
+def test_a_number_is_one_subject_however_it_is_written(guard: Guard, site: Path) -> None:
+    work(guard, site, "open", "01 45 67 89 01")
+    assert work(guard, site, "--json").objects()[0]["subject"] == "+33145678901"
+    ran = work(guard, site, "open", "+33 1 45 67 89 01")
+    assert (ran.status, "INC-1 is open for +33145678901 already" in ran.err) == (1, True)
+    ran = work(guard, site, "open", "alice")
+    assert (ran.status, '"alice" is no telephone number' in ran.err) == (2, True)
+
+
 def test_the_nearest_deadline_comes_first(guard: Guard, site: Path) -> None:
     work(guard, site, "open", "200", "--kind", "line")
     opened(guard, site, "--avoided")
