@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from itertools import dropwhile
 from struct import Struct as Layout
 from typing import Final
 from zlib import crc32
@@ -20,6 +21,7 @@ DAYS: Final = 30
 BACKS: Final = 8  # call-backs, and calls received, that are kept by their instants
 ORIGINS: Final = 24  # addresses, user agents and presented numbers of a line that are remembered
 MOST: Final = 65_535  # of a day's calls and cents, and of what a call costs: beyond, counting on tells nothing new
+MOST_CALLS: Final = (1 << 32) - 1  # of a subject: what its octets hold
 
 NO_DAYS: Final = bytes(4 * DAYS)  # two counters of 16 bits a day
 
@@ -73,8 +75,8 @@ class Subject:
 
     `days` holds calls and cents of thirty days, up to day `today` of Unix time, each at its number modulo thirty.
     `origins` maps marks to the hour of Unix time at which they were first seen, the longest unused first; `run` is how
-    many of the last calls went to ever higher numbers. `recent` is in the order in which calls were last heard of, set up or over: however many are up, the last ends are
-    there. `callee` is the number called last.
+    many of the last calls went to ever higher numbers. `recent` is in the order in which calls were last heard of, set
+    up or over: however many are up, the last ends are there. `callee` is the number called last.
     """
 
     __slots__ = (
@@ -178,17 +180,18 @@ class Subject:
         return max(new - 3, 0) if self.first // HOUR > since else new
 
     def packed(self) -> bytes:
-        """A resting subject. Calls older than a day before its last are left out: no pattern looks at them."""
+        """A resting subject. Calls older than a day before its last are left out where they are the next to be pushed
+        out: no pattern looks at them. One that took its place later keeps it, lest a rest make room for others."""
         since = self.last - DAY
-        recent = [p for p in self.recent if p.at >= since]
+        recent = list(dropwhile(lambda p: p.at < since, self.recent))
         backs = [at for at in self.backs if at >= since]
         received = [at for at in self.received if at >= since]
         usual = self.usual
         now = self.last // HOUR
         parts = [
             _HEAD.pack(
-                self.first, self.last, self.callee, self.calls, usual.hour, min(usual.count, MOST), min(self.run, MOST),
-                self.today, len(recent), len(backs), len(received), len(self.origins),
+                self.first, self.last, self.callee, min(self.calls, MOST_CALLS), usual.hour, min(usual.count, MOST),
+                min(self.run, MOST), self.today, len(recent), len(backs), len(received), len(self.origins),
             ),
             self.days.tobytes(),
         ]  # fmt: skip

@@ -1,0 +1,247 @@
+"""What is kept of a subject: bounded, by the day, and the same after a rest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.detectors.measure import Ready, View
+from guard.detectors.subject import (
+    ANSWERED,
+    BACKS,
+    CANCELLED,
+    DAYS,
+    DEAR,
+    FAILED,
+    HYPER,
+    MOST,
+    NEAR,
+    NEXT,
+    OPEN,
+    ORIGINS,
+    RECENT,
+    REFUSED,
+    SHORT,
+    STEP,
+    SVA,
+    Past,
+    Subject,
+    unpack,
+)
+from guard.detectors.words import DAY, FEATURES, HOUR, MAX_SPAN_S, Clause
+from guard.model import SECOND
+from tests.detectors.making import MINUTE, START, past, subject
+
+# ---- a call ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_costs_a_minute_at_least_and_as_long_as_it_is_up() -> None:
+    up = past(0, cents=20, fee=80)
+    assert up.cost(START) == 100
+    assert up.cost(START + 60 * SECOND) == 100
+    assert up.cost(START + 61 * SECOND) == 120
+    over = past(0, cents=20, fee=80, outcome=ANSWERED, talk=121)
+    assert over.cost(START + DAY) == 140
+
+
+def test_a_call_that_did_not_come_about_costs_nothing() -> None:
+    assert past(0, cents=20, outcome=CANCELLED).cost(START) == 0
+    assert past(0, fee=20, outcome=FAILED).cost(START) == 0
+    assert past(0).cost(START + DAY) == 0, "nor does a free one"
+
+
+# ---- calls of a subject ----------------------------------------------------------------------------------------------
+
+
+def test_the_last_calls_are_kept() -> None:
+    one = subject(*(past(100 - n, n + 1) for n in range(RECENT + 5)))
+    assert [p.callee for p in one.recent] == list(range(6, RECENT + 6))
+    assert one.calls == RECENT + 5
+
+
+def test_a_number_beside_the_last_is_near() -> None:
+    one = subject(past(9, 1000), past(8, 1000), past(7, 1000 + NEXT), past(6, 1001 + 2 * NEXT), past(5, 1001 + NEXT))
+    assert [bool(p.marks & NEAR) for p in one.recent] == [False, False, True, False, True]
+
+
+def test_a_run_of_rising_numbers_is_counted() -> None:
+    one = subject(past(9, 10), past(8, 500), past(7, 9000))
+    assert one.run == 3
+    one.called(past(6, 9000))
+    assert one.run == 1
+
+
+def test_an_end_is_heard_of_also_where_the_call_was_forgotten() -> None:
+    first = past(500, 1)
+    one = subject(first.copy(), *(past(400 - n, n + 2) for n in range(RECENT)))
+    assert one.known(first) is None
+    one.over(first).outcome = FAILED
+    assert one.recent[-1].callee == 1
+    assert one.recent[-1].outcome == FAILED
+    assert len(one.recent) == RECENT
+
+
+def test_call_backs_and_calls_received_are_bounded() -> None:
+    one = subject()
+    for n in range(BACKS + 3):
+        one.called_back(START + n)
+        one.got(START + n)
+    assert one.backs == one.received == [START + n for n in range(3, BACKS + 3)]
+
+
+# ---- days ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_dearest_of_thirty_days_without_today() -> None:
+    one = Subject(START - 40 * DAY)
+    one.counted(START - 30 * DAY, cents=900)
+    one.counted(START - 29 * DAY, cents=500)
+    one.counted(START - DAY, cents=100)
+    one.counted(START - DAY, cents=50)
+    one.counted(START, cents=700)
+    assert one.dearest(START) == 500
+    assert one.dearest(START + DAY) == 700
+    assert one.dearest(START + DAYS * DAY) == 0
+
+
+def test_days_without_a_call_are_empty() -> None:
+    one = Subject(START)
+    one.counted(START, cents=500)
+    one.counted(START + (DAYS + 3) * DAY, cents=1)
+    assert one.dearest(START + (DAYS + 4) * DAY) == 1
+
+
+def test_a_day_counts_up_to_the_most() -> None:
+    one = Subject(START)
+    for _ in range(3):
+        one.counted(START, cents=MOST - 1, calls=MOST - 1)
+    assert one.dearest(START + DAY) == MOST
+
+
+# ---- origins ---------------------------------------------------------------------------------------------------------
+
+
+def test_origins_that_were_never_seen_before_this_day() -> None:
+    one = Subject(START - 40 * DAY)
+    one.seen_with((1, 2, 3), START - 10 * DAY)
+    assert one.new_origins(START) == 0
+    one.seen_with((1, 9, 8), START)
+    assert one.new_origins(START) == 2
+    assert one.new_origins(START + 23 * HOUR) == 2
+    assert one.new_origins(START + 25 * HOUR) == 0
+
+
+def test_of_a_young_line_one_of_each_kind_is_its_own() -> None:
+    one = Subject(START)
+    one.seen_with((1, 2, 3), START)
+    assert one.new_origins(START) == 0
+    one.seen_with((1, 2, 4), START)
+    assert one.new_origins(START) == 1
+
+
+def test_the_longest_unused_origins_are_forgotten() -> None:
+    one = Subject(START)
+    one.seen_with(tuple(range(ORIGINS)), START)
+    one.seen_with((0, 99), START)
+    assert len(one.origins) == ORIGINS
+    assert 1 not in one.origins
+    assert {0, 99} <= set(one.origins)
+
+
+# ---- a rest ----------------------------------------------------------------------------------------------------------
+
+SPANS: Final = (60, 3600, MAX_SPAN_S)
+WAYS: Final = tuple(
+    Ready(Clause(span_s=span, to=to, different=different, callers=callers, step=step))
+    for span in SPANS
+    for to in ("any", "sva", "dear")
+    for different, callers, step in ((False, False, False), (True, True, True))
+)
+
+
+def measured(one: Subject, now: int) -> list[object]:
+    """Everything that any clause can ask of a subject."""
+    view = View(one, one, now)
+    values: list[object] = [view.value(f, way) for way in WAYS for f in FEATURES]
+    values += [view.whole(f, way) for way in WAYS for f in ("calls", "hyper_short", "refused", "in_order")]
+    return [*values, one.dearest(now), one.usual.count, one.usual.limit(), one.calls, one.first]
+
+
+Step = tuple[int, str, int, int]
+GAPS: Final = st.sampled_from((0, 1, 7 * SECOND, 40 * MINUTE, 9 * HOUR, DAY - 1, DAY, DAY + 1, 3 * DAY, 31 * DAY))
+WHAT: Final = st.sampled_from(("call", "call", "call", "over", "got", "back"))
+STEPS: Final = st.lists(
+    st.tuples(
+        GAPS, st.sampled_from(("call", "call", "call", "over", "got", "back")), st.integers(0, 40), st.integers(0, 7)
+    ),
+    max_size=60,
+)
+MARKS: Final = (0, SVA, DEAR, STEP, SVA, 0, DEAR, 0)
+ENDS: Final = ((ANSWERED, 0), (ANSWERED, HYPER), (CANCELLED, SHORT), (FAILED, REFUSED), (FAILED, 0))
+
+
+def apply(one: Subject, open_calls: list[Past], now: int, step: Step) -> None:
+    """One thing that happens, as the watch tells it to a subject."""
+    _, what, n, kind = step
+    if what == "call":
+        fresh = Past(now, n, kind, MARKS[kind], OPEN, 20 if MARKS[kind] else 0, 0, 0)
+        one.called(fresh.copy())
+        one.seen_with((n, kind + 100), now)
+        one.usual.one_more(now // HOUR, frozen=kind == 7)
+        open_calls.append(fresh)
+    elif what == "over" and open_calls:
+        over = one.over(open_calls.pop(n % len(open_calls)))
+        over.outcome, mark = ENDS[n % len(ENDS)]
+        over.marks |= mark
+        over.talk = n
+        one.counted(now, cents=over.cost(now))
+    elif what == "got":
+        one.got(now)
+    elif what == "back":
+        one.called_back(now)
+
+
+@settings(max_examples=400)
+@given(STEPS, st.sets(st.integers(0, 60), max_size=20))
+def test_it_rests_and_comes_back_measuring_the_same(steps: list[Step], rests: set[int]) -> None:
+    """Law: the same input at the same instant gives the same decision, whoever else called meanwhile."""
+    kept, rested = Subject(START), Subject(START)
+    kept_open: list[Past] = []
+    rested_open: list[Past] = []
+    now = START
+    for i, step in enumerate(steps):
+        now += step[0]
+        if i in rests:
+            rested = unpack(rested.packed())
+        apply(kept, kept_open, now, step)
+        apply(rested, rested_open, now, step)
+        assert measured(kept, now) == measured(rested, now)
+
+
+def test_a_call_that_lasted_for_days_takes_its_place_also_after_a_rest() -> None:
+    """What is last heard of pushes out what was first: a rest may not make room that was not there."""
+    long = past(2 * 86_400, 999)
+    one = subject(long.copy(), *(past(600 - n, n + 1) for n in range(RECENT - 1)))
+    one.over(long)
+    other = unpack(one.packed())
+    for who in (one, other):
+        who.called(past(0, 777))
+    assert [p.callee for p in one.recent if p.callee != 999] == [p.callee for p in other.recent if p.callee != 999]
+    assert measured(one, START) == measured(other, START)
+
+
+def test_octets_are_the_same_however_often_it_rests() -> None:
+    one = subject(*(past(100 - n, n * 50, marks=SVA, cents=20, talk=3) for n in range(12)))
+    once = one.packed()
+    assert unpack(once).packed() == once
+
+
+def test_it_rests_whatever_its_counters_have_come_to() -> None:
+    one = subject(past(1))
+    one.calls = 1 << 40
+    one.run = one.usual.count = 1 << 20
+    found = unpack(one.packed())
+    assert (found.run, found.usual.count) == (MOST, MOST)
+    assert found.calls >= 1 << 31
