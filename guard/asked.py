@@ -89,9 +89,7 @@ def _user(written: str) -> str:
     return written.strip()
 
 
-def answer(
-    policy: Policy, call: CallAttempt, site: str, watch: Watch | None = None
-) -> tuple[Decision, DecisionBody]:
+def answer(policy: Policy, call: CallAttempt, site: str, watch: Watch | None = None) -> tuple[Decision, DecisionBody]:
     """The decision, and what the log of the guard `site` would keep of it, with the money of a number's first
     call in its period. `watch` knows who is shut off; without it nobody is."""
     decided = Desk(Engine(policy), MemoryState(), watch=watch if watch is not None else Watch()).submit(1, call, 0)

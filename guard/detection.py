@@ -21,6 +21,7 @@ from guard.store.reader import Detail
 from guard.store.sqlite import SqliteWriter
 
 FAULTS: Final = "detectors_faults"
+DROPPED: Final = "incidents_dropped"  # of detectors and of the log alike
 
 
 class Detection:
@@ -124,7 +125,8 @@ class Detection:
     def counters(self) -> dict[str, int]:
         """What was dropped, and what failed."""
         watch = self._desk.watch
-        return {FAULTS: self._desk.watch_faults, **(watch.counters if watch is not None else {})}
+        counted = watch.counters if watch is not None else {}
+        return {FAULTS: self._desk.watch_faults, DROPPED: self._incidents.dropped, **counted}
 
 
 def watching() -> Watch:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from guard.config import Config
 from guard.desk import Desk
-from guard.detection import FAULTS, Detection, watching
+from guard.detection import DROPPED, FAULTS, Detection, watching
 from guard.detectors.alarms import FOR_GOOD, MAX_ALARMS, Alarms
 from guard.detectors.watch import Watch
 from guard.detectors.words import Evidence, Measure, Pattern
@@ -27,6 +27,7 @@ from guard.shut import evidence_of, quarantine_of, shut_off, sightings, standing
 from guard.state.memory import MemoryState
 from guard.store.books import OPENED_A_DAY, SHUT_A_DAY, Books
 from guard.store.sqlite import SqliteWriter
+from tests import apprig
 from tests.deciding import NOW, SITE, call, engine_of
 from tests.store.making_log import PARIS
 from tests.test_alerts import Stopped
@@ -205,13 +206,33 @@ def test_books_that_cannot_be_read_are_told_once_and_cost_no_call(
 def test_counters_of_detection_have_their_names(tmp_path: Path) -> None:
     async def scene(s: Scene) -> None:
         names = set(s.detection.counters)
-        assert {FAULTS, "detectors_journal_dropped", "detectors_clock_back", "detectors_alarms_dropped"} <= names
-        assert all(name.startswith("detectors_") for name in names)
+        assert {
+            FAULTS,
+            DROPPED,
+            "detectors_journal_dropped",
+            "detectors_clock_back",
+            "detectors_alarms_dropped",
+        } <= names
+        assert all(name.startswith("detectors_") for name in names - {DROPPED})
 
     run(tmp_path, scene)
     text = (Path(__file__).parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
-    for name in (FAULTS, *Journaled().counters):
+    for name in (FAULTS, DROPPED, *Journaled().counters):
         assert f"`{name}`" in text
+
+
+def test_a_guard_that_stops_says_what_detection_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        async with apprig.guard(tmp_path) as g:
+            watch = g.app.desk.watch
+            assert watch is not None
+            g.app.desk.watch_faults = 3
+            watch.counters["detectors_clock_back"] = 2
+            await g.stop()
+
+    with caplog.at_level(logging.INFO):
+        apprig.run(scene)
+    assert "detectors_clock_back 2, detectors_faults 3" in caplog.text
 
 
 # ---- what is kept ---------------------------------------------------------------------------------------------------
