@@ -14,17 +14,19 @@ from msgspec.structs import replace
 from guard import housekeeping
 from guard.config import Config, load
 from guard.evidence.policies import kept
-from guard.housekeeping import DAY, FIRST_PURGE, HOUR, Housekeeper
+from guard.housekeeping import DAY, FIRST_PURGE, HOUR, SOON, Housekeeper
 from guard.ledger import checkpoint
 from guard.policy.digest import digest, parts
 from guard.store import requests
+from guard.store.books import Books
 from guard.store.reader import SqliteReader
 from guard.store.sqlite import SqliteWriter
 from guard.store.verify import signatures
 from sim.site import Site
 from tests.evidence.making import KEY, change, verified
 from tests.store.making import AT, attempt, decision
-from tests.store.making_log import details
+from tests.store.making_log import PARIS, details
+from tests.store.test_books import BILL
 
 SECOND = 1_000_000
 PATIENCE = 20.0
@@ -286,5 +288,37 @@ def test_days_come_from_the_configuration(tmp_path: Path) -> None:
         house.write(10, 5)
         house.clock.forward(FIRST_PURGE)
         await house.until(lambda: house.erased() == 1)
+
+    run(tmp_path, scene)
+
+
+def test_what_is_written_into_the_books_is_signed_within_a_minute(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        await house.until(lambda: len(house.signed()) == 1)
+        with Books(house.path, PARIS) as books:
+            books.enter(BILL)
+        for _ in range(3):
+            house.clock.forward(SECOND)
+            await asyncio.sleep(0.02)
+        assert [c.books for c in house.signed()] == [0]  # not at once: no checkpoint for each of many steps
+        house.clock.forward(SOON)
+        await house.until(lambda: len(house.signed()) == 2)
+        house.clock.forward(2 * SOON)
+        await asyncio.sleep(0.02)
+        assert [c.books for c in house.signed()] == [0, 1]
+
+    run(tmp_path, scene)
+
+
+def test_closed_incidents_and_penalties_are_purged_with_their_own_age(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        old = house.clock.wall() - 731 * DAY
+        with Books(house.path, PARIS) as books:
+            books.enter(replace(BILL, at=old, written=old))
+            books.enter(BILL)
+            house.clock.forward(FIRST_PURGE)
+            await house.until(lambda: len(books.links()) == 3)
+            assert [seq for seq, _ in books.passed_on(0, 1 << 62)] == [2]
+            assert [line.amount for line in books.erased_lines(0, 1 << 62)] == [BILL.amount]
 
     run(tmp_path, scene)
