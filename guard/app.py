@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from guard.alerts import MoneyAlerts
-from guard.app_parts import listens
+from guard.app_parts import contact_secret, listens
 from guard.certificates import Certificates
 from guard.config import Config
 from guard.desk import Desk
@@ -72,6 +72,7 @@ class App:
             site=config.site,
             advertise=config.file.listen.advertise,
             emergency_from_unknown=config.file.emergency_from_unknown,
+            secret=contact_secret(config),
         )
         clock = SystemClock()
         self.core = ProxyCore(settings, sources, trunks)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Final
+
 from guard.config import Config
 from guard.evidence.keys import BadKey, load_or_make
 from guard.policy.load import Policy
 from guard.proxy.effects import Address, Transport
 from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
+
+SECRET_BYTES: Final = 32  # of the key that signs registered Contacts: more than its MACs have
+OTHERS: Final = 0o077  # bits of a mode that let others in
 
 
 def listens(config: Config) -> tuple[tuple[Transport, str, int], ...]:
@@ -34,3 +44,42 @@ def open_store(config: Config, policy: Policy) -> SqliteWriter:
         money=policy.figures,
         signer=key,
     )
+
+
+def contact_secret(config: Config) -> bytes:
+    """The key that signs the Contacts which the guard registers at operators: a file beside the log (`-contacts` added
+    to its name), made at the first start. It has to outlast a restart, since registrars keep what it signed. Raises
+    StoreError."""
+    path = config.store_path.with_name(config.store_path.name + "-contacts")
+    try:
+        if not path.exists():
+            _make(path, secrets.token_bytes(SECRET_BYTES))
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            secret = file.read(SECRET_BYTES + 1)
+    except OSError as error:
+        why = f"{path}: the key of registered contacts: {error.strerror}"
+        raise StoreError(why) from error
+    if mode & OTHERS:
+        why = f"{path}: others can read this key (mode {mode & 0o777:o}): chmod 600 it, or remove it for a new one"
+        raise StoreError(why)
+    if len(secret) != SECRET_BYTES:
+        why = (
+            f"{path}: not a key of {SECRET_BYTES} bytes; remove it, and the next registrations are signed by a new one"
+        )
+        raise StoreError(why)
+    return secret
+
+
+def _make(path: Path, data: bytes) -> None:
+    """A file of mode 0600, whole or not at all; one that is there already stays. Raises OSError."""
+    fd, draft = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)

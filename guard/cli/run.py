@@ -50,7 +50,11 @@ def run(args: argparse.Namespace) -> int:
     async def serve() -> int:
         from guard.app import App
 
-        app = App(config, policy, store, trunks, loaded.tls)
+        try:
+            app = App(config, policy, store, trunks, loaded.tls)
+        except StoreError as error:
+            store.close()
+            raise CommandError(str(error)) from error
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.leave)

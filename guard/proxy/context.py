@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from guard.proxy.bindings import Bindings
 from guard.proxy.calls import Call, Calls
 from guard.proxy.effects import Effect, Flow, HopTurned, Send
-from guard.proxy.forward import Forwarder
+from guard.proxy.forward import NO_CHANGES, Changes, Forwarder
 from guard.proxy.health import Health, HopState
 from guard.proxy.refuse import PARTING, phrase
 from guard.proxy.routing import CoreSettings, Here, Trunks
@@ -20,7 +21,7 @@ COUNTERS: Final = (
     "requests", "responses", "retransmissions", "unreadable", "unroutable", "rejected", "strangers", "stray_responses",
     "stray_acks", "full", "cancelled", "decisions_late", "emergency_calls", "streams_closed", "loops", "hangups",
     "hangups_refused", "hops_left", "hops_late", "hops_none", "hops_down", "hops_up", "pings", "pings_unanswered",
-    "drained", "unproven",
+    "drained", "unproven", "registers", "registers_refused",
 )  # fmt: skip
 
 
@@ -39,6 +40,7 @@ class Context:
         self.layer = Layer(core, self.effects, self.timers)
         self.calls = Calls(self.effects, self.timers)
         self.forwarder = Forwarder(self.here, settings.token)
+        self.bindings = Bindings(settings.secret or settings.token.encode(), self.here)
         self.health = Health(self.here, trunks, self._turned)
         self.draining = 0  # the status that new calls are answered while the guard is being stopped, else 0
 
@@ -70,10 +72,14 @@ class Context:
         if m.method != b"ACK":
             self.effects.append(Send(flow, self.forwarder.answer(m, flow, status, phrase(status), headers)))
 
-    def relay(self, tx: ServerTx, m: Message, flow: Flow, call: Call | None, now: int) -> ClientTx:
+    def relay(
+        self, tx: ServerTx, m: Message, flow: Flow, call: Call | None, now: int, changes: Changes = NO_CHANGES
+    ) -> ClientTx:
         """Send a transaction's request on, as the next hop is to see it (RFC 3261 16.6)."""
         mask = call.mask if call is not None else None
-        data, branch = self.forwarder.request(m, tx.flow, flow, mask=mask, from_caller=tx.from_caller, within=tx.again)
+        data, branch = self.forwarder.request(
+            m, tx.flow, flow, mask=mask, from_caller=tx.from_caller, within=tx.again, changes=changes
+        )
         client = ClientTx(branch, m.method, data, flow, tx)
         self.layer.start_client(client, now)
         tx.client = client

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 from zlib import crc32
 
+from msgspec import Struct
+
 from guard.proxy.effects import Flow, Transport
 from guard.proxy.rewrite import Mask, hide, show
 from guard.proxy.routing import DEFAULT_PORT, TLS_PORT, Here, Target, secure, target_of
-from guard.sip.edit import Edit, response
+from guard.sip.edit import Edit, Slice, response
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
 from guard.sip.remember import remembered
@@ -27,6 +29,18 @@ _VIAS: Final[dict[Transport, bytes]] = {
     for transport, name in TRANSPORT_NAMES.items()
 }
 URI_ENDS: Final[dict[Transport, bytes]] = {"udp": b"", "tcp": b";transport=tcp", "tls": b";transport=tls"}
+
+
+class Changes(Struct, frozen=True):
+    """What is changed of a message beyond a proxy's own: another Request-URI (b"": no other), slices, and whether the
+    guard's Path is put before what is there."""
+
+    uri: bytes = b""
+    slices: tuple[Slice, ...] = ()
+    path: bool = False
+
+
+NO_CHANGES: Final = Changes()
 
 
 def via_line(to: Flow, sent_by: bytes, branch: bytes) -> bytes:
@@ -62,6 +76,7 @@ class Forwarder:
         mask: Mask | None = None,
         from_caller: bool = True,
         within: bool = False,
+        changes: Changes = NO_CHANGES,
     ) -> tuple[bytes, bytes]:
         """A request as it goes on, and the branch that it goes under. `within`: it is of a dialog that we know."""
         here = self._here
@@ -78,6 +93,8 @@ class Forwarder:
         self._routes(edit, m, to, within=within)
         if m.method in ROUTED and not self.in_dialog(m):
             top += self._record_route(m, arrived, to, sent_by)
+        if changes is not NO_CHANGES:
+            top += self._change(edit, changes, to, sent_by)
         edit.insert_top(top)
         if mask is not None:
             if from_caller:
@@ -85,6 +102,15 @@ class Forwarder:
             else:
                 show(edit, m, mask, in_to=True)
         return edit.render(), branch
+
+    @staticmethod
+    def _change(edit: Edit, changes: Changes, to: Flow, sent_by: bytes) -> bytes:
+        """Make these changes; the header lines that they add. Path stands before any other (RFC 3327 5.2)."""
+        if changes.uri:
+            edit.replace_uri(changes.uri)
+        for start, end, new in changes.slices:
+            edit.replace(start, end, new)
+        return b"Path: <sip:%s%s;lr>\r\n" % (sent_by, URI_ENDS[to.transport]) if changes.path else b""
 
     @staticmethod
     def _hops(m: Message) -> int:
@@ -271,10 +297,14 @@ class Forwarder:
 
     # ---- responses -------------------------------------------------------------------------------------------------
 
-    def response(self, m: Message, to: Flow, *, mask: Mask | None = None, to_caller: bool = True) -> bytes:
+    def response(
+        self, m: Message, to: Flow, *, mask: Mask | None = None, to_caller: bool = True, slices: Sequence[Slice] = ()
+    ) -> bytes:
         """A response as it goes back: without our Via (RFC 3261 16.7 step 3). `to_caller`: the caller had asked."""
         edit = Edit(m)
         edit.remove_top_via()
+        for start, end, new in slices:
+            edit.replace(start, end, new)
         edit.insert_top(self._length(edit, m, to))
         if mask is not None:
             if to_caller:

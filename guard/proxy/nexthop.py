@@ -5,10 +5,13 @@ Nothing here changes anything: it reads calls, trunks and sources (RFC 3261 16.4
 
 from __future__ import annotations
 
+from msgspec import Struct
+
+from guard.proxy.bindings import MARK, Bindings
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
-from guard.proxy.forward import Forwarder
+from guard.proxy.forward import NO_CHANGES, Changes, Forwarder
 from guard.proxy.keys import tag_of
 from guard.proxy.routing import Target, Trunk, target_of
 from guard.sip.grammar import split_values
@@ -35,16 +38,31 @@ def _named(hints: tuple[bytes, ...], host: str) -> bool:
     return False
 
 
-def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder) -> tuple[Source, Target] | None:
-    """The source that a trunk's request is for: the one whose address it names, else the first with a contact."""
+class Inbound(Struct, frozen=True):
+    """Whom a trunk's request is for, where it goes, and its Request-URI there (b"": as it is)."""
+
+    source: Source
+    target: Target
+    uri: bytes = b""
+
+
+def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder, bindings: Bindings) -> Inbound | None:
+    """The source that a trunk's request is for: the one that registered the contact it names, else the one whose
+    address it names, else the first with a contact."""
     target = forwarder.next_target(m)
-    if target is not None:
-        named = sources.find(target[1])
-        if named is not None and named.trunk == trunk.name:
-            return named, target
+    named = sources.find(target[1]) if target is not None else None
+    bound = bindings.read(m.uri) if MARK in m.uri and forwarder.ours(m.uri) else None
+    if bound is not None:
+        source = sources.find(bound.target[1])
+        if source is not None and source.trunk == trunk.name:
+            # A Path of the source's own leads there (RFC 3327 5.3).
+            there = target if target is not None and named is source else bound.target
+            return Inbound(source, there, bound.request_uri)
+    if target is not None and named is not None and named.trunk == trunk.name:
+        return Inbound(named, target)
     for source in sources.all:
         if source.trunk == trunk.name and source.contact is not None:
-            return source, (source.contact_transport, *source.contact)
+            return Inbound(source, (source.contact_transport, *source.contact))
     return None
 
 
@@ -86,24 +104,26 @@ class NextHop:
             return other  # the connection that is there, however its other end is written (RFC 5923)
         return c.here.flow_to(transport, host, port)
 
-    def outside(self, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> Flow | None:
+    def outside(self, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> tuple[Flow, Changes] | None:
         """Where a request goes that belongs to no call: a source's to the best hop of its trunk, a trunk's to a
-        source."""
+        source, saying what it has to say there."""
         c = self._c
         if source is not None:
             out = c.trunks.get(source.trunk)
             target = c.forwarder.next_target(m)
             if target is not None and c.trunks.by_address.get(target[1]) is out:
-                return c.here.flow_to(*target)
+                return c.here.flow_to(*target), NO_CHANGES
             best = c.health.best(out, m.first(b"call-id") or b"", now)
-            return best.flow if best is not None else None
+            return (best.flow, NO_CHANGES) if best is not None else None
         if trunk is None:
             return None
         found = self.to_source(m, trunk)
-        return found[1] if found is not None else None
+        return found[1:] if found is not None else None
 
-    def to_source(self, m: Message, trunk: Trunk) -> tuple[Source, Flow] | None:
-        """The source that a trunk's request is for, and the way to it."""
+    def to_source(self, m: Message, trunk: Trunk) -> tuple[Source, Flow, Changes] | None:
+        """The source that a trunk's request is for, the way to it, and what the request says there."""
         c = self._c
-        found = source_for(m, trunk, c.sources, c.forwarder)
-        return (found[0], c.here.flow_to(*found[1])) if found is not None else None
+        found = source_for(m, trunk, c.sources, c.forwarder, c.bindings)
+        if found is None:
+            return None
+        return found.source, c.here.flow_to(*found.target), Changes(found.uri) if found.uri else NO_CHANGES

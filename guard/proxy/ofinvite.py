@@ -39,7 +39,8 @@ class OfInvite:
             flow: Flow | None = self._hop.within(call, m, from_caller=from_caller)
         else:
             call, from_caller = None, True
-            flow = self._hop.outside(m, source, trunk, now) if tag_of(m, to=True) else None
+            way = self._hop.outside(m, source, trunk, now) if tag_of(m, to=True) else None
+            flow = way[0] if way is not None else None
         if flow is None or m.max_forwards() == 0:
             c.count("stray_acks")
             return

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from guard.proxy.bindings import Bindings
 from guard.proxy.door import urgent
 from guard.proxy.effects import Flow
 from guard.proxy.forward import Forwarder
@@ -64,6 +65,7 @@ class Origins:
         self._trunks = trunks
         self._here = Here(settings)
         self._forwarder = Forwarder(self._here, "")
+        self._bindings = Bindings(None, self._here)  # nothing is sent there: the key is the live guard's
         self._unknown = settings.emergency_from_unknown
         shown = {(t, settings.advertise.lower(), port) for t, _, port in settings.listens}
         self._doors = frozenset({*settings.listens, *shown})
@@ -118,8 +120,8 @@ class Origins:
 
     def takes(self, m: Message, trunk: Trunk, flow: Flow) -> Source | None:
         """The source that a call from this trunk is for: where the guard sends it, or where it went without one."""
-        found = source_for(m, trunk, self._sources, self._forwarder)
+        found = source_for(m, trunk, self._sources, self._forwarder, self._bindings)
         if found is not None:
-            return found[0]
+            return found.source
         there = self._sources.find(flow.local[0]) if not self.for_us(flow) else None
         return there if there is not None and there.trunk == trunk.name else None

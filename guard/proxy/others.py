@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from guard.proxy.bindings import MARK, BadBinding
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
+from guard.proxy.effects import Flow
+from guard.proxy.forward import Changes
 from guard.proxy.hangup import OVER, Hangup
 from guard.proxy.keys import INVITE
 from guard.proxy.nexthop import NextHop
-from guard.proxy.refuse import INSECURE, reason
+from guard.proxy.refuse import BUSY_RETRY_AFTER, INSECURE, reason
 from guard.proxy.routing import Trunk, secure
 from guard.proxy.tables import C
 from guard.proxy.transactions import ServerTx
@@ -48,25 +51,45 @@ class Others:
     def lost(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
         """Of a dialog that is over, or was before our time. No set-up must slip through as the middle of one."""
         c = self._c
-        flow = None if m.method == INVITE else self._hop.outside(m, source, trunk, now)
-        if flow is None:
+        found = None if m.method == INVITE else self._hop.outside(m, source, trunk, now)
+        if found is None:
             c.answer(tx, 481, now, (reason(481, "no such dialog here"),))
         else:
-            c.relay(tx, m, flow, None, now)
+            c.relay(tx, m, found[0], None, now, found[1])
 
     def outside(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
         """Requests outside of calls: REGISTER, OPTIONS, MESSAGE, SUBSCRIBE and whatever else there is."""
         c = self._c
-        if m.method == b"OPTIONS" and c.forwarder.for_us(m):
+        if m.method == b"OPTIONS" and c.forwarder.for_us(m) and MARK not in m.uri:
             if c.draining:
                 c.parting(tx, now)  # who asks whether the guard is there shall go elsewhere
             else:
                 c.answer(tx, 200, now, (ALLOW,))
             return
-        flow = self._hop.outside(m, source, trunk, now)
-        if flow is None:
+        found = self._hop.outside(m, source, trunk, now)
+        if found is None:
             c.answer(tx, 404, now)
-        elif flow.transport != "tls" and secure(m.uri):
+            return
+        flow, changes = found
+        if flow.transport != "tls" and secure(m.uri):
             c.answer(tx, 480, now, INSECURE)
+        elif m.method == b"REGISTER" and source is not None:
+            self._register(tx, m, source, flow, now)
         else:
-            c.relay(tx, m, flow, None, now)
+            c.relay(tx, m, flow, None, now, changes)
+
+    def _register(self, tx: ServerTx, m: Message, source: Source, flow: Flow, now: int) -> None:
+        """A registration goes to the operator with Contacts that lead to the guard. The rest is the registrar's."""
+        c = self._c
+        if not c.bindings.admit(source, now):
+            c.count("registers_refused")
+            c.layer.servers.pop(tx.key, None)
+            c.answer_stateless(m, tx.flow, 480, (BUSY_RETRY_AFTER, reason(480, "too many REGISTERs at once")))
+            return
+        try:
+            slices = c.bindings.outward(m, source, c.sources, tx.flow, flow)
+        except BadBinding as bad:
+            c.answer(tx, bad.status, now, (reason(bad.status, bad.why),))
+            return
+        c.count("registers")
+        c.relay(tx, m, flow, None, now, Changes(slices=slices, path=b"path" in m.index))

@@ -273,7 +273,7 @@ class Requests:
         if found is None:
             c.answer(tx, 404, now, (reason(404, "no source of this trunk takes calls"),))
             return
-        source, flow = found
+        source, flow, changes = found
         if flow.transport != "tls" and secure(m.uri):
             c.answer(tx, 480, now, INSECURE)
             return
@@ -292,4 +292,4 @@ class Requests:
             call = c.calls.open(key, attempt, m.uri, now, passed=True, error=error)
         tx.call = call
         call.caller_flow, call.callee_flow, call.hints = arrived, flow, hints_of(m)
-        c.relay(tx, m, flow, call, now)
+        c.relay(tx, m, flow, call, now, changes)

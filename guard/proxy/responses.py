@@ -13,6 +13,7 @@ from guard.proxy.tables import I, S
 from guard.proxy.timers import LINGER, RETRY, SILENCE, TIMEOUT, TIMER_C, TIMER_C_WAIT
 from guard.proxy.transactions import ClientTx, ServerTx
 from guard.sip.check import check_response
+from guard.sip.edit import Slice
 from guard.sip.message import BadMessage, Message
 
 if TYPE_CHECKING:
@@ -72,11 +73,17 @@ class Responses:
                 callee_tag = tag_of(response, to=server.from_caller)
                 c.calls.closed(call, callee_tag, "caller" if server.from_caller else "callee", now)
         mask = call.mask if call is not None else None
-        data = c.forwarder.response(response, server.flow, mask=mask, to_caller=server.from_caller)
+        own = self._own_contacts(server, response) if tx.key[1] == b"REGISTER" else ()
+        data = c.forwarder.response(response, server.flow, mask=mask, to_caller=server.from_caller, slices=own)
         request = server.request
         c.layer.respond(server, status, data, now)
         if call is not None and call.watch is not None and 200 <= status < 300:
             self._requests.hangup.answered(call, server, request, response, data, now)
+
+    def _own_contacts(self, server: ServerTx, response: Message) -> tuple[Slice, ...]:
+        """The Contacts of the source that registered, as it wrote them."""
+        source = self._c.sources.find(server.flow.peer[0])
+        return self._c.bindings.inward(response, source, self._c.sources) if source is not None else ()
 
     def _of_hop(self, tx: ClientTx, response: Message, now: int) -> bool:
         """A hop of a trunk said something, to an INVITE or to an OPTIONS of ours; True where that is all."""

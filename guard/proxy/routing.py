@@ -81,7 +81,8 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     """What the core has to know of the world. `token` makes branches unguessable: random, chosen by the driver.
 
     `listens` are the bound addresses; `advertise` replaces their host in Via and Record-Route where it differs ("" : it
-    does not). `emergency_from_unknown` says from which strangers an emergency call is carried all the same.
+    does not). `emergency_from_unknown` says from which strangers an emergency call is carried all the same. `secret`
+    signs the Contacts that the guard registers (`bindings`): the same in every life of it; empty: the token.
     """
 
     listens: tuple[tuple[Transport, str, int], ...]
@@ -89,6 +90,7 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     site: str = "guard"
     advertise: str = ""
     emergency_from_unknown: Literal["private", "any", "none"] = "private"
+    secret: bytes = b""
 
 
 class Trunks:
