@@ -35,8 +35,10 @@ from guard.policy.load import Policy
 from guard.proxy.core import CoreSettings, ProxyCore
 from guard.proxy.effects import Address
 from guard.proxy.kept import KeptCall
+from guard.proxy.refuse import Refusals
 from guard.proxy.routing import Trunks, host_text
 from guard.recount import SPAN, recount
+from guard.refusals import of as refusals_of
 from guard.reload import Loaded, Reloader
 from guard.sources import Sources
 from guard.state.memory import MemoryState
@@ -57,7 +59,13 @@ class App:
     """One guard. Made on a running loop; `start`, then `wait`, then `stop`."""
 
     def __init__(
-        self, config: Config, policy: Policy, store: SqliteWriter, trunks: Trunks, found: Contexts | None = None
+        self,
+        config: Config,
+        policy: Policy,
+        store: SqliteWriter,
+        trunks: Trunks,
+        found: Contexts | None = None,
+        how: Refusals | None = None,
     ) -> None:
         self.config = config
         self._store = store
@@ -76,6 +84,7 @@ class App:
         )
         clock = SystemClock()
         self.core = ProxyCore(settings, sources, trunks)
+        self.core.refuse(how if how is not None else refusals_of(config))
         self.driver = Driver(self.core, clock, Voice(clock.now))
         faults = config.file.faults
         self._policy = policy  # as it is written: what is in force may be its stricter form, see _enforce
@@ -162,6 +171,7 @@ class App:
         self.config = config
         self._policy = policy
         self.core.adopt(Sources(config.sources), loaded.trunks, config.file.emergency_from_unknown)
+        self.core.refuse(loaded.refusals)
         self._hops.adopt(config, loaded.trunks)
         self.certificates.adopt(config.tls_files, loaded.tls)
         self.driver.turn(self.core.begin)

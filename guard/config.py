@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo, available_timezones
 import msgspec
 from msgspec import Struct
 
+from guard import configrefusal
 from guard import configschema as schema
+from guard.confighep import Collector, collector
 from guard.confighops import Hop, dns_server, next_hop
 from guard.confignumbers import numbers
 from guard.configsources import sources
@@ -33,7 +35,7 @@ TABLES: Final[dict[str, type[Struct]]] = {
     "site_rule": SiteRule,
     "case": Case,
 }
-RULE_KEYS: Final = frozenset({"enabled", "action", "mode"})
+RULE_KEYS: Final = frozenset({"enabled", "action", "mode", "status"})
 
 
 class ConfigError(Exception):
@@ -59,6 +61,7 @@ class Config(Struct, frozen=True, kw_only=True):
     dns: tuple[tuple[str, int], ...]
     sources: tuple[Source, ...]
     held: HeldNumbers
+    hep: Collector | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -189,6 +192,7 @@ class _Compiler:
         self._money()
         hops = self._trunks()
         who = self._sources(hops)
+        configrefusal.check(file, self.path.parent, self.problem, self._warn)
         return Config(
             path=self.path,
             file=file,
@@ -202,8 +206,12 @@ class _Compiler:
             dns=self._dns(),
             sources=who,
             held=HeldNumbers(numbers(file.number, zone, self.problem, self._file)),
+            hep=collector(file.hep, self.problem),
             warnings=tuple(self.warnings),
         )
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(f"{self.path}: {text}")
 
     def _unsupported(self) -> None:
         """Keys of INTERFACES that this version reads and cannot serve yet: never in silence."""

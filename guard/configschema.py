@@ -175,6 +175,30 @@ class Dns(_Strict, frozen=True, kw_only=True):
     timeout_ms: Annotated[int, Meta(ge=100, le=30_000)] = 2_000
 
 
+class Refusal(_Strict, frozen=True, kw_only=True):
+    """[refusal]: the status that rules refuse a call with (rates and limits keep 480), and whom a caller can turn to:
+    a URL, a number, an address. 608 is signed with the `key` (PEM, P-256), whose certificate is found at
+    `certificate_url`, in the name of `name`, or of the site."""
+
+    status: Literal[403, 603, 608] = 403
+    url: Annotated[str, Meta(max_length=200)] = ""
+    tel: str = ""
+    email: Annotated[str, Meta(max_length=200)] = ""
+    location: Literal["U", "LPN", "LN", "TN", "RLN", "RPN", "INTL", "BI"] = "LPN"
+    name: Annotated[str, Meta(max_length=100)] = ""
+    key: str = ""
+    certificate_url: Annotated[str, Meta(max_length=200)] = ""
+
+
+class Hep(_Strict, frozen=True, kw_only=True):
+    """[hep]: a Homer or heplify server that gets a copy of each message, as `udp:host:port` or `tcp:host:port`. The
+    password goes into each packet, and has to be in those that `guard watch` takes."""
+
+    server: str = ""
+    capture_id: Annotated[int, Meta(ge=0, le=4_294_967_295)] = 2001
+    password: Annotated[str, Meta(max_length=100)] = ""
+
+
 class Drain(_Strict, frozen=True, kw_only=True):
     """[drain]: how long a guard that is stopped lets set-ups finish, and what new calls are answered meanwhile."""
 
@@ -254,6 +278,7 @@ class RuleSetting(_Strict, frozen=True, kw_only=True):
     enabled: bool = True
     action: RuleAction | None = None
     mode: Mode | None = None
+    status: Literal[403, 603, 608] | None = None
     parameters: dict[str, object] = {}
 
 
@@ -277,6 +302,8 @@ class File(_Strict, frozen=True, kw_only=True):
     case: tuple[Case, ...] = ()
     dns: Dns = Dns()
     drain: Drain = Drain()
+    refusal: Refusal = Refusal()
+    hep: Hep | None = None
     state: State = State()
     store: Store = Store()
     evidence: Evidence = Evidence()

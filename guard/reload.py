@@ -11,18 +11,19 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from guard import certificates
+from guard import certificates, refusals
 from guard.cases import failing
 from guard.config import Config, ConfigError, read
 from guard.net.say import LOG, told
 from guard.net.tls import Contexts
 from guard.nexthops import resolved
 from guard.policy.load import Policy, check_policy
+from guard.proxy.refuse import Refusals
 from guard.proxy.routing import Trunks
 from guard.tomlread import Problem
 
 # What the sockets, the log and records already rest on: these change with a restart.
-FIXED: Final = ("site", "timezone", "listen", "store", "evidence", "state")
+FIXED: Final = ("site", "timezone", "listen", "store", "evidence", "state", "hep")
 POLICY_FILES: Final = frozenset({".toml", ".csv"})
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -35,6 +36,7 @@ class Loaded(Struct, frozen=True):
     policy: Policy
     trunks: Trunks
     tls: Contexts
+    refusals: Refusals
 
 
 def load_all(path: Path, key: bytes) -> Loaded:
@@ -43,9 +45,10 @@ def load_all(path: Path, key: bytes) -> Loaded:
     config = read(path, problems)
     policy = policy_of(config, problems, key) if config is not None else None
     found = certificates.read(config, problems) if config is not None and not problems else None
-    if config is None or policy is None or found is None:
+    how = refusals.read(config, problems) if config is not None and not problems else None
+    if config is None or policy is None or found is None or how is None:
         raise ConfigError(problems)
-    return Loaded(config, policy, resolved(config), found)
+    return Loaded(config, policy, resolved(config), found, how)
 
 
 def policy_of(config: Config, problems: list[Problem], key: bytes = b"") -> Policy | None:

@@ -40,6 +40,8 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "`health` of a trunk": schema.Health,
     "`[dns]`": schema.Dns,
     "`[drain]`": schema.Drain,
+    "`[refusal]`": schema.Refusal,
+    "`[hep]`": schema.Hep,
     "`[state]`": schema.State,
     "`[store]`": schema.Store,
     "`[evidence]`": schema.Evidence,

@@ -17,7 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it can be used, 1 with a line for each mistake when it cannot."""
-    from guard import certificates
+    from guard import certificates, refusals
     from guard.cases import run_all
     from guard.config import read
     from guard.reload import policy_of
@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     policy = policy_of(config, problems) if config is not None else None
     if config is not None and not problems:
         certificates.read(config, problems)
+        refusals.read(config, problems)
     cases = 0
     if config is not None and policy is not None and not problems:
         outcomes = list(run_all(config, policy))

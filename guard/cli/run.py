@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         from guard.app import App
 
         try:
-            app = App(config, policy, store, trunks, loaded.tls)
+            app = App(config, policy, store, trunks, loaded.tls, loaded.refusals)
         except StoreError as error:
             store.close()
             raise CommandError(str(error)) from error

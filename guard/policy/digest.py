@@ -77,6 +77,7 @@ def _settings(config: Config) -> bytes:
             file.faults,
             file.prospecting,
             file.ledger.per_number,
+            file.refusal.status,
         ),
         order="sorted",
     )

@@ -39,6 +39,7 @@ from guard.tomlread import Problem, Reader, nearest
 NAMELESS: Final = "none"  # in place of a digest: of files with mistakes, or not there, nothing is decided
 LAW_ZONE: Final = ZoneInfo("Europe/Paris")  # days of French law begin there
 HOLDERS: Final = frozenset({"rate.cps"})  # rules that can hold a call
+DENIED: Final = 403  # the status of a rule's refusal, unless [refusal] says otherwise
 MASKERS: Final = "cli."  # rules that can mask one: they speak of a presented number
 SITE: Final = "decision of the site"  # what a rule of its own rests on, when it names no text
 
@@ -245,6 +246,8 @@ class _Loading:
             self.reader.problem([*key, "action"], f'"hold": only {", ".join(sorted(HOLDERS))} can hold a call')
         if setting.action == "mask" and not name.startswith(MASKERS):
             self.reader.problem([*key, "action"], '"mask": only rules on the caller ID (cli.*) can mask a call')
+        if setting.status is not None and written.status != DENIED:
+            self.reader.problem([*key, "status"], "only a rule that refuses with 403 can have another")
         settings = self._settings(written, setting)
         enabled = written.enabled and setting.enabled
         if settings is None or (not enabled and name != EMERGENCY_RULE.id):
@@ -255,12 +258,16 @@ class _Loading:
             id=name,
             settings=settings,
             mode="monitor" if monitor and name != EMERGENCY_RULE.id else "enforce",
-            status=written.status,
+            status=setting.status or self._refusing(written.status),
             says={n: Said(_action(written, s, setting), s.en, s.fr) for n, s in written.say.items()},
             articles=written.articles,
             since=micros(written.from_, zone) if written.from_ else ALWAYS,
             until=after(written.until, zone) if written.until else NEVER,
         )
+
+    def _refusing(self, status: int) -> int:
+        """The status of a rule's refusal: what the site says in place of 403."""
+        return self.config.file.refusal.status if status == DENIED else status
 
     def _settings(self, written: schema.Rule, setting: configschema.RuleSetting) -> Settings | None:
         """The rule's parameters: those of the policy, which `read` has checked, overridden by guard.toml."""
@@ -274,7 +281,7 @@ class _Loading:
         for reader, key, parameters in sides:
             for name, raw in parameters.items():
                 if name not in fields:
-                    words = [*fields, "enabled", "action", "mode"]
+                    words = [*fields, "enabled", "action", "mode", "status"]
                     reader.problem([*key, name], f"unknown key{nearest(name, words)}")
                     good = False
                     continue
@@ -300,7 +307,7 @@ class _Loading:
                 id=written.id,
                 settings=SiteSettings(),
                 mode="monitor" if file.mode == "monitor" else written.mode,
-                status=written.status,
+                status=self._refusing(written.status),
                 says={SAY: Said(written.action, said.en, said.fr)},
                 articles=(*written.articles, f"{SITE}: {written.source}"),
                 since=micros(written.from_, zone) if written.from_ else ALWAYS,

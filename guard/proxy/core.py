@@ -16,7 +16,7 @@ from guard.proxy.context import Context
 from guard.proxy.effects import Close, Effect, Flow
 from guard.proxy.health import Condition, HopState
 from guard.proxy.kept import KeptCall, revive
-from guard.proxy.refuse import reason
+from guard.proxy.refuse import Refusals, reason
 from guard.proxy.requests import Requests
 from guard.proxy.rescue import Rescue
 from guard.proxy.responses import Responses
@@ -71,6 +71,10 @@ class ProxyCore:
     def conditions(self, now: int) -> tuple[Condition, ...]:
         """Every next hop, and whether it is up."""
         return self._c.health.conditions(now)
+
+    def refuse(self, how: Refusals) -> None:
+        """What refusals say from now on of whom to turn to."""
+        self._c.refusals = how
 
     def drain(self, status: int) -> None:
         """From now on new calls are answered `status` (480 or 503), but for emergency calls; all others go on."""

@@ -2,12 +2,16 @@
 
 A refusal carries `Reason: SIP;cause=…;text="rule #record"` (RFC 3326), `Reason: Q.850;cause=21` for PBXs that know only
 that (two values of the header, RFC 9366 apart), and `Warning: 399 site "rule: what happened"`. It is 403 for a rule and
-480 for rates and limits, never 503: a PBX takes that for a dead trunk (RFC 3261 21.5.4).
+480 for rates and limits, never 503: a PBX takes that for a dead trunk (RFC 3261 21.5.4). Where the site says so, a rule
+refuses with 603 as ATIS-1000099 profiles it, or with 608 and a card of whom to turn to (RFC 8688).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
+
+from msgspec import Struct
 
 from guard.model import Decision
 from guard.sip.headers import quote_text
@@ -33,13 +37,29 @@ PHRASES: Final[dict[int, bytes]] = {
     503: b"Service Unavailable",
     505: b"Version Not Supported",
     513: b"Message Too Large",
+    603: b"Network Blocked",
+    608: b"Rejected",
 }
+PLUS: Final = 603
+CARD: Final = 608
 BUSY_RETRY_AFTER: Final = b"Retry-After: 5\r\n"  # seconds until a full guard is asked again
 FULL: Final = "guard is full"
 FAULT: Final = "a fault of the guard"
 STOPPING: Final = "the guard is being stopped"
 MAX_REASON: Final = 127  # bytes of a Reason value: some PBXs swallow one of 128 (FreeSWITCH issue 1481)
 MAX_WARNING: Final = 200  # bytes of the Warning's text: a screen line or two
+
+
+class Refusals(Struct, frozen=True):
+    """What refusals say of whom to turn to: `redress` as 603+ has it (`v=analytics1;url=…`), `location` whose network
+    refuses; `card` signs a card at an instant (Unix time, µs) and gives the URI where it is found."""
+
+    redress: bytes = b""
+    location: bytes = b""
+    card: Callable[[int], bytes] | None = None
+
+
+NO_REDRESS: Final = Refusals()
 
 
 def phrase(status: int) -> bytes:
@@ -58,12 +78,20 @@ def reason(status: int, why: str) -> bytes:
     return b"Reason: " + head + quoted + b"\r\n"
 
 
-def refusal(decision: Decision, seq: int, site: str) -> list[bytes]:
-    """The header lines of a refusal: why, by which rule and record, and when to try again."""
-    lines = [
-        reason(decision.status, f"{decision.rule} #{seq}" if seq else decision.rule),
-        b'Reason: Q.850;cause=21;text="Call rejected"\r\n',
-    ]
+def network_blocked(seq: int, how: Refusals) -> bytes:
+    """The Reason of a 603 by ATIS-1000099: its text is pairs, the last of them the record's number."""
+    pairs = how.redress + (b";id=%d" % seq if seq else b"")
+    return b'Reason: SIP;cause=603;text="' + pairs + b'";location=' + how.location + b"\r\n"
+
+
+def refusal(decision: Decision, seq: int, site: str, how: Refusals = NO_REDRESS, wall: int = 0) -> list[bytes]:
+    """The header lines of a refusal: why, by which rule and record, and when to try again. `wall` is Unix time, µs."""
+    why = reason(decision.status, f"{decision.rule} #{seq}" if seq else decision.rule)
+    if decision.status == PLUS and how.redress:
+        why = network_blocked(seq, how)
+    lines = [why, b'Reason: Q.850;cause=21;text="Call rejected"\r\n']
+    if decision.status == CARD and how.card is not None:
+        lines.append(b"Call-Info: <" + how.card(wall) + b">;purpose=jwscard\r\n")
     finding = next((f for f in decision.findings if f.rule == decision.rule), None)
     said = f"{decision.rule}: {finding.text.en}" if finding is not None else decision.rule
     agent = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in site) or "guard"

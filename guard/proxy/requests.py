@@ -253,7 +253,8 @@ class Requests:
         """Let one INVITE of a decided call go, masked or not, or refuse it."""
         c = self._c
         if decision.verdict == "blocked":
-            c.answer(tx, decision.status, now, tuple(refusal(decision, seq, c.settings.site)))
+            lines = refusal(decision, seq, c.settings.site, c.refusals, now + c.wall_offset)
+            c.answer(tx, decision.status, now, tuple(lines))
             c.calls.failed(call, decision.status, now, by="guard")
             return
         if call.state is C.ENDED:  # its caller hung up while another of its targets was looked at
