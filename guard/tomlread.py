@@ -165,7 +165,11 @@ class Reader:
                 good = False
         if partial:
             good = all(f.name in values for f in fields.values() if f.required)
-        return kind(**values) if good else None
+        try:
+            return kind(**values) if good else None
+        except ValueError as error:  # what a struct checks when it is made: its fields together
+            self.problem(parts, str(error))
+            return None
 
     def value(self, raw: object, kind: object, parts: list[str]) -> object:
         """Any value; `_BAD` when it is wrong."""

@@ -17,6 +17,15 @@ class Inner(Struct, frozen=True, forbid_unknown_fields=True):
     size: Annotated[int, Meta(ge=1)] = 1
 
 
+class Pair(Struct, frozen=True, forbid_unknown_fields=True):
+    least: int = 0
+    most: int = 9
+
+    def __post_init__(self) -> None:
+        if self.least > self.most:
+            raise ValueError(f"least = {self.least} is above most = {self.most}")
+
+
 class Outer(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     kind: Literal["a", "b"] | tuple[Literal["a", "b"], ...] = "a"
@@ -25,6 +34,7 @@ class Outer(Struct, frozen=True, forbid_unknown_fields=True):
     maybe: Inner | None = None
     several: tuple[Inner, ...] = ()
     named: dict[str, Inner] = {}
+    pair: Pair = Pair()
     from_: int = field(name="from", default=0)
 
 
@@ -171,3 +181,10 @@ def test_what_stands_too_deep_is_a_mistake(tmp_path: Path) -> None:
     made, wrong = read(tmp_path, "name = " + "[" * 100_000)
     assert made is None
     assert wrong == ["x.toml: not TOML that can be read: arrays or tables stand too deep in each other"]
+
+
+def test_what_a_struct_says_of_its_fields_together_is_told(tmp_path: Path) -> None:
+    made, problems = read(tmp_path, 'name = "x"\n[pair]\nleast = 5\nmost = 3\n')
+    assert made is None
+    assert problems == ["x.toml:2: pair: least = 5 is above most = 3"]
+    assert read(tmp_path, 'name = "x"\n[pair]\nleast = 5\n')[1] == []

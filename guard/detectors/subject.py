@@ -14,12 +14,9 @@ from typing import Final
 from zlib import crc32
 
 from guard.detectors.usual import Usual, unpacked
-from guard.detectors.words import DAY, HOUR
+from guard.detectors.words import BACKS, DAY, HOUR, ORIGINS, RECENT
 
-RECENT: Final = 20  # calls kept one by one: as many as any pattern asks for
 DAYS: Final = 30
-BACKS: Final = 8  # call-backs, and calls received, that are kept by their instants
-ORIGINS: Final = 24  # addresses, user agents and presented numbers of a line that are remembered
 MOST: Final = 65_535  # of a day's calls and cents, and of what a call costs: beyond, counting on tells nothing new
 MOST_CALLS: Final = (1 << 32) - 1  # of a subject: what its octets hold
 

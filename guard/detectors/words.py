@@ -37,6 +37,9 @@ SHORT_RING: Final = 6 * SECOND  # one cadence of the French ring-back tone (5 s)
 HYPER_SHORT: Final = 2 * SECOND  # contract 003 XII-1: "Hyper Short Calls"
 STEP: Final = 3 * SECOND  # a call that is passed on goes out so soon after it came in
 MAX_SPAN_S: Final = 86_400  # calls older than a day are not kept one by one
+RECENT: Final = 20  # calls kept one by one: as many as any pattern asks for
+BACKS: Final = 8  # call-backs, and calls received, that are kept by their instants
+ORIGINS: Final = 24  # addresses, user agents and presented numbers of a line that are remembered
 
 Limit = Annotated[int, Meta(ge=0)]
 Permille = Annotated[int, Meta(ge=0, le=1000)]
@@ -65,6 +68,21 @@ class Clause(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at_least: dict[Feature, Limit] = {}
     at_most: dict[Feature, Limit] = {}
     share: dict[Feature, Permille] = {}
+
+    def __post_init__(self) -> None:
+        """A bound that no count can reach is a mistake: the detector would never speak."""
+        for feature, bound in self.at_least.items():
+            most = self._most(feature)
+            if most is not None and bound > most:
+                raise ValueError(f"{feature} = {bound}: no more than {most} are kept of it")
+
+    def _most(self, feature: Feature) -> int | None:
+        """The most that is ever counted of a feature; None where there is no end."""
+        if feature in {"regularity", "costly"} or self.own:
+            return None
+        if feature == "called_back" or (feature == "received" and not self.step):
+            return BACKS
+        return ORIGINS if feature == "origins" and not self.callers else RECENT
 
 
 class Pattern(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from guard.detectors.measure import Ready, View
 from guard.detectors.subject import (
     ANSWERED,
-    BACKS,
     CANCELLED,
     DAYS,
     DEAR,
@@ -20,8 +19,6 @@ from guard.detectors.subject import (
     NEAR,
     NEXT,
     OPEN,
-    ORIGINS,
-    RECENT,
     REFUSED,
     SHORT,
     STEP,
@@ -30,7 +27,7 @@ from guard.detectors.subject import (
     Subject,
     unpack,
 )
-from guard.detectors.words import DAY, FEATURES, HOUR, MAX_SPAN_S, Clause
+from guard.detectors.words import BACKS, DAY, FEATURES, HOUR, MAX_SPAN_S, ORIGINS, RECENT, Clause
 from guard.model import SECOND
 from tests.detectors.making import MINUTE, START, past, subject
 

@@ -130,6 +130,7 @@ def test_on_trial_it_flags() -> None:
         ("clauses = [{ span_s = 86401 }]", "clauses[1].span_s"),
         ("clauses = [{ span_s = 60, at_least = { cals = 3 } }]", "clauses[1].at_least"),
         ("clauses = [{ span_s = 60, share = { calls = 1001 } }]", "clauses[1].share"),
+        ("clauses = [{ span_s = 60, at_least = { calls = 21 } }]", "clauses[1]"),
         ('clauses = [{ span_s = 60, to = "premium" }]', "clauses[1].to"),
         ('per = ["call"]', "per"),
         ("hold_minutes = 0", "hold_minutes"),
