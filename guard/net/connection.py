@@ -95,8 +95,8 @@ class Connection(asyncio.Protocol):
             items = self._framer.feed(data)
         except Unframeable as error:
             items, broken = error.items, error
-        if self.pinged:
-            self.pongs = self._framer.pong() or self.pongs
+        if self.pinged and (items or self._framer.pong()):
+            self.pongs = self.pongs or not items
             self.pinged = 0
         if not self._deliver(items):
             return
