@@ -134,10 +134,10 @@ class Bindings:
 
     def read(self, uri: bytes) -> Bound | None:
         """What a URI stands for that the guard wrote; None for any other."""
-        _, mark, token = uri.partition(MARK)
-        if not mark or not _sip(uri):
+        at = uri.lower().find(MARK)
+        if at < 0 or not _sip(uri):
             return None
-        token = token.partition(b";")[0].partition(b"?")[0].upper()
+        token = uri[at + len(MARK) :].partition(b";")[0].partition(b"?")[0].upper()
         try:
             data = b32decode(token + b"=" * (-len(token) % 8))
         except (Base32Error, ValueError):
@@ -145,7 +145,7 @@ class Bindings:
         mac, payload = data[:MAC_BYTES], data[MAC_BYTES:]
         if self._secret is not None and not compare_digest(mac, self._mac(payload)):
             return None
-        return _bound(uri, payload)
+        return _bound(uri[:at].partition(b":")[2].rpartition(b"@")[0], payload)
 
     def inward(self, m: Message, source: Source, sources: Sources) -> tuple[Slice, ...]:
         """The edits that give a source its own Contacts back in the answer to a REGISTER; all others stay."""
@@ -160,14 +160,14 @@ class Bindings:
         return tuple(out)
 
 
-def _bound(uri: bytes, payload: bytes) -> Bound | None:
+def _bound(user: bytes, payload: bytes) -> Bound | None:
+    """What a token stands for in a URI of that user."""
     if not payload:
         return None
     flags, rest = payload[0], payload[1:]
     hop = b""
     if flags & _HOP:
         hop, _, rest = rest.partition(b"\0")
-    user = uri.partition(b":")[2].partition(MARK)[0].rpartition(b"@")[0]
     own = _whole(bool(flags & _SIPS), user, rest)
     target = _target(hop) if hop else target_of(_whole(bool(flags & _SIPS), b"", rest))
     return Bound(own, target) if target is not None else None

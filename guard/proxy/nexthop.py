@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from guard.proxy.bindings import MARK, Bindings
+from guard.proxy.bindings import Bindings
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
@@ -51,7 +51,7 @@ def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder,
     address it names, else the first with a contact."""
     target = forwarder.next_target(m)
     named = sources.find(target[1]) if target is not None else None
-    bound = bindings.read(m.uri) if MARK in m.uri and forwarder.ours(m.uri) else None
+    bound = bindings.read(m.uri) if forwarder.ours(m.uri) else None
     if bound is not None:
         source = sources.find(bound.target[1])
         if source is not None and source.trunk == trunk.name:

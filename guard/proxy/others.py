@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard.proxy.bindings import MARK, BadBinding
+from guard.proxy.bindings import BadBinding
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
@@ -60,7 +60,7 @@ class Others:
     def outside(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
         """Requests outside of calls: REGISTER, OPTIONS, MESSAGE, SUBSCRIBE and whatever else there is."""
         c = self._c
-        if m.method == b"OPTIONS" and c.forwarder.for_us(m) and MARK not in m.uri:
+        if m.method == b"OPTIONS" and c.forwarder.for_us(m) and c.bindings.read(m.uri) is None:
             if c.draining:
                 c.parting(tx, now)  # who asks whether the guard is there shall go elsewhere
             else:
