@@ -98,10 +98,9 @@ class NextHop:
         else:
             good = c.sources.find(host) is not None
         there = to_operator or other.conn != 0  # that of a caller did not survive a restart of ours
-        if not good or (
-            there and host == other.peer[0] and other.transport in {"tls", transport} and transport != "udp"
-        ):
-            return other  # the connection that is there, however its other end is written (RFC 5923)
+        same = other.transport == "tls" or (other.transport == "tcp" and transport == "tcp")
+        if not good or (there and same and host == other.peer[0]):
+            return other  # the connection that is there, however its other end is written: none is more secure
         return c.here.flow_to(transport, host, port)
 
     def outside(self, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> tuple[Flow, Changes] | None:
