@@ -22,8 +22,9 @@ class Subjects:
 
     def __init__(self, most: int = MAX_SUBJECTS, at_work: int = AT_WORK) -> None:
         self._work: OrderedDict[str, Subject] = OrderedDict()
-        self._young: dict[str, bytes] = {}
-        self._settled: dict[str, bytes] = {}
+        # Ordered: to take the first of a plain dict over and over, as a flood does, is to walk over all that are gone.
+        self._young: OrderedDict[str, bytes] = OrderedDict()
+        self._settled: OrderedDict[str, bytes] = OrderedDict()
         self._at_work = at_work
         self._most_young = max(most // YOUNG_PART, 1)
         self._most_settled = max(most - self._most_young, 1)
@@ -64,6 +65,6 @@ class Subjects:
         young = subject.calls < SETTLED
         place, most = (self._young, self._most_young) if young else (self._settled, self._most_settled)
         if len(place) >= most:
-            del place[next(iter(place))]
+            place.popitem(last=False)
             self.dropped += 1
         place[key] = subject.packed()

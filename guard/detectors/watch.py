@@ -83,7 +83,7 @@ class Watch:
         self.alarms = Alarms()
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._time = Timeline()
-        self._open: dict[str, _Open] = {}
+        self._open: OrderedDict[str, _Open] = OrderedDict()
         self._rang: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._came_in: dict[str, int] = {}  # trunk -> when a call last came in that none went out for yet
         self._set_up: dict[tuple[Per, bool, int], Ways] = {}
@@ -238,7 +238,7 @@ class Watch:
     def _keep_open(self, ident: str, call: _Open) -> None:
         self._open[ident] = call
         if len(self._open) > MAX_OPEN:
-            del self._open[next(iter(self._open))]
+            self._open.popitem(last=False)
             self.counters["detectors_open_dropped"] += 1
         self.counters["detectors_subjects_dropped"] = self.subjects.dropped
 
