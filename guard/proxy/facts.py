@@ -153,6 +153,15 @@ def line_of(m: Message, source: Source, from_user: str) -> str:
     return text(m.first(where.partition(":")[2].lower().encode()))
 
 
+def _called(m: Message, callee: Number) -> Number:
+    """Who is called from outside: the Request-URI names an account that was registered; To the number, if anything."""
+    try:
+        named = number_of(m.to().uri, PLAIN_DIAL)
+    except BadHeader:
+        return callee
+    return named if named.kind == "e164" else callee
+
+
 def plain(
     m: Message,
     source: Source | None,
@@ -194,6 +203,9 @@ def attempt(
         from_uri, from_tag = sender.uri, sender.tag or b""
     except BadHeader:
         readable = False
+    callee = number_of(m.uri, dial, callee=True)
+    if direction == "inbound" and callee.kind != "e164":
+        callee = _called(m, callee)
     scheme, from_user = _dialled(from_uri) if from_uri else ("sip", "")
     if not readable:
         caller = _UNREADABLE
@@ -217,7 +229,7 @@ def attempt(
         source_address=address,
         trunk=source.trunk if source is not None else trunk,
         line=line,
-        callee=number_of(m.uri, dial, callee=True),
+        callee=callee,
         direction=direction,
         usage=usage,
         country=source.country if source is not None else "FR",

@@ -97,13 +97,17 @@ def need(program: str, package: str) -> str:
 
 @asynccontextmanager
 async def live(
-    folder: Path, *, habits: dict[str, Habit] | None = None, setup: Callable[[Site], None] | None = None
+    folder: Path,
+    *,
+    habits: dict[str, Habit] | None = None,
+    setup: Callable[[Site], None] | None = None,
+    trunk: Trunk | None = None,
 ) -> AsyncIterator[World]:
-    """A site whose guard takes calls. `setup` may change what stands in its guard.toml.
+    """A site whose guard takes calls. `setup` may change what stands in its guard.toml; `trunk` is another operator.
 
     At the end the guard must stop at SIGTERM with status 0, and must have told of no fault.
     """
-    trunk = Trunk(habits=habits)
+    trunk = Trunk(habits=habits) if trunk is None else trunk
     await trunk.start()
     address = (GUARD, free_port(GUARD))
     pbx = Ipbx(address)

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from guard.proxy.bindings import BURST, MAX_CONTACTS, MAX_HOST_PART, PER_SECOND
 from guard.proxy.core import ProxyCore
-from guard.proxy.effects import Flow, Transport
-from guard.proxy.routing import Hop, Trunk, host_text
+from guard.proxy.effects import Decide, Flow, Transport
+from guard.proxy.observer import Observer
+from guard.proxy.routing import CoreSettings, Hop, Trunk, host_text
 from guard.sip.message import Message
 from guard.sources import Source, Sources
 from tests.proxy.world import (
@@ -291,6 +292,50 @@ def test_the_number_that_was_called_stays_in_the_request() -> None:
     ((_, invite),) = call(w, uri.replace(b"trunk@", b"+33145678901@"))
     assert invite.uri == b"sip:+33145678901@127.0.0.2:5070;transport=udp"
     assert w.asked[0].call.callee.value == "+33145678901"
+
+
+@pytest.mark.parametrize(
+    ("to", "callee"),
+    [
+        ("<sip:+33145678901@operator.example>", "+33145678901"),
+        ("<sip:0145678901@operator.example;user=phone>", "+33145678901"),
+        ("<sip:alice@operator.example>", ""),
+    ],
+)
+def test_where_an_account_is_called_the_number_stands_in_to(to: str, callee: str) -> None:
+    w = World()
+    (uri,) = contacts(registered(w))
+    w(
+        request(uri=uri.decode(), caller="<sip:0611223344@op>", call_id="in@op", branch="in", host=OPERATOR[0], to=to),
+        DOWN,
+    )
+    assert w.asked[0].call.callee.value == callee
+    assert w.asked[0].call.caller.value == "+33611223344"
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_follower_of_captures_sees_whose_call_it_is(both: bool) -> None:
+    """It has no key, and sends nothing: what stands in the contact is good enough to tell the source by."""
+    source = replace(SOURCE, contact=None)
+    w = World(source=source)
+    (uri,) = contacts(registered(w))
+    watching = Observer(CoreSettings(listens=LISTENS, token=""), Sources((source,)), w.trunks)
+    raw = request(uri=uri.decode(), caller="<sip:+33611223344@op>", call_id="in@op", branch="in", host=OPERATOR[0])
+    w(raw, DOWN)
+    watching.receive(raw, DOWN, w.now)
+    if both:
+        flow, sent = w.sent[-1]
+        watching.receive(sent, Flow("udp", flow.peer, flow.local), w.now)
+    assert [e.call.source for e in watching.effects if isinstance(e, Decide)] == ["pbx"]
+
+
+@pytest.mark.parametrize("token", ["aa", "7" * 40, "aiaaaaaaaaaaaaaaaaaaaaaaaa", "a" * 16 + "aibhk4daebsa"])
+def test_a_follower_of_captures_survives_what_nobody_signed(token: str) -> None:
+    watching = Observer(
+        CoreSettings(listens=LISTENS, token=""), Sources((replace(SOURCE, contact=None),)), World().trunks
+    )
+    watching.receive(request(uri=f"sip:a@127.0.0.1:5060;guard={token}", host=OPERATOR[0]), DOWN, 1)
+    assert watching.effects == []
 
 
 def test_it_does_not_matter_how_the_operator_writes_it() -> None:
