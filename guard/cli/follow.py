@@ -26,26 +26,47 @@ def follow(reader: SqliteReader, query: Query) -> Iterator[Event]:
     New is what comes after this call, not after the first event is taken. A call whose end is already known when its
     decision comes out comes out once, complete. Standard output is flushed before each wait.
     """
-    version = reader.version()
-    return _events(reader, query, version, reader.last_seq())
+    return _events(News(reader, query))
 
 
-def _events(reader: SqliteReader, query: Query, version: int, seen: int) -> Iterator[Event]:
-    complete: set[int] = set()  # calls that came out with an end that is beyond what was looked at
-    for detail in reader.details(replace(query, upto=seen)):
-        if detail.end_seq > seen:
-            complete.add(detail.record.seq)
-        yield detail, False
+def _events(news: News) -> Iterator[Event]:
+    yield from news.before()
     while True:
         sys.stdout.flush()
-        now = reader.version()
-        if now == version:
+        if not news.any():
             time.sleep(POLL)
             continue
-        version = now
-        last = reader.last_seq()
-        yield from _news(reader, query, (seen, last), complete)
-        seen = last
+        yield from news.take()
+
+
+class News:
+    """What comes into a log from now on, for whoever looks now and then."""
+
+    def __init__(self, reader: SqliteReader, query: Query) -> None:
+        self._reader = reader
+        self._query = query
+        self._version = reader.version()
+        self._seen = reader.last_seq()
+        self._complete: set[int] = set()  # calls that came out with an end that is beyond what was looked at
+
+    def before(self) -> Iterator[Event]:
+        """What was there already."""
+        for detail in self._reader.details(replace(self._query, upto=self._seen)):
+            if detail.end_seq > self._seen:
+                self._complete.add(detail.record.seq)
+            yield detail, False
+
+    def any(self) -> bool:
+        """Whether there may be something to take."""
+        now = self._reader.version()
+        new, self._version = now != self._version, now
+        return new
+
+    def take(self) -> Iterator[Event]:
+        """What came since it was last taken."""
+        seen, last = self._seen, self._reader.last_seq()
+        yield from _news(self._reader, self._query, (seen, last), self._complete)
+        self._seen = last
 
 
 def _news(reader: SqliteReader, query: Query, span: tuple[int, int], complete: set[int]) -> Iterator[Event]:
@@ -69,12 +90,13 @@ def _news(reader: SqliteReader, query: Query, span: tuple[int, int], complete: s
             yield detail, True
 
 
-def lines(events: Iterable[Event]) -> None:
+def lines(events: Iterable[Event], *, heading: bool = True) -> None:
     """Events for people, a line each; columns are as wide as what usually stands in them."""
     from rich.text import Text
 
     out = console()
-    out.print(Text(_line(COLUMNS), style="bold"), soft_wrap=True)
+    if heading:
+        out.print(Text(_line(COLUMNS), style="bold"), soft_wrap=True)
     for detail, ended in events:
         if ended:
             out.print(Text(_line(ended_cells(detail)), style="dim"), soft_wrap=True)

@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "evidence": "signed extracts of the log, and their check",
     "subject": "what the log holds about one number: export it, erase it",
     "replay": "captured traffic through the same engine",
+    "watch": "traffic that others mirror through the same engine, as it happens",
     "policy": "policies in force, with their sources",
 }
 

@@ -23,6 +23,7 @@ TABLE = r"""
 | `guard subject export\|erase NUMBER` |
 | `guard incidents [list\|show\|notify\|resolve\|release]` |
 | `guard replay CAPTURE... -c FILE [--json] [--store DB]` |
+| `guard watch -c FILE --listen udp:HOST:PORT [--json] [--store DB]` |
 | `guard policy list\|show\|diff` |
 """  # noqa: E501
 ROWS = {m.group(1): m.group(0) for m in re.finditer(r"^\| `guard ([a-z]+).*$", TABLE, re.MULTILINE)}
