@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio
+PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core
 
 .PHONY: run test check lint setup programs bench fuzz soak lock clean
 
