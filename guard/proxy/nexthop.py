@@ -97,7 +97,8 @@ class NextHop:
             good = host in c.trunks.by_address or _named(call.hints, host)
         else:
             good = c.sources.find(host) is not None
-        there = to_operator or other.conn != 0  # that of a caller did not survive a restart of ours
+        # The connection of a caller did not survive a restart of ours: he is asked where he says, but not less securely.
+        there = to_operator or other.conn != 0 or (other.transport == "tls" and transport != "tls")
         same = other.transport == "tls" or (other.transport == "tcp" and transport == "tcp")
         if not good or (there and same and host == other.peer[0]):
             return other  # the connection that is there, however its other end is written: none is more secure
