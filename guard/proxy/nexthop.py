@@ -97,7 +97,7 @@ class NextHop:
             good = host in c.trunks.by_address or _named(call.hints, host)
         else:
             good = c.sources.find(host) is not None
-        # The connection of a caller did not survive a restart of ours: he is asked where he says, but not less securely.
+        # The connection of a caller did not survive a restart of ours: he is asked where he says, not less securely.
         there = to_operator or other.conn != 0 or (other.transport == "tls" and transport != "tls")
         same = other.transport == "tls" or (other.transport == "tcp" and transport == "tcp")
         if not good or (there and same and host == other.peer[0]):
