@@ -187,7 +187,7 @@ class Subject:
         now = self.last // HOUR
         parts = [
             _HEAD.pack(
-                self.first, self.last, self.callee, min(self.calls, MOST_CALLS), usual.hour, min(usual.count, MOST),
+                self.first, self.last, self.callee, min(self.calls, MOST_CALLS), usual.hour, usual.counted,
                 min(self.run, MOST), self.today, len(recent), len(backs), len(received), len(self.origins),
             ),
             self.days.tobytes(),
@@ -202,7 +202,7 @@ class Subject:
 
 def unpack(data: bytes) -> Subject:
     """The subject again that `Subject.packed` made these octets of."""
-    first, last, callee, calls, hour, count, run, today, pasts, backs, received, origins = _HEAD.unpack_from(data)
+    first, last, callee, calls, hour, counted, run, today, pasts, backs, received, origins = _HEAD.unpack_from(data)
     s = Subject(first)
     s.last, s.callee, s.calls, s.run, s.today = last, callee, calls, run, today
     place = _HEAD.size + len(NO_DAYS)
@@ -214,5 +214,5 @@ def unpack(data: bytes) -> Subject:
     s.backs, s.received = instants[:backs], instants[backs:]
     end = place + origins * _ORIGIN.size
     s.origins = {one: last // HOUR - age for one, age in _ORIGIN.iter_unpack(data[place:end])}
-    s.usual = unpacked(data[end:], hour, count)
+    s.usual = unpacked(data[end:], hour, counted)
     return s

@@ -2,7 +2,8 @@
 
 An hour is kept as one of fifteen levels, each half as much again as the last, so four weeks take 336 octets. What is
 usual is the median of the same hour and its two neighbours in those weeks, and the spread their median deviation: a
-few odd hours move neither. Hours are those of UTC: a clock change moves them by one, which the neighbours bear.
+few odd hours move neither. An hour in which something alarms is not learned. Hours are those of UTC: a clock change
+moves them by one, which the neighbours bear.
 """
 
 from __future__ import annotations
@@ -17,28 +18,35 @@ UNKNOWN: Final = 15
 NEEDED: Final = 6  # hours of the twelve: two weeks have been watched. Before, it learns and says nothing
 SPREADS: Final = 10  # spreads above the median: see docs/detection.md for the rate of false alarms measured with it
 FLOOR: Final = 12  # calls an hour that are nobody's alarm: a person who works through a list of customers
+COUNTED: Final = 32_767  # calls an hour beyond which counting on tells nothing new
+ALARMED: Final = 32_768
 _NOTHING: Final = b"\xff" * (HOURS // 2)
 _LEVEL: Final = tuple(max(i for i, low in enumerate(LEVELS) if low <= n) for n in range(LEVELS[-1] + 1))
 
 
 class Usual:
-    """Four weeks of one line. `hour` is the hour of Unix time that is being counted, `count` the calls in it."""
+    """Four weeks of one line. `hour` is the hour of Unix time that is being counted, `count` the calls in it (no more
+    than `COUNTED`); `alarmed` tells that something alarmed of the line in it."""
 
-    __slots__ = ("_cells", "_limit", "count", "hour")
+    __slots__ = ("_cells", "_limit", "alarmed", "count", "hour")
 
-    def __init__(self, cells: bytes = _NOTHING, hour: int = 0, count: int = 0) -> None:
+    def __init__(self, cells: bytes = _NOTHING, hour: int = 0, count: int = 0, *, alarmed: bool = False) -> None:
         self._cells: bytes | bytearray = cells
         self.hour = hour
         self.count = count
+        self.alarmed = alarmed
         self._limit: int | None = None
 
     def one_more(self, hour: int, *, frozen: bool) -> int:
-        """Count a call; how many there are in this hour. `frozen`: the hours since the last call are not learned."""
+        """Count a call; how many there are in this hour. `frozen`, while something alarms: neither the hours since the
+        last call are learned, nor this one."""
         if hour > self.hour:
-            if self.hour:
-                self._learn(hour, frozen=frozen)
-            self.hour, self.count, self._limit = hour, 0, None
-        self.count += 1
+            if self.hour and not frozen and not self.alarmed:
+                self._learn(hour)
+            self.hour, self.count, self.alarmed, self._limit = hour, 0, False, None
+        self.alarmed = self.alarmed or frozen
+        if self.count < COUNTED:
+            self.count += 1
         return self.count
 
     def limit(self) -> int:
@@ -47,10 +55,8 @@ class Usual:
             self._limit = self._work_out()
         return self._limit
 
-    def _learn(self, until: int, *, frozen: bool) -> None:
-        """Write down the hour that was counted, and the empty ones after it. What an alarm fills is left as it was."""
-        if frozen:
-            return
+    def _learn(self, until: int) -> None:
+        """Write down the hour that was counted, and the empty ones after it."""
         cells = self._cells = bytearray(self._cells)
         if until - self.hour >= HOURS:
             cells[:] = bytes(HOURS // 2)  # four empty weeks
@@ -79,10 +85,15 @@ class Usual:
         """All but what is worked out: `HOURS // 2` octets, or none where nothing is known yet."""
         return b"" if self._cells == _NOTHING else bytes(self._cells)
 
+    @property
+    def counted(self) -> int:
+        """The count, and whether something alarmed, in 16 bits."""
+        return self.count | (ALARMED if self.alarmed else 0)
 
-def unpacked(cells: bytes, hour: int, count: int) -> Usual:
+
+def unpacked(cells: bytes, hour: int, counted: int) -> Usual:
     """The same again."""
-    return Usual(cells or _NOTHING, hour, count)
+    return Usual(cells or _NOTHING, hour, counted & COUNTED, alarmed=bool(counted & ALARMED))
 
 
 def _put(cells: bytearray, hour: int, level: int) -> None:

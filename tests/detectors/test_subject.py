@@ -235,10 +235,18 @@ def test_octets_are_the_same_however_often_it_rests() -> None:
     assert unpack(once).packed() == once
 
 
+def test_calls_of_days_ago_take_no_octets() -> None:
+    one = subject(*(past(90_000 - n, n * 50) for n in range(12)))
+    full = len(one.packed())
+    one.called(past(0))
+    assert len(one.packed()) < full
+    assert len(unpack(one.packed()).recent) == 1
+
+
 def test_it_rests_whatever_its_counters_have_come_to() -> None:
     one = subject(past(1))
     one.calls = 1 << 40
-    one.run = one.usual.count = 1 << 20
+    one.run = 1 << 20
     found = unpack(one.packed())
-    assert (found.run, found.usual.count) == (MOST, MOST)
+    assert found.run == MOST
     assert found.calls >= 1 << 31

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.detectors.usual import FLOOR, HOURS, LEVELS, NEEDED, SPREADS, WEEK, Usual, unpacked
+from guard.detectors.usual import COUNTED, FLOOR, HOURS, LEVELS, NEEDED, SPREADS, WEEK, Usual, unpacked
 
 HOUR: Final = 500_000  # some hour of Unix time
 
@@ -70,22 +70,35 @@ def test_four_empty_weeks_are_learned_at_once() -> None:
     assert slow.limit() == FLOOR
 
 
-def test_what_an_alarm_fills_is_not_learned() -> None:
-    usual, calm = weeks(4), weeks(4)
-    for week in range(4):
-        for one, many, frozen in ((usual, 200, True), (calm, 0, True)):
-            hour = HOUR + week * WEEK
-            busy(one, hour, many or 1, frozen=frozen)
-    usual.one_more(HOUR + 4 * WEEK, frozen=True)
-    calm.one_more(HOUR + 4 * WEEK, frozen=True)
-    assert usual.limit() == calm.limit()
-    learned = weeks(4)
-    for week in range(4):
-        busy(learned, HOUR + week * WEEK, 200)
-        for beside in (-1, 1):
-            busy(learned, HOUR + week * WEEK + beside + (WEEK if beside < 0 else 0), 200)
-    learned.one_more(HOUR + 4 * WEEK, frozen=False)
-    assert learned.limit() > calm.limit(), "the same without the alarm moves it"
+@pytest.mark.parametrize("frozen", [True, False])
+def test_what_an_alarm_fills_is_not_learned(frozen: bool) -> None:
+    usual = weeks(4)
+    for week in range(1, 5):
+        for hour in (-1, 0, 1):
+            busy(usual, HOUR + week * WEEK + hour, 200, frozen=frozen)
+    usual.one_more(HOUR + 4 * WEEK + 2, frozen=frozen)
+    usual.one_more(HOUR + 5 * WEEK, frozen=frozen)
+    assert (usual.limit() < 40) is frozen, "the same without an alarm moves it"
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_an_hour_in_which_something_alarmed_is_not_learned_once_it_is_over(frozen: bool) -> None:
+    """The next call comes the next day, when the alarm has long run out."""
+    usual = weeks(4)
+    for week in range(1, 5):
+        for hour in (-1, 0, 1):
+            busy(usual, HOUR + week * WEEK + hour, 100)
+            usual.one_more(HOUR + week * WEEK + hour, frozen=frozen)
+            busy(usual, HOUR + week * WEEK + hour, 100)
+    usual.one_more(HOUR + 5 * WEEK, frozen=False)
+    assert (usual.limit() < 40) is frozen
+
+
+def test_counting_ends_somewhere() -> None:
+    usual = Usual(hour=HOUR, count=COUNTED - 1, alarmed=True)
+    assert [usual.one_more(HOUR, frozen=False) for _ in range(2)] == [COUNTED, COUNTED]
+    again = unpacked(b"", HOUR, usual.counted)
+    assert (again.count, again.alarmed) == (COUNTED, True)
 
 
 def test_it_counts_the_running_hour() -> None:
@@ -107,7 +120,7 @@ def test_it_rests_and_comes_back_the_same(steps: list[tuple[int, bool]], at: int
     for i, (step, frozen) in enumerate(steps):
         hour += step
         if i == at:
-            rested = unpacked(rested.packed(), rested.hour, rested.count)
+            rested = unpacked(rested.packed(), rested.hour, rested.counted)
         assert kept.one_more(hour, frozen=frozen) == rested.one_more(hour, frozen=frozen)
         assert kept.limit() == rested.limit()
 

@@ -110,6 +110,34 @@ def test_a_new_address_and_program_of_a_line() -> None:
     assert here.attempt(address="203.0.113.7", agent="sipcli")[1]
 
 
+def test_origins_are_the_line_s() -> None:
+    here = town(MANY)
+    here.attempt(price=SVA)
+    seen = {key[0]: len(here.watch.subjects.of(key, here.now).origins) for key in keys_of(here)}
+    assert seen == {"l": 3, "n": 0, "s": 0}
+
+
+def keys_of(here: Town) -> list[str]:
+    """Who is known."""
+    return list(here.watch.subjects._work)
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_while_it_alarms_no_habit_is_learned(quiet: bool) -> None:
+    """Four weeks in which a line alarms within the same three hours of each day: they stay as they were known."""
+    here = town(MANY, but=("*",) if quiet else ())
+    for _ in range(28):
+        here.talks("0199000001", 60)
+        here.now += DAY - 60 * SECOND
+    for day in range(29):
+        for _ in range(150 if day < 28 else 65):
+            here.attempt("0199000001")
+            here.later(60)
+        here.now += DAY - (150 if day < 28 else 0) * 60 * SECOND
+    usual = here.watch.subjects.of("l:pbx/200", here.now).usual
+    assert (usual.limit() > 40) is quiet
+
+
 def test_calls_out_at_once_after_calls_in() -> None:
     clause = Clause(span_s=3600, step=True, at_least={"received": 3})
     for wait, trunk, heard in ((3, "operator", True), (3.1, "operator", False), (1, "other", False)):
