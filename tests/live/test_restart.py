@@ -109,3 +109,26 @@ def test_set_ups_finish_before_a_guard_that_is_stopped_goes(tmp_path: Path) -> N
             assert {r["outcome"] for r in log} == {"answered"}
 
     run(scene)
+
+
+def test_a_second_signal_ends_the_parting(tmp_path: Path) -> None:
+    def patient(site: Site) -> None:
+        site.more = "[drain]\nseconds = 300\nanswer = 503\n"
+
+    async def scene() -> None:
+        async with live(tmp_path, habits={"": Habit(ring=0.02, answer=None)}, setup=patient) as world:
+            ringing = world.pbx.place(s.ALICE, s.CUSTOMER, How(line="200", patience=2.0))
+            async with asyncio.timeout(10):
+                while not world.trunk.news:
+                    await asyncio.sleep(0.02)
+                world.daemon.process.terminate()
+                while not any("set-ups may finish, for 300 s" in line for line in world.daemon.lines):
+                    await asyncio.sleep(0.02)
+            late = await world.pbx.call(s.ALICE, s.CUSTOMER, How(line="201"))
+            assert (late.status, late.retry_after) == (503, None)
+            sos = await world.pbx.call(s.ALICE, "112", How(line="201", cancel_after=0.2))
+            assert sos.rang
+            assert await asyncio.to_thread(world.daemon.stop) == 0  # the second signal
+            assert (await ringing).status == 0
+
+    run(scene)
