@@ -192,7 +192,7 @@ def default_port(transport: str) -> int:
 
 def secure(raw: bytes) -> bool:
     """Whether a URI is of the scheme sips."""
-    return raw[:5].lower() == b"sips:"
+    return raw[3:4] != b":" and raw[:5].lower() == b"sips:"  # nearly all are told by one byte
 
 
 @lru_cache(maxsize=KNOWN_HOSTS)
