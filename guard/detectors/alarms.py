@@ -17,8 +17,8 @@ class Alarm(Struct):
     """One that lasts `until`."""
 
     evidence: Evidence
-    family: str
     certain: bool
+    trial: bool
     until: int
 
 
@@ -40,7 +40,7 @@ class Alarms:
     def begin(self, pattern: Pattern, evidence: Evidence, now: int) -> int:
         """An alarm begins; how many others were dropped for want of room."""
         key = key_of(evidence.kind, evidence.subject)
-        alarm = Alarm(evidence, pattern.family, pattern.certain, now + pattern.hold)
+        alarm = Alarm(evidence, pattern.certain, pattern.trial, now + pattern.hold)
         self._of.setdefault(key, {})[pattern.rule] = alarm
         dropped = 0
         if pattern.quarantine:
@@ -110,17 +110,16 @@ class Alarms:
                 lasting.append(alarm)
             if not found:
                 del self._of[key]
-        families = {a.family for a in lasting}
+        bases = [(a.evidence.rule, a.evidence.basis) for a in lasting if not a.trial]
         told: set[str] = set()
         for alarm in lasting:
             if alarm.evidence.rule in told:
                 continue  # of its line and of its number: once
             told.add(alarm.evidence.rule)
-            says: Says = (
-                "certain" if alarm.certain else "dear" if price.dear or price.sva
-                else "joined" if len(families) > 1 else "alone"
-            )  # fmt: skip
+            rule, basis = alarm.evidence.rule, alarm.evidence.basis
+            other = next((r for r, features in bases if r != rule and basis.isdisjoint(features)), "")
+            says: Says = "certain" if alarm.certain else "dear" if price.costly else "joined" if other else "alone"
             out.append(
-                Signal(evidence=alarm.evidence, says=says, until=alarm.until, begun=alarm.evidence.rule in begun)
+                Signal(evidence=alarm.evidence, says=says, until=alarm.until, begun=rule in begun, other=other)
             )
         return tuple(out)

@@ -88,14 +88,14 @@ class Clause(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Pattern(Struct, frozen=True, kw_only=True):
     """What a detector of the policy in force watches for.
 
-    `certain` patterns are what a contract forbids: they act alone. Others act where another of a different `family`
-    alarms as well, or the call goes to a dear destination. An alarm lasts `hold`; with `quarantine` the subject is shut
-    off for so long (-1: until a person releases it).
+    `certain` patterns are what a contract forbids: they act alone. Others act where another alarms as well that rests
+    on other features (`Evidence.basis`), or the call goes to a costly destination. One on `trial` helps no other to
+    act. An alarm lasts `hold`; with `quarantine` the subject is shut off for so long (-1: until a person releases it).
     """
 
     rule: str
-    family: str
     certain: bool
+    trial: bool = False
     per: tuple[Per, ...]
     clauses: tuple[Clause, ...]
     hold: int
@@ -129,6 +129,13 @@ class Evidence(Struct, frozen=True, kw_only=True):
     measures: tuple[Measure, ...]
     passes: tuple[Feature, int] = ("calls", 0)
 
+    @property
+    def basis(self) -> frozenset[Feature]:
+        """What it rests on: the features that are bounded. How many calls there were is one of them only where nothing
+        else is, since elsewhere it says how many the others were measured on."""
+        bounded = frozenset(m.feature for m in self.measures if m.limit is not None)
+        return bounded - {"calls"} or bounded
+
 
 def key_of(kind: Kind, subject: str) -> str:
     """Under which a subject is kept."""
@@ -140,22 +147,25 @@ Says = Literal["certain", "alone", "joined", "dear", "shut"]
 
 class Signal(Struct, frozen=True, kw_only=True):
     """What detection says of one call: an alarm that lasts on one of its subjects. `says`: `certain` acts, `alone`
-    flags, `joined` acts since another family alarms too, `dear` since the call is dear; `shut` is a quarantine.
-    `begun` is set on the call with which the alarm begins."""
+    flags, `joined` acts since `other`, a rule that rests on other features, alarms too, `dear` since the call is
+    costly; `shut` is a quarantine. `begun` is set on the call with which the alarm begins."""
 
     evidence: Evidence
     says: Says
     until: int
     begun: bool = False
+    other: str = ""
 
 
 class Price(Struct, frozen=True):
-    """What is known of a number called: `dear` where fraud goes, `sva` a premium number; cents a minute and a call."""
+    """What is known of a number called: `dear` where fraud goes, `sva` a premium number; cents a minute and a call.
+    `costly` are dear ones, and premium numbers that cost so much that a call may be stopped on one signal alone."""
 
     cents_per_minute: int = 0
     cents_per_call: int = 0
     sva: bool = False
     dear: bool = False
+    costly: bool = False
 
 
 FREE: Final = Price()
