@@ -27,6 +27,7 @@ REPEAT_WAIT: Final = 5 * SECOND  # an IPBX repeats with credentials at once; aft
 ECHO_WAIT: Final = 32 * SECOND  # as long as anything of a dialog may be repeated (RFC 3261 17.1.2.2, timer F)
 NAP: Final = 10 * 60 * SECOND  # an answered call is looked at as often: whatever was armed for a day would stay as long
 SILENCE_WAIT: Final = 24 * 3600 * SECOND  # nothing in the dialog for a day: the BYE was lost
+MISSED: Final = 2  # session intervals (RFC 4028) without a refresh: one that is late, or lost, ends no call
 
 # Finals after which RFC 3261 8.1.3.5 (and RFC 4028 for 422) has the caller repeat the same request, under the same
 # Call-ID and From-tag: the same attempt. Any 3xx likewise (8.1.3.4).
@@ -62,8 +63,8 @@ class Call:
 
     __slots__ = (
         "answered_at", "armed", "attempt", "branches", "by", "callee_flow", "caller_flow", "chances", "closing",
-        "dialogs", "heard", "hints", "key", "mask", "opened_at", "queued", "rung_at", "state", "status", "targets",
-        "ticket", "waiting", "watch",
+        "dialogs", "heard", "hints", "key", "mask", "opened_at", "queued", "rung_at", "session", "state", "status",
+        "targets", "ticket", "waiting", "watch",
     )  # fmt: skip
 
     def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
@@ -85,6 +86,7 @@ class Call:
         self.rung_at = 0
         self.heard = 0  # when something of its dialogs last went by
         self.answered_at = 0
+        self.session = 0  # its session interval (RFC 4028), µs; 0: none was agreed on
         self.mask: Mask | None = None
         self.hints: tuple[bytes, ...] = ()  # the operator's Contact and Record-Route, raw
         self.caller_flow: Flow | None = None
@@ -107,6 +109,14 @@ class Calls:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @staticmethod
+    def _patience(call: Call) -> int:
+        """How long a call may be silent. With a session timer its ends refresh it, or hang up: silence beyond means
+        that both are gone. Of several dialogs each has its own, and only a day is long enough."""
+        if not call.session or len(call.dialogs) > 1:
+            return SILENCE_WAIT
+        return min(MISSED * call.session + ECHO_WAIT, SILENCE_WAIT)
 
     @property
     def settling(self) -> int:
@@ -160,7 +170,7 @@ class Calls:
         self._open[call.ticket] = self._attempts[call.key] = call
         for tag in call.dialogs:
             self._dialogs[call.key[1], call.key[2], tag] = call
-        self._timers.arm(call, SILENCE, max(min(now + NAP, call.heard + SILENCE_WAIT), now + 1))
+        self._timers.arm(call, SILENCE, max(min(now + NAP, call.heard + self._patience(call)), now + 1))
 
     def left(self, call: Call) -> None:
         """One of several INVITEs that wait for the decision was cancelled."""
@@ -178,6 +188,12 @@ class Calls:
         """Something was heard within the dialog."""
         if call.state is C.ANSWERED:
             call.heard = now
+            self._mark(call)
+
+    def agreed(self, call: Call, session: int) -> None:
+        """A 2xx to an INVITE or UPDATE: the session interval from now on, µs; 0: none (RFC 4028 7.2)."""
+        call.session = session
+        if call.state is C.ANSWERED:
             self._mark(call)
 
     def decided(self, call: Call, decision: Decision, seq: int, now: int) -> bool:
@@ -278,8 +294,8 @@ class Calls:
             self._end(call, K.EXPIRED, now - REPEAT_WAIT, "failed", call.status, "callee")
         elif call.state is C.ENDED:
             self._forget(call)
-        elif kind == SILENCE and now < call.heard + SILENCE_WAIT:
-            self._timers.arm(call, SILENCE, min(now + NAP, call.heard + SILENCE_WAIT))
+        elif kind == SILENCE and now < call.heard + self._patience(call):
+            self._timers.arm(call, SILENCE, min(now + NAP, call.heard + self._patience(call)))
         elif kind == SILENCE:
             self._end(call, K.EXPIRED, call.heard, "answered", 200, "silence")
 

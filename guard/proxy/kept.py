@@ -58,6 +58,7 @@ class KeptCall(Struct, frozen=True, kw_only=True):
     callee_flow: Flow | None = None
     numbers: tuple[tuple[bytes, bool, int], ...] = ()
     talks: tuple[KeptTalk, ...] = ()
+    session: int = 0
 
 
 def keep(call: Call, seq: int, offset: int) -> KeptCall:
@@ -79,6 +80,7 @@ def keep(call: Call, seq: int, offset: int) -> KeptCall:
         callee_flow=_resting(call.callee_flow),
         numbers=() if watch is None else tuple((t, d, n) for (t, d), n in watch.numbers.items())[-MAX_NUMBERS:],
         talks=() if watch is None else tuple(_talk(t, talk, offset) for t, talk in watch.talks.items()),
+        session=call.session,
     )
 
 
@@ -92,6 +94,7 @@ def revive(kept: KeptCall, ticket: int, offset: int, now: int) -> Call:
     call.answered_at = kept.answered_at - offset
     call.heard = min(kept.heard - offset, now)
     call.by = kept.by
+    call.session = kept.session
     call.dialogs = dict(kept.dialogs)
     call.hints = kept.hints
     call.mask = kept.mask

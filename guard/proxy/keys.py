@@ -11,6 +11,9 @@ from guard.sip.headers import BadHeader, Via, parse_via
 from guard.sip.message import Message
 
 INVITE: Final = b"INVITE"
+REFRESHES: Final = frozenset({INVITE, b"UPDATE"})  # what agrees on a session interval (RFC 4028 7.1)
+MAX_SESSION: Final = 24 * 3600  # s; a longer interval says no more than none
+MAX_DIGITS: Final = 10
 # For an emergency call whose Via cannot be read: its answers go to where it came from.
 NO_VIA: Final = parse_via(b"SIP/2.0/UDP unknown;rport", 0, 25)
 
@@ -21,6 +24,12 @@ def tag_of(m: Message, *, to: bool) -> bytes:
         return (m.to() if to else m.from_()).tag or b""
     except BadHeader:
         return b""
+
+
+def session_of(m: Message) -> int:
+    """The session interval that a 2xx grants, µs; 0 where it grants none that can be read (RFC 4028 4)."""
+    digits = (m.first(b"session-expires") or b"").partition(b";")[0].strip()
+    return min(int(digits), MAX_SESSION) * 1_000_000 if digits.isdigit() and len(digits) <= MAX_DIGITS else 0
 
 
 def reply_flow(flow: Flow, via: Via) -> Flow:

@@ -14,7 +14,7 @@ from guard.model import Decision
 from guard.proxy import facts
 from guard.proxy.calls import CONFIRMED, MAX_TARGETS, REPEAT_WAIT, REPEATABLE, Call, Calls, Key, key_of
 from guard.proxy.effects import Decide, Effect, Flow, Stranger
-from guard.proxy.keys import tag_of
+from guard.proxy.keys import REFRESHES, session_of, tag_of
 from guard.proxy.origin import INVITE, Origin, Origins, SeenKey, answer_key
 from guard.proxy.refuse import NO_FINAL
 from guard.proxy.routing import CoreSettings, Trunk, Trunks
@@ -324,8 +324,7 @@ class Observer:
                 self._calls.closed(call, seen.callee_tag, "caller" if seen.from_caller else "callee", now)
             return
         if seen.again:
-            if method == INVITE and status > 100:
-                self._calls.alive(call, now)
+            self._of_dialog(call, m, method, now)
             return
         if call.state is C.DECIDING:
             self._later(call, m, flow, now)
@@ -337,6 +336,7 @@ class Observer:
             seen.answering = True
             self._calls.ringing(call, status, tag, now)
         elif status < 300:
+            self._calls.agreed(call, session_of(m))
             self._calls.answered(call, tag, now, first=not seen.done)
             seen.done = True
             self._may_talk(seen, tag, now)
@@ -348,6 +348,13 @@ class Observer:
                     self._repeats.popitem(last=False)
             targets = m.count(b"contact") if status < 400 else 0
             self._calls.failed(call, status, now, targets=targets, cancelled=seen.cancelled)
+
+    def _of_dialog(self, call: Call, m: Message, method: bytes, now: int) -> None:
+        """An answer within a dialog, BYE apart."""
+        if method == INVITE and m.status > 100:
+            self._calls.alive(call, now)
+        if method in REFRESHES and 200 <= m.status < 300:
+            self._calls.agreed(call, session_of(m))
 
     def _may_talk(self, seen: Seen, tag: bytes, now: int) -> None:
         """A dialog began: for how long it may talk, if that is limited."""

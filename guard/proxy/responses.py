@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from guard.proxy.calls import By
 from guard.proxy.context import Context
-from guard.proxy.keys import tag_of
+from guard.proxy.keys import session_of, tag_of
 from guard.proxy.nexthop import hints_of
 from guard.proxy.refuse import NO_FINAL, reason
 from guard.proxy.tables import I, S
@@ -69,6 +69,8 @@ class Responses:
         if call is not None:
             if tx.invite:
                 self._set_up(server, response, now)
+            elif tx.key[1] == b"UPDATE" and 200 <= status < 300:
+                c.calls.agreed(call, session_of(response))
             elif tx.key[1] == b"BYE" and status >= 200 and status not in {401, 407}:
                 callee_tag = tag_of(response, to=server.from_caller)
                 c.calls.closed(call, callee_tag, "caller" if server.from_caller else "callee", now)
@@ -115,6 +117,8 @@ class Responses:
         call = server.call
         assert call is not None
         status = response.status
+        if 200 <= status < 300:
+            c.calls.agreed(call, session_of(response))
         if server.again:
             c.calls.alive(call, now)
             return

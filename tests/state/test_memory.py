@@ -105,7 +105,7 @@ def test_no_place_at_all() -> None:
     assert taken(state, gauge("sos", 0, force=True))
 
 
-def test_a_call_that_never_ended_frees_its_channel_after_a_day() -> None:
+def test_a_call_that_never_ended_frees_its_channel_after_a_month() -> None:
     state = MemoryState()
     assert taken(state, gauge("a", 1), 0)
     assert not taken(state, gauge("b", 1), MAX_CALL_US - 1)
