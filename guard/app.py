@@ -23,6 +23,7 @@ from guard.net import stream, udp
 from guard.net.clock import SystemClock
 from guard.net.driver import Driver
 from guard.net.garbage import Garbage
+from guard.net.hep import Mirror, MirroredLog
 from guard.net.notify import Notify
 from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
@@ -42,7 +43,7 @@ from guard.refusals import of as refusals_of
 from guard.reload import Loaded, Reloader
 from guard.sources import Sources
 from guard.state.memory import MemoryState
-from guard.store.contract import Query
+from guard.store.contract import Query, Writer
 from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
 
@@ -86,6 +87,12 @@ class App:
         self.core = ProxyCore(settings, sources, trunks)
         self.core.refuse(how if how is not None else refusals_of(config))
         self.driver = Driver(self.core, clock, Voice(clock.now))
+        self.mirror: Mirror | None = None
+        log: Writer = store
+        if config.hep is not None:
+            here = settings.listens[0][1:]
+            self.mirror = self.driver.mirror = Mirror(config.hep, config.site, here, Voice(clock.now))
+            log = MirroredLog(store, self.mirror, clock.wall)
         faults = config.file.faults
         self._policy = policy  # as it is written: what is in force may be its stricter form, see _enforce
         self._engine, self._state = Engine(policy), MemoryState()
@@ -93,7 +100,7 @@ class App:
         self._verdicts = Verdicts(
             self.core,
             self.desk,
-            store,
+            log,
             FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000),
             self.driver.counters,
             self.driver.hurry,
@@ -141,6 +148,8 @@ class App:
         await self.detection.load()
         self.driver.attach(sockets, self._streams, self._verdicts)
         self._keeper.start()
+        if self.mirror is not None:
+            self.mirror.start()
         self._started = True
         self._recounting = self._loop.create_task(self._recount())
         self._house.start()
@@ -289,6 +298,8 @@ class App:
             await self._keeper.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._streams.close(), DRAIN)
+        if self.mirror is not None:
+            await self.mirror.stop()
         self._notify.close()
         try:
             await self._loop.run_in_executor(None, self._store.close)
@@ -301,7 +312,7 @@ class App:
     def _sum_up(self) -> None:
         all_of_them = (
             self.core.counters, self.driver.counters, self._hops.counters, self._keeper.counters,
-            self.detection.counters,
+            self.detection.counters, self.mirror.counters if self.mirror is not None else {},
         )  # fmt: skip
         counters = {k: v for counted in all_of_them for k, v in counted.items() if v}
         LOG.info("stopped: %s", ", ".join(f"{k} {v}" for k, v in sorted(counters.items())) or "nothing came")

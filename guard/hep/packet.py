@@ -8,6 +8,7 @@ chunks of one type say, the last one says, as in Homer's own collectors.
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 from ipaddress import ip_address
 from struct import Struct as Format
 from struct import error as unfit
@@ -30,6 +31,8 @@ TCP: Final = 6
 TLS: Final = 22  # IDP: what Kamailio writes for SIP over TLS, which is no IP protocol
 IPV4: Final = 2  # families: AF_INET and AF_INET6 of Linux
 IPV6: Final = 10
+V6: Final = 16  # octets of an IPv6 address
+KNOWN: Final = 4096  # addresses kept in both forms; forged ones only empty the memory
 
 _packet = Format("!4sH").unpack_from
 _chunk = Format("!HHH").unpack_from
@@ -93,8 +96,8 @@ def decode(data: bytes) -> Packet:
         raise BadPacket("no timestamp")
     micros = _number(values.get(MICROS, b""))
     return Packet(
-        src=(str(ip_address(src)), _number(values.get(SRC_PORT, b""))),
-        dst=(str(ip_address(dst)), _number(values.get(DST_PORT, b""))),
+        src=(_text_of(src), _number(values.get(SRC_PORT, b""))),
+        dst=(_text_of(dst), _number(values.get(DST_PORT, b""))),
         at=_number(values[SECONDS]) * 1_000_000 + min(micros, 999_999),
         payload=unpacked(values[PACKED]) if PACKED in values else values.get(PAYLOAD, b""),
         type=values[TYPE][0],
@@ -166,15 +169,15 @@ def encode(packet: Packet, limit: int = MAX_PACKET) -> bytes:
 
 def _numbers(packet: Packet) -> list[bytes]:
     """The chunks with addresses and numbers. Raises ValueError, and struct.error."""
-    src, dst = ip_address(_plain(packet.src[0])), ip_address(_plain(packet.dst[0]))
-    six = src.version == 6
-    if six != (dst.version == 6):
-        raise ValueError(f"{src} and {dst} are of different families")
+    src, dst = _octets_of(packet.src[0]), _octets_of(packet.dst[0])
+    six = len(src) == len(dst) == V6
+    if len(src) != len(dst):
+        raise ValueError(f"{packet.src[0]} and {packet.dst[0]} are of different families")
     parts = [
         _u8.pack(0, FAMILY, 7, IPV6 if six else IPV4),
         _u8.pack(0, PROTOCOL, 7, packet.protocol),
-        _octets(SRC6 if six else SRC4, src.packed),
-        _octets(DST6 if six else DST4, dst.packed),
+        _octets(SRC6 if six else SRC4, src),
+        _octets(DST6 if six else DST4, dst),
         _u16.pack(0, SRC_PORT, 8, packet.src[1]),
         _u16.pack(0, DST_PORT, 8, packet.dst[1]),
         _u32.pack(0, SECONDS, 10, packet.at // 1_000_000),
@@ -189,9 +192,16 @@ def _numbers(packet: Packet) -> list[bytes]:
     return parts
 
 
-def _plain(host: str) -> str:
-    """An address without its zone, which no packet can say."""
-    return host.partition("%")[0]
+@lru_cache(maxsize=KNOWN)
+def _octets_of(host: str) -> bytes:
+    """An address without its zone, which no packet can say. ValueError where it is none."""
+    return ip_address(host.partition("%")[0]).packed
+
+
+@lru_cache(maxsize=KNOWN)
+def _text_of(octets: bytes) -> str:
+    """An address as text."""
+    return str(ip_address(octets))
 
 
 def _octets(kind: int, value: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from guard.net import stream, udp, verdicts
 from guard.net.clock import Clock, anchored
+from guard.net.hep import Mirror
 from guard.net.say import Voice
 from guard.net.stream import Streams
 from guard.net.udp import UdpSocket
@@ -63,6 +64,7 @@ class Driver:
 
     def __init__(self, core: Core, clock: Clock, voice: Voice) -> None:
         self.core = core
+        self.mirror: Mirror | None = None  # gets a copy of each message
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.now = clock.now
         self._clock = clock
@@ -100,6 +102,8 @@ class Driver:
         """One datagram, or one framed message of a stream."""
         now = self.now()
         core = self.core
+        if self.mirror is not None:
+            self.mirror.received(data, flow, now + core.wall_offset)
         try:
             core.receive(data, flow, now)
         except Exception as error:  # noqa: BLE001 - see the module: told and counted in _fault
@@ -198,7 +202,10 @@ class Driver:
         streams = self._streams
         if isinstance(effect, Send):
             self.counters["sends"] += 1
-            if not self._send(effect) and effect.key:
+            if self._send(effect):
+                if self.mirror is not None:
+                    self.mirror.sent(effect.data, effect.flow, now + self.core.wall_offset)
+            elif effect.key:
                 self.counters["sends_failed"] += 1
                 self.core.send_failed(effect.key, now)
         elif isinstance(effect, HopTurned):
