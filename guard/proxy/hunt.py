@@ -30,6 +30,8 @@ UNREACHABLE: Final = "the trunk cannot be reached"
 BUSY: Final = "the trunk answers 503"
 RESTING: Final = "the trunk asked to be left alone"
 NOWHERE: Final = "the trunk has no address"
+TOO_LONG: Final = "longer than a datagram, and the trunk speaks UDP"
+LONGEST_UDP: Final = 65_507 - 2_048  # bytes of a request that still fits a datagram with what we add (RFC 768, IPv4)
 STATUS: Final = 480  # what a caller gets whom no hop took; never 503, which an IPBX takes for a dead guard
 
 
@@ -66,12 +68,12 @@ class Hunter:
         elif call is not None and call.callee_flow is not None and len(hops) > 1:
             # A repetition with credentials goes where it was asked for them.
             hops.sort(key=lambda s: s.flow != call.callee_flow or s.down_until > now)
-        if not urgent and secure(m.uri):
-            hops = [s for s in hops if s.flow.transport == "tls"]
+        if not urgent and hops:
+            hops, status, why = _able(m, hops)
             if not hops:
-                c.answer(tx, STATUS, now, INSECURE)
+                c.answer(tx, status, now, why)
                 if call is not None:
-                    c.calls.failed(call, STATUS, now, by="guard")
+                    c.calls.failed(call, status, now, by="guard")
                 return
         tx.hunt = Hunt(trunk, hops, urgent=urgent)
         if hops:
@@ -204,6 +206,18 @@ class Hunter:
             client.hop = None  # said once; the 2xx may come again
             branch, data = request(c.forwarder, c.here, flow, b"BYE", party, call_id, number + 1)
             c.layer.start_client(ClientTx(branch, b"BYE", data, flow, None), now)
+
+
+def _able(m: Message, hops: list[HopState]) -> tuple[list[HopState], int, tuple[bytes, ...]]:
+    """The hops that can take this message; where none can, status and lines of the answer to it."""
+    if secure(m.uri):
+        hops = [s for s in hops if s.flow.transport == "tls"]
+        if not hops:
+            return hops, STATUS, INSECURE
+    if len(m.data) > LONGEST_UDP:
+        # Tried all the same it would look like a hop that cannot be reached, and cost others theirs.
+        hops = [s for s in hops if s.flow.transport != "udp"]
+    return hops, 513, (reason(513, TOO_LONG),)
 
 
 def retry_after(m: Message) -> int:
