@@ -13,7 +13,7 @@ from struct import Struct as Layout
 from typing import Final
 from zlib import crc32
 
-from guard.detectors.usual import Usual, unpacked
+from guard.detectors.usual import CELLS, Usual, unpacked
 from guard.detectors.words import BACKS, DAY, HOUR, ORIGINS, RECENT
 
 DAYS: Final = 30
@@ -24,10 +24,13 @@ NO_DAYS: Final = bytes(4 * DAYS)  # two counters of 16 bits a day
 
 OPEN, ANSWERED, CANCELLED, FAILED = range(4)
 SVA, DEAR, STEP, REFUSED, CLOSED, SHORT, HYPER, NEAR = (1 << n for n in range(8))  # bits of `Past.marks`
+LONG_AGO: Final = 1  # an hour of Unix time before all others
 NEXT: Final = 100  # numbers this near are neighbours: a block of a hundred, the way ranges are sold
 
+GRAIN: Final = 64  # octets: packed subjects grow by so much, so that memory that one gives up fits another
+
 _PAST: Final = Layout("<QQHBBHHH")
-_HEAD: Final = Layout("<QQQIIHHHBBBB")
+_HEAD: Final = Layout("<QQQIIHHHBBBBB")
 _AT: Final = Layout("<Q")
 _ORIGIN: Final = Layout("<IH")
 
@@ -60,11 +63,12 @@ class Past:
         return Past(self.at, self.callee, self.caller, self.marks, self.outcome, self.cents, self.fee, self.talk)
 
     def cost(self, now: int) -> int:
-        """Cents, a minute at least, and up to now while it is up. One that did not come about costs nothing."""
+        """Cents, a minute at least, and up to now while it is up; by the minute or by the call, whichever is more: no
+        number bills both. One that did not come about costs nothing."""
         if not (self.cents or self.fee) or self.outcome > ANSWERED:
             return 0
         seconds = (now - self.at) // 1_000_000 if self.outcome == OPEN else self.talk
-        return self.cents * max(-(-seconds // 60), 1) + self.fee
+        return max(self.cents * max(-(-seconds // 60), 1), self.fee)
 
 
 class Subject:
@@ -176,6 +180,13 @@ class Subject:
         new = sum(1 for first in self.origins.values() if first > since)
         return max(new - 3, 0) if self.first // HOUR > since else new
 
+    def forgive(self) -> None:
+        """A person says that all is well: what it did counts no more, and what it showed is its own."""
+        self.recent.clear()
+        self.backs.clear()
+        self.run = self.usual.count = 0
+        self.origins = dict.fromkeys(self.origins, LONG_AGO)
+
     def packed(self) -> bytes:
         """A resting subject. Calls older than a day before its last are left out where they are the next to be pushed
         out: no pattern looks at them. One that took its place later keeps it, lest a rest make room for others."""
@@ -184,29 +195,37 @@ class Subject:
         backs = [at for at in self.backs if at >= since]
         received = [at for at in self.received if at >= since]
         usual = self.usual
-        now = self.last // HOUR
+        now, cells = self.last // HOUR, usual.packed()
         parts = [
             _HEAD.pack(
                 self.first, self.last, self.callee, min(self.calls, MOST_CALLS), usual.hour, usual.counted,
-                min(self.run, MOST), self.today, len(recent), len(backs), len(received), len(self.origins),
+                min(self.run, MOST), self.today, len(recent), len(backs), len(received), len(self.origins), bool(cells),
             ),
             self.days.tobytes(),
+            cells,
         ]  # fmt: skip
         pack = _PAST.pack
         parts += [pack(p.at, p.callee, p.caller, p.marks, p.outcome, p.cents, p.fee, p.talk) for p in recent]
         parts += [_AT.pack(at) for at in (*backs, *received)]
         parts += [_ORIGIN.pack(one, min(max(now - hour, 0), MOST)) for one, hour in self.origins.items()]
-        parts.append(usual.packed())
-        return b"".join(parts)
+        data = b"".join(parts)
+        return data.ljust(-(-len(data) // GRAIN) * GRAIN, b"\0")
 
 
 def unpack(data: bytes) -> Subject:
     """The subject again that `Subject.packed` made these octets of."""
-    first, last, callee, calls, hour, counted, run, today, pasts, backs, received, origins = _HEAD.unpack_from(data)
+    first, last, callee, calls, hour, counted, run, today, pasts, backs, received, origins, cells = _HEAD.unpack_from(
+        data
+    )
     s = Subject(first)
     s.last, s.callee, s.calls, s.run, s.today = last, callee, calls, run, today
     place = _HEAD.size + len(NO_DAYS)
     s.days = array("H", data[_HEAD.size : place])
+    if cells:
+        s.usual = unpacked(data[place : place + CELLS], hour, counted)
+        place += CELLS
+    else:
+        s.usual = unpacked(b"", hour, counted)
     end = place + pasts * _PAST.size
     s.recent.extend([Past(*one) for one in _PAST.iter_unpack(data[place:end])])
     place = end + (backs + received) * _AT.size
@@ -214,5 +233,4 @@ def unpack(data: bytes) -> Subject:
     s.backs, s.received = instants[:backs], instants[backs:]
     end = place + origins * _ORIGIN.size
     s.origins = {one: last // HOUR - age for one, age in _ORIGIN.iter_unpack(data[place:end])}
-    s.usual = unpacked(data[end:], hour, counted)
     return s

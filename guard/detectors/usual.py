@@ -20,7 +20,8 @@ SPREADS: Final = 10  # spreads above the median: see docs/detection.md for the r
 FLOOR: Final = 12  # calls an hour that are nobody's alarm: a person who works through a list of customers
 COUNTED: Final = 32_767  # calls an hour beyond which counting on tells nothing new
 ALARMED: Final = 32_768
-_NOTHING: Final = b"\xff" * (HOURS // 2)
+CELLS: Final = HOURS // 2  # octets that they take
+_NOTHING: Final = b"\xff" * CELLS
 _LEVEL: Final = tuple(max(i for i, low in enumerate(LEVELS) if low <= n) for n in range(LEVELS[-1] + 1))
 
 
@@ -48,6 +49,11 @@ class Usual:
         if self.count < COUNTED:
             self.count += 1
         return self.count
+
+    def one_less(self, hour: int) -> None:
+        """A call of that hour did not come about."""
+        if hour == self.hour and self.count:
+            self.count -= 1
 
     def limit(self) -> int:
         """The most calls that are usual in the hour being counted; 0 while it learns."""
