@@ -46,6 +46,13 @@ class Guarded:
         """The record of the one call since."""
         return self.records(1)[0]
 
+    def says(self, what: str) -> None:
+        """Wait until it has told this on standard error."""
+        until = time.monotonic() + SETTLED
+        while not any(what in line for line in self.daemon.lines):
+            assert time.monotonic() < until, f"it never said {what!r}; " + "\n".join(self.daemon.lines)
+            time.sleep(0.02)
+
     def _over(self) -> int:
         with SqliteReader(self.site.folder / self.site.store) as reader:
             return sum(d.end is not None for d in reader.details(Query(all=True)))

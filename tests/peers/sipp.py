@@ -28,10 +28,15 @@ m=audio 30000 RTP/AVP 0
 HELD: Final = SDP + "a=sendonly\n"
 T38: Final = SDP.replace("m=audio 30000 RTP/AVP 0", "m=image 30002 udptl t38") + "a=T38FaxVersion:0\n"
 
-FIRST: Final = ("via", "from", "to", "cseq", "route")  # what a callee keeps of the INVITE
-NAMES: Final = {"via": "Via:", "from": "From:", "to": "To:", "cseq": "CSeq:", "route": "Record-Route:"}
-
-
+# What a callee keeps of the INVITE, for answers after something else has come. All Via and Record-Route lines
+# stand before Max-Forwards in what our caller sends, and proxies put theirs above.
+KEPT: Final = "whole,above,from,to,cseq"
+KEEPS: Final = (
+    '<ereg regexp="((Via|Record-Route):.*)Max-Forwards:" search_in="msg" assign_to="whole,above"/>'
+    '<ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>'
+    '<ereg regexp=".*" search_in="hdr" header="To:" assign_to="to"/>'
+    '<ereg regexp=".*" search_in="hdr" header="CSeq:" assign_to="cseq"/>'
+)
 _numbers = itertools.count()
 
 
@@ -60,8 +65,13 @@ class Script:
         self._steps.append(f'<pause milliseconds="{milliseconds}"/>')
         return self
 
-    def hears(self, what: int | str, *, optional: bool = False, check: dict[str, str] | None = None) -> Self:
-        """A response or a request. `check` are patterns that fields (or `body`) must match."""
+    def hears(
+        self, what: int | str, *, optional: bool = False, fork: bool = False, check: dict[str, str] | None = None
+    ) -> Self:
+        """A response or a request. `check` are patterns that fields (or `body`) must match.
+
+        `fork`: one of several early dialogs. sipp keeps the first route that it learns, so none is learnt from it.
+        """
         kind = f'response="{what}"' if isinstance(what, int) else f'request="{what}"'
         actions = [self._keeps()] if what == "INVITE" and isinstance(self, Callee) and not self._up else []
         for field, pattern in (check or {}).items():
@@ -71,7 +81,7 @@ class Script:
             actions.append(f'<ereg regexp={quoteattr(pattern)} {where} check_it="true" assign_to="{name}"/>')
         inner = f"<action>{''.join(actions)}</action>" if actions else ""
         more = ' optional="true"' if optional else ""
-        learns = ' rrs="true"' if self._learns(what) else ""
+        learns = ' rrs="true"' if self._learns(what) and not fork else ""
         self._steps.append(f"<recv {kind}{learns}{more}>{inner}</recv>")
         if isinstance(what, str):
             self._heard = what
@@ -108,8 +118,8 @@ class Script:
         return self._cseq
 
     def _keeps(self) -> str:
-        self._variables += FIRST
-        return "".join(f'<ereg regexp=".*" search_in="hdr" header="{NAMES[n]}" assign_to="{n}"/>' for n in FIRST)
+        self._variables += KEPT.split(",")
+        return KEEPS
 
     def _writes(self, first: str, fields: str, more: str, body: str, *, final: bool = False) -> Self:
         contact = f"Contact: <sip:{self.role}@[local_ip]:[local_port];transport=[transport]>"
@@ -131,8 +141,10 @@ class Caller(Script):
         self._refused = False  # the last answer to an INVITE
         self._invite = 0  # the step at which the last one left
 
-    def hears(self, what: int | str, *, optional: bool = False, check: dict[str, str] | None = None) -> Self:
-        super().hears(what, optional=optional, check=check)
+    def hears(
+        self, what: int | str, *, optional: bool = False, fork: bool = False, check: dict[str, str] | None = None
+    ) -> Self:
+        super().hears(what, optional=optional, fork=fork, check=check)
         if isinstance(what, int):
             self._early |= 100 < what < 300
             self._refused = what >= 300
@@ -172,7 +184,7 @@ class Callee(Script):
         if not first and (self._up or self._heard != "INVITE"):
             return super().replies(status, more=more, body=body, reason=reason)
         self._up |= 200 <= status < 300
-        fields = "Via:[$via]\nRecord-Route:[$route]\nFrom:[$from]\nTo:[$to]"
+        fields = "[$above]From:[$from]\nTo:[$to]"
         fields += f";tag=[pid]{tag}[call_number]\nCSeq:[$cseq]"
         return self._writes(f"SIP/2.0 {status} {reason}", fields, more, body, final=status >= 200)
 
@@ -205,16 +217,19 @@ class Sipp(Program):
         words = [*([to] if to else []), "-t", "u1" if transport == "udp" else "t1", "-sf", str(path)]
         words += ["-i", host, "-p", str(port), "-m", str(calls), "-nostdin", "-timeout", str(PATIENCE)]
         words += ["-timeout_error", "-trace_err", "-error_file", str(folder / f"{script.role}-{port}.err")]
+        words += ["-trace_msg", "-message_file", str(folder / f"{script.role}-{port}.msg")]
         words += ["-trace_stat", "-stf", str(self._stats), "-fd", "1"]
         words += ["-cid_str", call_id] if call_id else []
         super().__init__(f"sipp-{script.role}", "sipp", "sip-tester", words, folder)
+        self._messages = folder / f"{script.role}-{port}.msg"
+        self._messages.touch()
         self._errors = folder / f"{script.role}-{port}.err"
         if not to:
             self.wait(lambda: listens(transport, host, port), "socket")
 
     def said(self) -> str:
         errors = self._errors.read_text("utf-8", "replace")[-2000:] if self._errors.exists() else ""
-        return f"{errors}\n{super().said()}"
+        return f"{errors}\n{super().said()}\n{self._messages.read_text('utf-8', 'replace')[-4000:]}"
 
     def done(self) -> None:
         """Every call went as its scenario says. Fails with what sipp said."""
