@@ -22,6 +22,7 @@ MODULES: Final = "/usr/lib/baresip/modules"
 CONFIG: Final = """\
 poll_method epoll
 sip_listen {host}:{port}
+{ca}
 {certificate}
 call_local_timeout 60
 call_max_calls 8
@@ -67,8 +68,8 @@ class Baresip(Program):
         registers: int = 0,
         answers: Literal["auto", "manual"] = "manual",
         password: str = "secret",
+        ca: Path | None = None,
         certificate: Path | None = None,
-        more: str = "",
     ) -> None:
         self.host, self.user, self.port = host, user, free_port(host)
         self.transport = transport
@@ -84,9 +85,10 @@ class Baresip(Program):
             "modules": MODULES,
             "rtp": rtp,
             "rtp_last": rtp + 20,
+            "ca": f"sip_cafile {ca}" if ca is not None else "",
             "certificate": f"sip_certificate {certificate}" if certificate is not None else "",
         }
-        (home / "config").write_text(CONFIG.format(**settings) + more, encoding="utf-8")
+        (home / "config").write_text(CONFIG.format(**settings), encoding="utf-8")
         (home / "contacts").write_text("", encoding="utf-8")
         way = f";transport={transport}"
         account = f'<sip:{user}@{self.domain}{way}>;auth_pass={password};outbound="sip:{server}{way}"'

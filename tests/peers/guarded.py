@@ -70,17 +70,17 @@ def between(folder: Path, transport: str = "udp", trunk_port: int = 0) -> Site:
 
 
 @contextmanager
-def guarded(folder: Path, site: Site | None = None, *, extra: dict[str, str] | None = None) -> Iterator[Guarded]:
-    """A guard that takes calls. `extra` is TOML by the table's header that it stands under (`[listen]`).
+def guarded(folder: Path, site: Site | None = None, *, swap: dict[str, str] | None = None) -> Iterator[Guarded]:
+    """A guard that takes calls. `swap` replaces text in its configuration.
 
     At the end it must stop at SIGTERM with status 0, and must have told of no fault.
     """
     site = site or between(folder)
     site.write()
     text = site.config.read_text("utf-8")
-    for header, more in (extra or {}).items():
-        assert header in text
-        text = text.replace(f"{header}\n", f"{header}\n{more}\n", 1)
+    for old, new in (swap or {}).items():
+        assert old in text
+        text = text.replace(old, new, 1)
     site.config.write_text(text, encoding="utf-8")
     running = Guarded(site)
     try:

@@ -28,6 +28,7 @@ children=2
 tcp_children=2
 shm_force_alloc=no
 auto_aliases=no
+alias="@REALM@"
 server_header="Server: operator"
 tcp_connection_lifetime=3605
 listen=udp:@HOST@:@PORT@

@@ -1,0 +1,135 @@
+"""baresip as the customer's phone: it registers through the guard at Kamailio, calls out, is called, holds, gives up.
+
+Who is called is a baresip too, registered at Kamailio itself; what either side tells is what its people would see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import pytest
+
+from sim import site as s
+from sim.link import free_port
+from tests.certs import authority
+from tests.live.world import Record
+from tests.peers.baresip import Baresip
+from tests.peers.guarded import Guarded, between, guarded
+from tests.peers.kamailio import REALM, Kamailio
+from tests.peers.test_sipp import ANSWERED, end
+
+pytestmark = pytest.mark.live
+
+Transport = Literal["udp", "tcp", "tls"]
+FRIEND: Final = "127.0.0.4"
+NOBODY: Final = f"{FRIEND}:9"
+
+
+class Phones:
+    """Alice's phone behind the guard, and a customer's beyond the operator."""
+
+    def __init__(self, guard: Guarded, alice: Baresip, customer: Baresip) -> None:
+        self.guard, self.alice, self.customer = guard, alice, customer
+
+    def talk(self, number: str = s.CUSTOMER) -> str:
+        """A call of Alice's that is taken: its Call-ID."""
+        self.alice.dial(number)
+        self.customer.hears("CALL_INCOMING")
+        self.customer.does("accept")
+        self.customer.hears("CALL_ESTABLISHED")
+        return str(self.alice.hears("CALL_ESTABLISHED")["id"])
+
+
+@contextmanager
+def phones(folder: Path, transport: Transport, *, user: str = s.ALICE) -> Iterator[Phones]:
+    """All of it, running and registered."""
+    site = between(folder)
+    host, port = s.IPBX, site.port
+    swap = {}
+    if transport != "udp":  # its connections come from where the kernel says: on loopback, the address that is called
+        host = s.GUARD
+        swap[f'address = ["{s.IPBX}"]'] = f'address = ["{s.IPBX}", "{s.GUARD}"]'
+    if transport == "tls":
+        port = free_port(s.GUARD)
+        authority().issue(s.GUARD).write(folder, "guard")
+        files = 'certificate = "guard.pem"\nca = "ca.pem"'
+        swap["[listen]\n"] = f'[tls]\n{files}\n\n[listen]\ntls = ["{s.GUARD}:{port}"]\n'
+    server = f"{s.GUARD}:{port}"
+    ca = authority().write(folder)
+    shows = authority().issue(host).write(folder, "phone") if transport == "tls" else None
+    with (
+        Kamailio(folder, s.OPERATOR, site.trunk_port, callee=NOBODY, accounts=(s.ALICE, s.CUSTOMER)),
+        guarded(folder, site, swap=swap) as guard,
+        Baresip(folder, FRIEND, s.CUSTOMER, f"{s.OPERATOR}:{site.trunk_port}", domain=REALM, registers=600) as customer,
+        Baresip(
+            folder,
+            host,
+            user,
+            server,
+            domain=REALM,
+            transport=transport,
+            registers=600,
+            ca=ca,
+            certificate=shows,
+        ) as alice,
+    ):
+        yield Phones(guard, alice, customer)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+def test_a_registered_phone(transport: Transport, tmp_path: Path) -> None:
+    with phones(tmp_path, transport) as both:
+        alice, customer, guard = both.alice, both.customer, both.guard
+        records: list[Record] = []
+
+        both.talk()  # held, resumed, and ended by the caller
+        for command in ("hold", "resume"):
+            alice.does(command)
+            customer.hears("CALL_REMOTE_SDP")
+            alice.hears("CALL_REMOTE_SDP")
+        alice.does("hangup")
+        alice.hears("CALL_CLOSED")
+        customer.hears("CALL_CLOSED")
+        records.append(guard.record())
+        assert end(records[-1]) == ANSWERED
+
+        both.talk()  # ended by who was called
+        customer.does("hangup")
+        customer.hears("CALL_CLOSED")
+        alice.hears("CALL_CLOSED")
+        records.append(guard.record())
+        assert end(records[-1]) == ANSWERED
+
+        alice.dial(s.CUSTOMER)  # given up
+        customer.hears("CALL_INCOMING")
+        alice.hears("CALL_RINGING")
+        alice.does("hangup")
+        alice.hears("CALL_CLOSED")
+        customer.hears("CALL_CLOSED")
+        records.append(guard.record())
+        assert end(records[-1]) == ("allowed", "cancelled", 487)
+
+        alice.dial(s.CUSTOMER)  # declined
+        customer.hears("CALL_INCOMING")
+        customer.does("hangup")
+        assert alice.hears("CALL_CLOSED")["param"].startswith("486 ")
+        records.append(guard.record())
+        assert end(records[-1]) == ("allowed", "failed", 486)
+
+        customer.dial(s.ALICE)  # the other way: to the registered contact
+        alice.hears("CALL_INCOMING")
+        alice.does("accept")
+        alice.hears("CALL_ESTABLISHED")
+        customer.hears("CALL_ESTABLISHED")
+        customer.does("hangup")
+        customer.hears("CALL_CLOSED")
+        alice.hears("CALL_CLOSED")
+        records.append(guard.record())
+        assert end(records[-1]) == ANSWERED
+        assert [(r["direction"], r["source"], r["caller"], r["callee"]) for r in records] == [
+            *[("outbound", "pbx", s.ALICE, s.CUSTOMER)] * 4,
+            ("inbound", "pbx", s.CUSTOMER, s.ALICE),
+        ]
