@@ -29,7 +29,6 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.now = NOW
-        self.write(CA.issue("guard.example").certificate, CA.issue("guard.example").key)
         issued = CA.issue("guard.example")
         self.write(issued.certificate, issued.key)
         self.files = Files(certificate=folder / "guard.pem", key=folder / "guard.key")
