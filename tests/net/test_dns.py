@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import dns.rcode
 import pytest
@@ -23,7 +22,6 @@ from guard.net.dns import (
     Wanted,
     locate,
 )  # fmt: skip
-from guard.proxy.effects import Transport
 from guard.proxy.routing import Hop
 from tests.net.zone import NameServer, Table, naptr, srv
 
@@ -48,7 +46,7 @@ def places(found: Located) -> list[tuple[int, str, str, int]]:
         (Wanted("192.0.2.1"), Hop("udp", "192.0.2.1", 5060)),
         (Wanted("192.0.2.1", "tcp", 5070), Hop("tcp", "192.0.2.1", 5070)),
         (Wanted("2001:DB8::1"), Hop("udp", "2001:db8::1", 5060)),
-        (Wanted("192.0.2.1", secure=True), Hop(cast("Transport", "tls"), "192.0.2.1", 5061)),
+        (Wanted("192.0.2.1", secure=True), Hop("tls", "192.0.2.1", 5061)),
     ],
 )
 def test_a_numeric_host_is_no_question(wanted: Wanted, hop: Hop) -> None:
