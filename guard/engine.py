@@ -183,13 +183,13 @@ class Engine:
     # ---- with detection --------------------------------------------------------------------------------------------
 
     def patterns(self) -> tuple[Pattern, ...]:
-        """What the watch is to look for under this policy. A rule on trial shuts nobody off."""
+        """What the watch is to look for under this policy. A rule on trial shuts nobody off and joins no other."""
         found = [
             (r.rule, r.code.pattern(s, r.rule.since, r.rule.until))
             for r in self.policy.detects
             if isinstance(s := r.rule.settings, detect.Settings) and s.clauses
         ]
-        return tuple(pattern if _acts(rule) else replace(pattern, quarantine=0) for rule, pattern in found)
+        return tuple(p if _acts(rule) else replace(p, quarantine=0, trial=True) for rule, p in found)
 
     def price(self, call: CallAttempt) -> Price:
         """What the call is taken to cost."""
@@ -224,7 +224,7 @@ class Engine:
         if rule is None:
             return None
         terms = self.policy.terms.get(evidence.trunk) or Terms(trunk=evidence.trunk)
-        hit = Hit("seen" if "seen" in rule.says else "stopped", {**detect.facts(evidence), "why": "late"})
+        hit = Hit("seen" if "seen" in rule.says else "stopped", detect.late(evidence))
         return self._finding(rule, hit, terms)
 
     # ---- with counters ---------------------------------------------------------------------------------------------
@@ -302,6 +302,10 @@ class Engine:
         a number that may not be shown is not shown because a counter is broken."""
         fault = faulty("state", error, passes=passes)
         return self._verdict(prepared, (*prepared.findings, *fault.findings), retry=fault.retry_after, waited=waited)
+
+    def alone(self, prepared: Prepared, error: str) -> Prepared:
+        """The same call, and for its record that it is counted by this guard alone, within its part of the limits."""
+        return replace(prepared, findings=(*prepared.findings, apart(error)))
 
     def judge(self, call: CallAttempt) -> Decision:
         """What the rules say that need no counter: for another target of a counted call, and for strangers."""
@@ -395,3 +399,12 @@ def faulty(part: str, error: str, *, passes: bool, policy: str = "") -> Decision
     return Decision(
         verdict="blocked", findings=(finding,), rule=rule, status=FAULT_STATUS, retry_after=FAULT_RETRY, policy=policy
     )
+
+
+def apart(error: str) -> Finding:
+    """What is said of a call that is counted without the counters that several guards share."""
+    text = Text(
+        f"counted by this guard alone, within its part of the limits: shared counters {error}",
+        f"compté par ce garde seul, dans sa part des limites ; compteurs partagés : {error}",
+    )
+    return Finding(rule=f"{FAULT}.state", action="allow", article=(), text=text, facts={"error": error})

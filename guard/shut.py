@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from guard.detectors import alarms
 from guard.detectors.watch import Watch
-from guard.detectors.words import FEATURES, Evidence, Feature, Kind, Measure, key_of
+from guard.detectors.words import FEATURES, Evidence, Feature, Kind, Measure, Sense, key_of
 from guard.ledger.incidents import FOR_GOOD, Incident, Quarantine, Subject
 from guard.ledger.sightings import Sighting
 from guard.model import Finding
@@ -65,7 +65,9 @@ def shut_off(watch: Watch, quarantine: Quarantine, trunk: str) -> None:
 def evidence_of(quarantine: Quarantine, trunk: str) -> Evidence:
     """What a detector saw, again. A feature that is measured no more is left out; by hand: by `SHUT`, no measures."""
     known = set(FEATURES)
-    measures = tuple(Measure(f, v, b, s) for f, v, b, s in quarantine.measures if f in known)
+    how = {f: (most, cast("Sense", sense)) for f, most, sense in quarantine.how if sense in get_args(Sense)}
+    plain: tuple[bool, Sense] = (False, "")
+    measures = tuple(Measure(f, v, b, s, *how.get(f, plain)) for f, v, b, s in quarantine.measures if f in known)
     passes = quarantine.passes if quarantine.passes[0] in known else ("calls", 0)
     return Evidence(
         rule=quarantine.rule if measures else SHUT,
@@ -89,6 +91,7 @@ def quarantine_of(evidence: Evidence, until: int) -> Quarantine:
         at=evidence.at,
         span_s=evidence.span_s,
         measures=tuple((m.feature, m.value, m.limit, m.share) for m in evidence.measures),
+        how=tuple((m.feature, m.most, m.sense) for m in evidence.measures if m.most or m.sense),
         passes=evidence.passes,
     )
 

@@ -138,7 +138,7 @@ def test_a_release_ends_an_alarm_that_shut_nobody_off(tmp_path: Path) -> None:
             while not (found := s.books_now()):
                 await asyncio.sleep(0.005)
         assert (found[0].subject_kind, found[0].subject, found[0].rule) == ("line", "pbx/200", RULE)
-        assert "7 numbers that rang for a moment" in found[0].events[0].text
+        assert "7 numbers rung for 6 s or less" in found[0].events[0].text
         s.step(found[0], "release")
         await s.until("")
 
@@ -332,7 +332,7 @@ def test_a_flood_of_who_is_shut_off_is_kept_up_to_its_own_bound(tmp_path: Path) 
 
 def test_a_pattern_that_shuts_off_does_so_at_once() -> None:
     alarms = Alarms()
-    pattern = Pattern(rule=RULE, family="ring", certain=True, per=("line",), clauses=(), hold=HOUR, quarantine=-1)
+    pattern = Pattern(rule=RULE, certain=True, per=("line",), clauses=(), hold=HOUR, quarantine=-1)
     assert alarms.begin(pattern, SEEN, NOW) == 0
     assert alarms.closed["l:pbx/200"].until == FOR_GOOD
     assert alarms.release("line", "pbx/200")

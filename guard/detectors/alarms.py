@@ -119,7 +119,5 @@ class Alarms:
             rule, basis = alarm.evidence.rule, alarm.evidence.basis
             other = next((r for r, features in bases if r != rule and basis.isdisjoint(features)), "")
             says: Says = "certain" if alarm.certain else "dear" if price.costly else "joined" if other else "alone"
-            out.append(
-                Signal(evidence=alarm.evidence, says=says, until=alarm.until, begun=rule in begun, other=other)
-            )
+            out.append(Signal(evidence=alarm.evidence, says=says, until=alarm.until, begun=rule in begun, other=other))
         return tuple(out)

@@ -19,7 +19,7 @@ from guard.detectors.subject import (
     Past,
     Subject,
 )
-from guard.detectors.words import FEATURES, Clause, Feature, Measure
+from guard.detectors.words import FEATURES, Clause, Feature, Measure, Sense
 from guard.model import SECOND
 
 RUN: Final = 12  # numbers that rise so long are a list: by chance, one run in 12! = 479 million
@@ -185,13 +185,22 @@ def evidence(ready: Ready, found: Found, view: View) -> tuple[tuple[Measure, ...
     measures: list[Measure] = []
     for feature in FEATURES:
         if feature in found:
-            value, bound, _ = found[feature]
-            measures.append(Measure(feature, value, bound, 100 * weights[feature] // whole))
+            value, bound, most = found[feature]
+            sense = _sense(feature, ready.clause)
+            measures.append(Measure(feature, value, bound, 100 * weights[feature] // whole, most, sense))
         else:
             measures.append(Measure(feature, view.value(feature, ready)))
     nearest = min(weights, key=lambda f: weights[f])
     _, bound, most = found[nearest]
     return tuple(measures), (nearest, bound + 1 if most else bound - 1)
+
+
+def _sense(feature: Feature, clause: Clause) -> Sense:
+    if feature == "calls" and clause.different:
+        return "different"
+    if feature == "origins" and clause.callers:
+        return "callers"
+    return "step" if feature == "received" and clause.step else ""
 
 
 def _weight(value: int, bound: int, most: bool) -> int:

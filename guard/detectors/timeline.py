@@ -17,6 +17,11 @@ class Timeline:
         self._shift = 0
         self.back = 0
 
+    @property
+    def now(self) -> int:
+        """The last instant that was read."""
+        return self._last
+
     def read(self, at: int) -> int:
         """The instant of `at` (µs of Unix time) on this timeline."""
         own = at + self._shift

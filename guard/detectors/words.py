@@ -33,6 +33,7 @@ LETTERS: Final[dict[Kind, str]] = {"line": "l", "number": "n", "service": "s", "
 
 DAY: Final = 86_400 * SECOND
 HOUR: Final = 3_600 * SECOND
+MINUTE: Final = 60 * SECOND
 SHORT_RING: Final = 6 * SECOND  # one cadence of the French ring-back tone (5 s) and a second: docs/detection.md
 HYPER_SHORT: Final = 2 * SECOND  # contract 003 XII-1: "Hyper Short Calls"
 STEP: Final = 3 * SECOND  # a call that is passed on goes out so soon after it came in
@@ -106,14 +107,20 @@ class Pattern(Struct, frozen=True, kw_only=True):
     until: int = 0
 
 
+Sense = Literal["", "different", "callers", "step"]
+
+
 class Measure(Struct, frozen=True):
     """One feature in the evidence: its value, the bound that it met and its share of the alarm in percent; a bound of
-    None: the pattern asked nothing of it."""
+    None: the pattern asked nothing of it. With `most` it alarms up to its bound, elsewhere from there on. `sense` tells
+    what the clause counted where that is not the plain feature: `different` numbers, `callers`, or `step`s."""
 
     feature: Feature
     value: int
     limit: int | None = None
     share: int = 0
+    most: bool = False
+    sense: Sense = ""
 
 
 class Evidence(Struct, frozen=True, kw_only=True):

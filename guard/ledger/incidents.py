@@ -84,7 +84,8 @@ class Quarantine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A subject is shut off `until` (Unix time, µs, or FOR_GOOD), as long as its incident is open.
 
     `kind` and `subject` are the words of detection (guard/detectors/words.py), so are `rule`, `at`, `span_s`,
-    `measures` (feature, value, bound or None, share) and `passes`: what a detector saw. A person needs no measures.
+    `measures` (feature, value, bound or None, share), `how` (feature, whether its bound is the most, sense) and
+    `passes`: what a detector saw. A person needs no measures.
     """
 
     kind: str
@@ -94,6 +95,7 @@ class Quarantine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: int = 0
     span_s: int = 0
     measures: tuple[tuple[str, int, int | None, int], ...] = ()
+    how: tuple[tuple[str, bool, str], ...] = ()
     passes: tuple[str, int] = ("", 0)
 
     def beyond(self, other: Quarantine | None) -> bool:

@@ -9,39 +9,21 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from guard.detectors.words import FEATURES, Clause, Evidence, Feature, Kind, Pattern, Per, Signal
-from guard.model import SECOND
-from guard.rules import base
+from guard.detectors.words import FEATURES, MINUTE, Clause, Evidence, Pattern, Per, Signal
+from guard.rules import base, saying
+from guard.rules.destinations import E164Prefix
 
-MINUTE: Final = 60 * SECOND
 SHUT: Final = "source.quarantined"
 # For texts. Bounds and shares (`calls_limit`, `calls_share`) are facts too, but only of what a pattern bounds.
 FACTS: Final = frozenset(
     {
-        "subject", "kind", "minutes", "why", "because_en", "because_fr", "passes_en", "passes_fr",
-        *FEATURES,
+        "subject", "kind", "subject_en", "subject_fr", "seconds", "span_en", "span_fr", "because_en", "because_fr",
+        "passes_en", "passes_fr", "why", "why_en", "why_fr", *FEATURES,
     }
 )  # fmt: skip
 CERTAIN: Final = {"stopped": FACTS}
 STATISTICAL: Final = {"seen": FACTS, "stopped": FACTS}
-BY_HAND: Final = frozenset({"subject", "kind", "why"})
-
-_WORDS: Final[dict[Feature, tuple[str, str]]] = {
-    "calls": ("calls", "appels"),
-    "short_rings": ("numbers that rang for a moment", "numéros sonnés un instant"),
-    "called_back": ("called back", "ont rappelé"),
-    "hyper_short": ("answered calls under 2 s", "appels décrochés de moins de 2 s"),
-    "in_order": ("numbers in order", "numéros qui se suivent"),
-    "regularity": ("percent of variation between calls", "pour cent d’écart entre appels"),
-    "costly": ("cents of cost", "centimes de coût"),
-    "received": ("calls received", "appels reçus"),
-    "refused": ("calls refused by the other side", "appels refusés en face"),
-    "origins": ("new addresses, agents or numbers", "adresses, agents ou numéros nouveaux"),
-}
-KIND: Final[dict[Kind, tuple[str, str]]] = {
-    "line": ("line", "ligne"), "number": ("number", "numéro"), "service": ("service", "service"),
-    "source": ("source", "source"),
-}  # fmt: skip
+BY_HAND: Final = frozenset({"subject", "kind", "subject_en", "subject_fr", "why"})
 
 
 class Settings(base.Settings, frozen=True):
@@ -61,18 +43,23 @@ class Settings(base.Settings, frozen=True):
 
 
 class Prices(Settings, frozen=True):
-    """traffic.toll-fraud's own: what a minute abroad is taken to cost, in cents, where no tariff says it."""
+    """traffic.toll-fraud's own: what a minute abroad is taken to cost, in cents, where no tariff says it.
+
+    `known` are prefixes of E.164 that the site calls by habit: as any other country, whatever fraud likes. A premium
+    number is costly where a minute of it is `cents_costly` or more.
+    """
 
     cents_high: Annotated[int, Meta(ge=0, le=10_000)] = 150
     cents_elevated: Annotated[int, Meta(ge=0, le=10_000)] = 60
     cents_foreign: Annotated[int, Meta(ge=0, le=10_000)] = 20
+    cents_costly: Annotated[int, Meta(ge=0, le=10_000)] = 50
+    known: tuple[E164Prefix, ...] = ()
 
 
 class Detect(Struct, frozen=True):
-    """A rule that judges by signals of detection. Rules of one `family` are one signal: they see the same thing."""
+    """A rule that judges by signals of detection."""
 
     id: str
-    family: str
     certain: bool
     settings: type[Settings] = Settings
 
@@ -88,7 +75,6 @@ class Detect(Struct, frozen=True):
         shut = settings.quarantine_minutes
         return Pattern(
             rule=self.id,
-            family=self.family,
             certain=self.certain,
             per=settings.per,
             clauses=settings.clauses,
@@ -105,45 +91,53 @@ def hit(signal: Signal) -> base.Hit:
     """What a signal says of the call, with its evidence: `seen` where it only tells, `stopped` where it acts."""
     evidence = signal.evidence
     if evidence.rule == SHUT:  # a person did it
-        return base.Hit("by_hand", {"subject": evidence.subject, "kind": evidence.kind, "why": signal.says})
-    return base.Hit("seen" if signal.says == "alone" else "stopped", {**facts(evidence), "why": signal.says})
+        return base.Hit("by_hand", {**_named(evidence), "why": signal.says})
+    said = {"why": signal.says, "why_en": saying.why(signal, "en"), "why_fr": saying.why(signal, "fr")}
+    return base.Hit("seen" if signal.says == "alone" else "stopped", {**_measured(evidence), **said})
 
 
-def facts(evidence: Evidence) -> dict[str, str | int | bool]:
-    """Every feature with its value; of those that the pattern bounds also the bound and the share in percent."""
-    out: dict[str, str | int | bool] = {
-        "subject": evidence.subject,
-        "kind": evidence.kind,
-        "minutes": max(evidence.span_s // 60, 1),
+def late(evidence: Evidence) -> dict[str, str | int | bool]:
+    """The facts of an alarm that began with the end of a call: nothing is stopped any more."""
+    return {**_measured(evidence), "why": "late", "why_en": saying.LATE["en"], "why_fr": saying.LATE["fr"]}
+
+
+def _named(evidence: Evidence) -> dict[str, str | int | bool]:
+    kind, subject = evidence.kind, evidence.subject
+    return {
+        "subject": subject,
+        "kind": kind,
+        "subject_en": saying.subject(kind, subject, "en"),
+        "subject_fr": saying.subject(kind, subject, "fr"),
     }
+
+
+def _measured(evidence: Evidence) -> dict[str, str | int | bool]:
+    """Every feature with its value; of those that the pattern bounds also the bound and the share in percent."""
+    out = {**_named(evidence), "seconds": evidence.span_s}
     for measure in evidence.measures:
         out[measure.feature] = measure.value
         if measure.limit is not None:
             out[f"{measure.feature}_limit"] = measure.limit
             out[f"{measure.feature}_share"] = measure.share
-    for i, lang in enumerate(("en", "fr")):
-        bounded = [m for m in evidence.measures if m.limit is not None]
-        limit = ("limit", "seuil")[i]
-        out[f"because_{lang}"] = ", ".join(
-            f"{m.value} {_WORDS[m.feature][i]} ({limit} {m.limit}, {m.share} %)" for m in bounded
-        )
-        feature, value = evidence.passes
-        out[f"passes_{lang}"] = f"{value} {_WORDS[feature][i]}"
+    for lang in saying.LANGS:
+        out[f"span_{lang}"] = saying.span(evidence.span_s, lang)
+        out[f"because_{lang}"] = saying.because(evidence.measures, lang)
+        out[f"passes_{lang}"] = saying.passes(evidence, lang)
     return out
 
 
 DETECTS: Final = (
-    Detect("traffic.ping-call", "ring", certain=True),
-    Detect("traffic.short-calls", "talk", certain=False),
-    Detect("traffic.sva-short-calls", "talk", certain=True),
-    Detect("traffic.concentration", "volume", certain=False),
-    Detect("traffic.unbalanced", "balance", certain=False),
-    Detect("traffic.sva-continuous", "money", certain=False),
-    Detect("traffic.automated", "cadence", certain=False),
-    Detect("traffic.scan", "order", certain=False),
-    Detect("traffic.toll-fraud", "money", certain=False, settings=Prices),
-    Detect("traffic.hacked-account", "origin", certain=False),
-    Detect("traffic.gateway", "passage", certain=False),
-    Detect("traffic.unusual", "habit", certain=False),
+    Detect("traffic.ping-call", certain=True),
+    Detect("traffic.short-calls", certain=False),
+    Detect("traffic.sva-short-calls", certain=True),
+    Detect("traffic.concentration", certain=False),
+    Detect("traffic.unbalanced", certain=False),
+    Detect("traffic.sva-continuous", certain=False),
+    Detect("traffic.automated", certain=False),
+    Detect("traffic.scan", certain=False),
+    Detect("traffic.toll-fraud", certain=False, settings=Prices),
+    Detect("traffic.hacked-account", certain=False),
+    Detect("traffic.gateway", certain=False),
+    Detect("traffic.unusual", certain=False),
 )
-QUARANTINED: Final = Detect(SHUT, "", certain=True)
+QUARANTINED: Final = Detect(SHUT, certain=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from guard.detectors.words import FREE, HOUR, Price
 from guard.numbering.plan import FRENCH
+from guard.prospecting.hours import holidays
 from guard.rules.destinations import Destinations
 from guard.rules.detect import Prices
 
@@ -19,25 +20,33 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def price_of(value: str, at: int, destinations: Destinations, prices: Prices) -> Price:
     """The price of a call to a number (E.164 or short) at an instant (µs of Unix time): the ceiling of its band for
-    premium services, what `prices` say for a number abroad; calls in France are taken to cost nothing."""
+    premium services, what `prices` say for a number abroad; calls in France are taken to cost nothing.
+
+    Dear are prefixes of high risk: firms call those of elevated risk every day, and nobody's calls to his neighbours
+    are stopped on a suspicion. No more are those to cheap premium numbers, or to some that may cost nothing.
+    """
     band = destinations.band(value, at)
     if band is not None:
         minute, call = (band.per_minute or 0) // CENT, (band.per_call or 0) // CENT
-        return Price(minute, call, sva=True) if minute or call else FREE
+        costly = minute >= prices.cents_costly and not band.varies
+        return Price(minute, call, sva=True, costly=costly) if minute or call else FREE
     risk = destinations.risk(value, at)
-    if risk is not None:
-        return Price(prices.cents_high if risk.level == "high" else prices.cents_elevated, dear=True)
+    if risk is not None and not value.startswith(prices.known):
+        dear = risk.level == "high"
+        return Price(prices.cents_high if dear else prices.cents_elevated, dear=dear, costly=dear)
     if value.startswith("+") and not value.startswith(FRENCH):
         return Price(prices.cents_foreign)
     return FREE
 
 
 def is_closed(at: int, zone: tzinfo) -> bool:
-    """Whether offices are closed at an instant: at night and at weekends, in their own time zone."""
+    """Whether offices are closed at an instant: at night, at weekends, on public holidays, in their own time zone."""
     return _closed(at // HOUR, zone)
 
 
 @lru_cache(maxsize=64)
 def _closed(hour: int, zone: tzinfo) -> bool:
     local = (EPOCH + timedelta(hours=hour)).astimezone(zone)
-    return not MORNING <= local.hour < EVENING or local.weekday() >= SATURDAY
+    if not MORNING <= local.hour < EVENING or local.weekday() >= SATURDAY:
+        return True
+    return local.date() in holidays(local.year)

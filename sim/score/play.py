@@ -148,7 +148,7 @@ def cents(engine: Engine, call: CallAttempt, ended: CallEnded) -> int:
     price = engine.price(call)
     if ended.outcome != "answered" or not (price.cents_per_minute or price.cents_per_call):
         return 0
-    return price.cents_per_minute * max(-(-ended.talk_us // 60_000_000), 1) + price.cents_per_call
+    return max(price.cents_per_minute * max(-(-ended.talk_us // 60_000_000), 1), price.cents_per_call)
 
 
 def _policy(text: str, world: World) -> Policy:

@@ -14,19 +14,20 @@ from guard.numbering.number import Dial, normalise
 START: Final = 1_795_251_600_000_000  # 2026-11-21T10:00 in Paris, µs of Unix time: a Saturday
 MINUTE: Final = 60 * SECOND
 FOREVER: Final = 1 << 62
-DEAR: Final = Price(cents_per_minute=150, dear=True)
-SVA: Final = Price(cents_per_minute=20, sva=True)
+DEAR: Final = Price(cents_per_minute=150, dear=True, costly=True)
+SVA: Final = Price(cents_per_minute=80, sva=True, costly=True)
+CHEAP: Final = Price(cents_per_minute=20, sva=True)
 
 
 def pattern(
     clause: Clause,
     rule: str = "traffic.x",
     *,
-    family: str = "x",
     certain: bool = True,
     per: tuple[Per, ...] = ("line",),
     hold: int = HOUR,
     quarantine: int = 0,
+    trial: bool = False,
     usages: tuple[str, ...] = (),
     but: tuple[str, ...] = (),
     since: int = 0,
@@ -34,8 +35,8 @@ def pattern(
 ) -> Pattern:
     """A pattern of one clause."""
     return Pattern(
-        rule=rule, family=family, certain=certain, per=per, clauses=(clause,), hold=hold, quarantine=quarantine,
-        usages=usages, but=but, since=since, until=until,
+        rule=rule, certain=certain, per=per, clauses=(clause,), hold=hold, quarantine=quarantine,
+        trial=trial, usages=usages, but=but, since=since, until=until,
     )  # fmt: skip
 
 

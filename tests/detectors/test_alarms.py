@@ -6,22 +6,29 @@ import pytest
 
 from guard.detectors import alarms as module
 from guard.detectors.alarms import FOR_GOOD, Alarms
-from guard.detectors.words import DAY, FREE, HOUR, Clause, Evidence, Kind, Price, key_of
-from tests.detectors.making import DEAR, START, SVA, pattern, rules
+from guard.detectors.words import DAY, FREE, HOUR, Clause, Evidence, Feature, Kind, Measure, Price, key_of
+from tests.detectors.making import CHEAP, DEAR, START, SVA, pattern, rules
 
 ANY = Clause(span_s=60)
 KEYS = (("line", "l:pbx/200"), ("number", "n:+33145678900"))
 
 
-def found(rule: str = "traffic.x", kind: Kind = "line", subject: str = "pbx/200", at: int = START) -> Evidence:
-    return Evidence(rule=rule, kind=kind, subject=subject, trunk="operator", at=at, span_s=60, measures=())
+FEATURE_OF: dict[str, tuple[Feature, ...]] = {"a": ("in_order", "calls"), "b": ("refused", "calls")}
 
 
-def begun(*rules_: str, certain: bool = False, hold: int = HOUR) -> Alarms:
-    """One subject of which these rules alarm, each of a family of its own."""
+def found(
+    rule: str = "traffic.x", kind: Kind = "line", subject: str = "pbx/200", at: int = START, *on: Feature
+) -> Evidence:
+    """An alarm that rests on these features, or those of its rule."""
+    measures = tuple(Measure(f, 9, 8, 50) for f in on or FEATURE_OF.get(rule, ("costly",)))
+    return Evidence(rule=rule, kind=kind, subject=subject, trunk="operator", at=at, span_s=60, measures=measures)
+
+
+def begun(*rules_: str, certain: bool = False, hold: int = HOUR, trial: bool = False) -> Alarms:
+    """One subject of which these rules alarm, each by features of its own."""
     alarms = Alarms()
     for rule in rules_:
-        alarms.begin(pattern(ANY, rule, family=rule, certain=certain, hold=hold), found(rule), START)
+        alarms.begin(pattern(ANY, rule, certain=certain, hold=hold, trial=trial), found(rule), START)
     return alarms
 
 
@@ -48,26 +55,49 @@ def test_what_is_certain_acts_alone() -> None:
     assert said(begun("a", certain=True)) == [("a", "certain")]
 
 
-def test_two_families_act_together() -> None:
-    assert said(begun("a", "b")) == [("a", "joined"), ("b", "joined")]
+def test_two_that_rest_on_other_features_act_together() -> None:
+    alarms = begun("a", "b")
+    assert said(alarms) == [("a", "joined"), ("b", "joined")]
+    assert [s.other for s in alarms.signals(KEYS, FREE, START, set())] == ["b", "a"]  # type: ignore[arg-type]
 
 
-def test_two_of_one_family_are_one_signal() -> None:
+@pytest.mark.parametrize(
+    ("a", "b", "joined"),
+    [
+        (("in_order",), ("in_order",), False),
+        (("in_order",), ("in_order", "refused"), False),
+        (("origins", "refused"), ("calls", "refused"), False),
+        (("calls",), ("calls",), False),
+        (("calls", "in_order"), ("calls", "refused"), True),  # calls only say how many were looked at
+        (("calls",), ("calls", "refused"), True),
+        (("calls", "hyper_short"), ("short_rings",), True),
+    ],
+)
+def test_two_that_rest_on_one_feature_are_one_signal(
+    a: tuple[Feature, ...], b: tuple[Feature, ...], *, joined: bool
+) -> None:
     alarms = Alarms()
-    for rule in ("a", "b"):
-        alarms.begin(pattern(ANY, rule, family="same", certain=False), found(rule), START)
-    assert said(alarms) == [("a", "alone"), ("b", "alone")]
+    for rule, on in (("a", a), ("b", b)):
+        alarms.begin(pattern(ANY, rule, certain=False), found(rule, "line", "pbx/200", START, *on), START)
+    says = "joined" if joined else "alone"
+    assert said(alarms) == [("a", says), ("b", says)]
 
 
-def test_families_of_the_line_and_of_its_number_join() -> None:
+def test_one_on_trial_helps_no_other_to_act() -> None:
+    alarms = begun("b", trial=True)
+    alarms.begin(pattern(ANY, "a", certain=False), found("a"), START)
+    assert said(alarms) == [("b", "joined"), ("a", "alone")], "what is on trial only speaks, whatever it says"
+
+
+def test_features_of_the_line_and_of_its_number_join() -> None:
     alarms = begun("a")
-    alarms.begin(pattern(ANY, "b", family="b", certain=False), found("b", "number", "+33145678900"), START)
+    alarms.begin(pattern(ANY, "b", certain=False), found("b", "number", "+33145678900"), START)
     assert said(alarms) == [("a", "joined"), ("b", "joined")]
 
 
 def test_one_that_has_run_out_joins_nobody() -> None:
     alarms = begun("a", hold=HOUR)
-    alarms.begin(pattern(ANY, "b", family="b", certain=False), found("b"), START + HOUR // 2)
+    alarms.begin(pattern(ANY, "b", certain=False), found("b"), START + HOUR // 2)
     assert said(alarms, START + HOUR) == [("b", "alone")]
 
 
@@ -76,9 +106,13 @@ def test_towards_what_costs_an_alarm_acts_alone(price: Price) -> None:
     assert said(begun("a"), price=price) == [("a", "dear")]
 
 
+def test_a_cheap_premium_number_is_not_costly() -> None:
+    assert said(begun("a"), price=CHEAP) == [("a", "alone")]
+
+
 def test_one_rule_speaks_once_of_a_call() -> None:
     alarms = begun("a")
-    alarms.begin(pattern(ANY, "a", family="a", certain=False), found("a", "number", "+33145678900"), START)
+    alarms.begin(pattern(ANY, "a", certain=False), found("a", "number", "+33145678900"), START)
     assert said(alarms) == [("a", "alone")]
 
 
@@ -92,7 +126,7 @@ def test_the_call_with_which_it_began_says_so() -> None:
 
 def test_it_begins_again() -> None:
     alarms = begun("a")
-    alarms.begin(pattern(ANY, "a", family="a", certain=False), found("a", at=START + HOUR), START + HOUR)
+    alarms.begin(pattern(ANY, "a", certain=False), found("a", at=START + HOUR), START + HOUR)
     assert said(alarms, START + 2 * HOUR - 1) == [("a", "alone")]
     assert len(alarms.fresh) == 2
 

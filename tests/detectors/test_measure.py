@@ -150,8 +150,8 @@ def test_regularity_is_bounded_from_above() -> None:
 
 def test_cost() -> None:
     one = subject(past(30, cents=150), past(20, 5, cents=20, fee=80, outcome=ANSWERED, talk=90))
-    assert least("costly", 270, one) == 270
-    assert least("costly", 271, one) is None
+    assert least("costly", 230, one) == 230
+    assert least("costly", 231, one) is None
 
 
 def test_cost_above_what_is_usual() -> None:

@@ -35,12 +35,18 @@ from tests.detectors.making import MINUTE, START, past, subject
 
 
 def test_a_call_costs_a_minute_at_least_and_as_long_as_it_is_up() -> None:
-    up = past(0, cents=20, fee=80)
-    assert up.cost(START) == 100
-    assert up.cost(START + 60 * SECOND) == 100
-    assert up.cost(START + 61 * SECOND) == 120
-    over = past(0, cents=20, fee=80, outcome=ANSWERED, talk=121)
-    assert over.cost(START + DAY) == 140
+    up = past(0, cents=20)
+    assert up.cost(START) == 20
+    assert up.cost(START + 60 * SECOND) == 20
+    assert up.cost(START + 61 * SECOND) == 40
+    over = past(0, cents=20, outcome=ANSWERED, talk=121)
+    assert over.cost(START + DAY) == 60
+
+
+def test_it_is_billed_by_the_minute_or_by_the_call() -> None:
+    """No premium number bills both: its ceiling is of whichever it is (docs/destinations.md)."""
+    assert past(0, cents=80, fee=300, outcome=ANSWERED, talk=180).cost(START) == 300
+    assert past(0, cents=80, fee=300, outcome=ANSWERED, talk=241).cost(START) == 400
 
 
 def test_a_call_that_did_not_come_about_costs_nothing() -> None:

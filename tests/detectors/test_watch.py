@@ -436,6 +436,6 @@ def test_the_same_calls_say_the_same_whoever_rests(seed: int) -> None:
 
 def test_busy_hours_do_alarm() -> None:
     """Else the test above says nothing."""
-    said, _ = played(engine_of().patterns(), 1, 250, 1000)
+    said, _ = played(engine_of().patterns(), 1, 1000, 1000)
     heard = {s.evidence.rule for signals in said for s in signals if isinstance(s, Signal)}  # type: ignore[attr-defined]
     assert len(heard) >= 4, heard

@@ -75,9 +75,13 @@ def test_a_hit_tells_every_feature_and_the_bounds_that_were_met() -> None:
     assert (facts["calls_limit"], facts["calls_share"]) == (10, 60)
     assert (facts["short_rings_limit"], facts["short_rings_share"]) == (8, 40)
     assert "costly_limit" not in facts
-    assert facts["because_en"] == "12 calls (limit 10, 60 %), 9 numbers that rang for a moment (limit 8, 40 %)"
-    assert facts["passes_fr"] == "7 numéros sonnés un instant"
-    assert (facts["subject"], facts["kind"], facts["minutes"], facts["why"]) == ("pbx/200", "line", 15, "certain")
+    assert facts["because_en"] == (
+        "12 calls (alarm from 10 on, 60 % of the alarm), "
+        "9 numbers rung for 6 s or less (alarm from 8 on, 40 % of the alarm)"
+    )
+    assert facts["passes_fr"] == "au plus 7 numéros sonnés 6 s ou moins"
+    assert (facts["subject"], facts["kind"], facts["seconds"], facts["why"]) == ("pbx/200", "line", 900, "certain")
+    assert (facts["subject_en"], facts["subject_fr"]) == ("Line pbx/200", "La ligne pbx/200")
 
 
 @pytest.mark.parametrize("says", get_args(Says))
