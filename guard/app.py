@@ -82,6 +82,7 @@ class App:
             advertise=config.file.listen.advertise,
             emergency_from_unknown=config.file.emergency_from_unknown,
             secret=contact_secret(config),
+            screens_inbound=config.screens_inbound,
         )
         clock = SystemClock()
         self.core = ProxyCore(settings, sources, trunks)
@@ -179,7 +180,12 @@ class App:
         faults = config.file.faults
         self.config = config
         self._policy = policy
-        self.core.adopt(Sources(config.sources), loaded.trunks, config.file.emergency_from_unknown)
+        self.core.adopt(
+            Sources(config.sources),
+            loaded.trunks,
+            config.file.emergency_from_unknown,
+            screens_inbound=config.screens_inbound,
+        )
         self.core.refuse(loaded.refusals)
         self._hops.adopt(config, loaded.trunks)
         self.certificates.adopt(config.tls_files, loaded.tls)

@@ -75,6 +75,11 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.file.timezone
 
     @property
+    def screens_inbound(self) -> bool:
+        """Whether a rule of the site may refuse calls that come in: only then do they wait for a decision."""
+        return any(r.enabled and r.action == "block" and r.direction != "outbound" for r in self.file.site_rule)
+
+    @property
     def lists(self) -> dict[str, Path]:
         """The files of `[prospecting]`, by the name of their key."""
         written = {name: getattr(self.file.prospecting, name, "") for name in SHAPES}

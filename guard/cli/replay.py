@@ -169,6 +169,7 @@ def settings_of(config: Config) -> CoreSettings:
         site=config.site,
         advertise=config.file.listen.advertise,
         emergency_from_unknown=config.file.emergency_from_unknown,
+        screens_inbound=config.screens_inbound,
     )
 
 

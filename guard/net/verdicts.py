@@ -163,7 +163,8 @@ class Verdicts:
 
     def _engine_failed(self, effect: Decide, error: str, now: int) -> None:
         self._counters["faults_engine"] += 1
-        passes = self._faults.engine == "pass" or effect.passed or bool(effect.call.emergency)
+        call = effect.call  # no policy says of a fault that it refuses calls that come in
+        passes = self._faults.engine == "pass" or bool(call.emergency) or call.direction == "inbound"
         self._settle(effect, faulty("engine", error, passes=passes), now)
 
     def withdraw(self, effect: Withdraw, now: int) -> None:
@@ -287,7 +288,9 @@ class Verdicts:
         if not effect.again:
             self._counters["decided"] += 1
             self._counters[decision.verdict] += 1
-        quick = effect.passed or bool(call.emergency)
+        # What comes in is screened, and not held up: whatever it is allowed, it goes on at once.
+        comes_in = call.direction == "inbound" and decision.verdict != "blocked"
+        quick = effect.passed or bool(call.emergency) or comes_in
         if not quick and decision.verdict == "allowed":
             quick = self._faults.store == "pass"
         seq = self._record(call, decision, None if quick else partial(self._committed, ticket))

@@ -92,10 +92,8 @@ class _Rule:
         rule = self.rule
         if rule.from_ is not None and rule.until is not None and rule.from_ > rule.until:
             self.problem(["until"], f"{rule.until} is before from = {rule.from_}")
-        if rule.action != "flag" and rule.direction != "outbound":
-            self.problem(
-                ["action"], f'"{rule.action}": calls that come in are carried whatever is said of them; write flag'
-            )
+        if rule.action == "mask" and rule.direction != "outbound":
+            self.problem(["action"], '"mask": calls that come in present no number of this site; write flag or block')
         fits = self._all(rule.when, ["when"], needed=True)
         self._texts()
         judge = site.rule(rule.id, fits, tuple(self.facts), self.zone, masks=rule.action == "mask")

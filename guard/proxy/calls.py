@@ -94,6 +94,11 @@ class Call:
         self.waiting: list[ServerTx] = []  # its INVITE transactions that wait for the decision
         self.watch: Watch | None = None  # where the guard may end it
 
+    @property
+    def judged(self) -> bool:
+        """Whether it waited for a decision, as other targets of it then do: not where it was on its way at once."""
+        return next(iter(self.targets.values())) is not None
+
 
 class Calls:
     """All calls that the guard follows. Says what happens by appending to `effects`."""

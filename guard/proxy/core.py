@@ -124,12 +124,19 @@ class ProxyCore:
         source = self._c.sources.find(host)
         return Identity((source.tls_name,)) if source is not None and source.tls_name else None
 
-    def adopt(self, sources: Sources, trunks: Trunks, unknown: Literal["private", "any", "none"]) -> None:
-        """Other sources and trunks from now on; calls under way go on as they were."""
+    def adopt(
+        self,
+        sources: Sources,
+        trunks: Trunks,
+        unknown: Literal["private", "any", "none"],
+        *,
+        screens_inbound: bool = False,
+    ) -> None:
+        """Other sources, trunks and settings from now on; calls under way go on as they were."""
         self._c.sources = sources
         self._c.trunks = trunks
         self._c.health.adopt(trunks)
-        self._c.settings = replace(self._c.settings, emergency_from_unknown=unknown)
+        self._c.settings = replace(self._c.settings, emergency_from_unknown=unknown, screens_inbound=screens_inbound)
 
     def receive(self, data: bytes, flow: Flow, now: int) -> None:
         """One UDP datagram, or one framed message of a stream.

@@ -53,6 +53,7 @@ class Observer:
         )
         self.wall_offset = 0
         self._sources = sources
+        self._screens = settings.screens_inbound
         self._trunks = trunks
         self._origins = Origins(settings, sources, trunks)
         self._timers = Timers()
@@ -213,7 +214,7 @@ class Observer:
             self._joined(seen, m, flow, now)
 
     def _inbound(self, m: Message, who: Origin, trunk: Trunk, flow: Flow, now: int) -> None:
-        """A call from the operator (Requests._inbound): counted and recorded, never refused."""
+        """A call from the operator (Requests._inbound)."""
         source = self._origins.takes(m, trunk, flow)
         if source is None:
             return
@@ -223,8 +224,16 @@ class Observer:
             if self._full():
                 return
             attempt = facts.attempt(m, source, who.address, now + self.wall_offset, direction="inbound")
-            call = self._calls.open(call_key, attempt, m.uri, now, passed=True)
-        self._remember(who.key, Seen(call, from_caller=True, again=False), now)
+            target = facts.fingerprint(m)
+            call = self._calls.open(call_key, attempt, target, now, passed=not self._screens)
+            self._remember(who.key, Seen(call, from_caller=True, again=False, target=target), now)
+            return
+        seen = Seen(call, from_caller=True, again=False, target=facts.fingerprint(m))
+        self._remember(who.key, seen, now)
+        if call.state is C.DECIDING:
+            self._later(call, m, flow, now, seen)
+        elif call.judged:
+            self._joined(seen, m, flow, now)
 
     def _full(self, *, urgent: bool = False) -> bool:
         full = self._calls.full(emergency=urgent)
@@ -248,7 +257,9 @@ class Observer:
             ticket = self._calls.next_ticket()
             self._again[ticket] = seen, target
             source = self._sources.by_name[call.attempt.source]
-            attempt = facts.attempt(m, source, flow.peer[0], now + self.wall_offset)
+            known = call.attempt
+            there = flow.peer[0] if known.direction == "outbound" else known.source_address
+            attempt = facts.attempt(m, source, there, now + self.wall_offset, direction=known.direction)
             self.effects.append(Decide(ticket, attempt, again=True))
 
     def _refused(self, seen: Seen, decision: Decision, now: int) -> None:

@@ -184,7 +184,9 @@ class Requests:
         else:
             source = c.sources.by_name.get(call.attempt.source)
             read = facts.plain if error else facts.attempt
-            attempt = read(m, source, tx.flow.peer[0], now + c.wall_offset, trunk=call.attempt.trunk)
+            known = call.attempt
+            at = now + c.wall_offset
+            attempt = read(m, source, tx.flow.peer[0], at, trunk=known.trunk, direction=known.direction)
             call.targets[target] = None
             tx.ticket = c.calls.next_ticket()
             self._again[tx.ticket] = (call, tx)
@@ -264,18 +266,22 @@ class Requests:
         if decision.masked:
             mask = mask_of(m, decision, c.sources.by_name.get(call.attempt.source))
             call.mask = mask if call.mask is None else call.mask.also(mask)
+        if call.attempt.direction == "inbound":
+            self._carry(tx, m, call, now)
+            return
         self.hunter.send(tx, m, c.trunks.get(call.attempt.trunk), call, now)
         if decision.max_talk_us:
             self.hangup.watch(call, tx, m, decision)
 
     def _inbound(self, tx: ServerTx, m: Message, arrived: Flow, trunk: Trunk, now: int, error: str) -> None:
-        """A call from the operator: carried to the IPBX, recorded, never refused."""
+        """A call from the operator: carried to the IPBX at once, and recorded. Only where a rule of the site may refuse
+        such calls does it wait for what is said of it."""
         c = self._c
         found = self.hop.to_source(m, trunk)
         if found is None:
             c.answer(tx, 404, now, (reason(404, "no source of this trunk takes calls"),))
             return
-        source, flow, changes = found
+        source, flow, _ = found
         if flow.transport != "tls" and secure(m.uri):
             c.answer(tx, 480, now, INSECURE)
             return
@@ -291,7 +297,28 @@ class Requests:
                 return
             read = facts.plain if error else facts.attempt
             attempt = read(m, source, arrived.peer[0], now + c.wall_offset, direction="inbound")
-            call = c.calls.open(key, attempt, m.uri, now, passed=True, error=error)
+            tx.target = facts.fingerprint(m)
+            passed = not c.settings.screens_inbound
+            call = c.calls.open(key, attempt, tx.target, now, passed=passed, error=error)
+            if not passed:
+                c.timers.arm(call, DECISION, now + DECISION_WAIT)
         tx.call = call
         call.caller_flow, call.callee_flow, call.hints = arrived, flow, hints_of(m)
+        if call.state is C.DECIDING:
+            call.waiting.append(tx)
+        elif call.judged:
+            self.joined(call, tx, m, now)
+        else:
+            self._carry(tx, m, call, now)
+
+    def _carry(self, tx: ServerTx, m: Message, call: Call, now: int) -> None:
+        """Send a call from the operator on to its source."""
+        c = self._c
+        found = self.hop.to_source(m, c.trunks.get(call.attempt.trunk))
+        if found is None:  # it was taken out of the configuration while the decision was awaited
+            c.answer(tx, 404, now)
+            c.calls.failed(call, 404, now, by="guard")
+            return
+        _, flow, changes = found
+        call.callee_flow = flow
         c.relay(tx, m, flow, call, now, changes)

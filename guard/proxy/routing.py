@@ -82,7 +82,8 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
 
     `listens` are the bound addresses; `advertise` replaces their host in Via and Record-Route where it differs ("" : it
     does not). `emergency_from_unknown` says from which strangers an emergency call is carried all the same. `secret`
-    signs the Contacts that the guard registers (`bindings`): the same in every life of it; empty: the token.
+    signs the Contacts that the guard registers (`bindings`): the same in every life of it; empty: the token. With
+    `screens_inbound` calls that come in wait for their decision; without they are carried at once, and recorded.
     """
 
     listens: tuple[tuple[Transport, str, int], ...]
@@ -91,6 +92,7 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     advertise: str = ""
     emergency_from_unknown: Literal["private", "any", "none"] = "private"
     secret: bytes = b""
+    screens_inbound: bool = False
 
 
 class Trunks:

@@ -54,8 +54,10 @@ class Tapped(World):
     """A live core of which the wire towards the IPBX, or both its wires, are mirrored to a follower with the same
     decisions."""
 
-    def __init__(self, answer: Decision = ALLOW, *, both: bool = False, emergency: Unknown = "private") -> None:
-        super().__init__(answer=answer, emergency=emergency)
+    def __init__(
+        self, answer: Decision = ALLOW, *, both: bool = False, emergency: Unknown = "private", screens: bool = False
+    ) -> None:
+        super().__init__(answer=answer, emergency=emergency, screens=screens)
         self.both = both
         self.tap = Follower(self, answer)
         self.mirrored = 0

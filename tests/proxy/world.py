@@ -49,8 +49,15 @@ class World:
         listens: Sequence[tuple[Transport, str, int]] = LISTENS,
         emergency: Literal["private", "any", "none"] = "private",
         trunks: tuple[Trunk, ...] = (),
+        screens: bool = False,
     ) -> None:
-        self.settings = CoreSettings(listens=tuple(listens), token="t0ken", site="hq", emergency_from_unknown=emergency)
+        self.settings = CoreSettings(
+            listens=tuple(listens),
+            token="t0ken",
+            site="hq",
+            emergency_from_unknown=emergency,
+            screens_inbound=screens,
+        )
         self.sources = Sources((source,))
         self.trunks = Trunks(trunks or (Trunk(name="operator", hops=(hop,)),))
         self.core = ProxyCore(self.settings, self.sources, self.trunks)
