@@ -41,6 +41,8 @@ from guard.rules import (
     rate_cps,
     source_automated,
     source_unknown,
+    traffic_known,
+    traffic_scanner,
 )
 from guard.rules.base import AnyCount, AnyJudge
 from guard.rules.detect import Detect
@@ -83,6 +85,8 @@ JUDGES: Final[tuple[AnyJudge, ...]] = (
     dst_risk.RULE,
     dst_premium.RULE,
     dst_sva_cap.RULE,
+    traffic_scanner.RULE,
+    traffic_known.RULE,
 )
 COUNTS: Final[tuple[AnyCount, ...]] = (
     rate_cps.RULE,

@@ -1,0 +1,43 @@
+"""traffic.known-number: calls to, or presenting, numbers that are known for fraud or that nobody can have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from guard.rules import base
+from guard.rules.destinations import E164Prefix
+
+ID = "traffic.known-number"
+_FACTS = frozenset({"number", "side"})
+SAYS = {"listed": _FACTS | {"why"}, "fiction": _FACTS}
+E164 = Annotated[str, Meta(pattern=r"\A\+[1-9][0-9]{3,14}\Z", description="a number in E.164, such as +33199001234")]
+Why = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Settings(base.Settings, frozen=True):
+    """`numbers`: each number with why it stands there (who reported it, when). `fiction`: how numbers begin that are
+    kept for films, and that nobody can have."""
+
+    numbers: dict[E164, Why] = field(default_factory=dict)
+    fiction: tuple[E164Prefix, ...] = ()
+
+
+def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+    """The number called, then those presented; each once."""
+    hits: dict[str, base.Hit] = {}
+    sides = [("callee", case.call.callee), *(("caller", i.number) for i in case.presented)]
+    for side, number in sides:
+        value = number.value
+        if not value or value in hits:
+            continue
+        why = settings.numbers.get(value)
+        if why is not None:
+            hits[value] = base.Hit("listed", {"number": value, "side": side, "why": why})
+        elif side == "callee" and value.startswith(settings.fiction):
+            hits[value] = base.Hit("fiction", {"number": value, "side": side})
+    return tuple(hits.values())
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge)
