@@ -29,7 +29,10 @@ NEXT: Final = 100  # numbers this near are neighbours: a block of a hundred, the
 
 GRAIN: Final = 64  # octets: packed subjects grow by so much, so that memory that one gives up fits another
 
+# A line that calls nothing dear, as most, has no prices to keep: neither of its calls nor of its days.
 _PAST: Final = Layout("<QQHBBHHH")
+_FREE: Final = Layout("<QQHBB")
+USUAL, PRICED, SPENT = 1, 2, 4  # what octets hold: the usual hours; prices of calls; cents of days
 _HEAD: Final = Layout("<QQQIIHHHBBBBB")
 _AT: Final = Layout("<Q")
 _ORIGIN: Final = Layout("<IH")
@@ -42,12 +45,12 @@ def mark(text: str) -> int:
 
 class Past:
     """One call. `callee` is the number called as an integer, `caller` 16 bits of the presented one; `talk` in seconds,
-    rounded up; `cents` a minute, `fee` cents a call."""
+    rounded up, of a call that costs; `cents` a minute, `fee` cents a call."""
 
     __slots__ = ("at", "callee", "caller", "cents", "fee", "marks", "outcome", "talk")
 
     def __init__(
-        self, at: int, callee: int, caller: int, marks: int, outcome: int, cents: int, fee: int, talk: int
+        self, at: int, callee: int, caller: int, marks: int, outcome: int, cents: int = 0, fee: int = 0, talk: int = 0
     ) -> None:
         self.at = at
         self.callee = callee
@@ -196,16 +199,22 @@ class Subject:
         received = [at for at in self.received if at >= since]
         usual = self.usual
         now, cells = self.last // HOUR, usual.packed()
+        calls, cents = self.days[::2].tobytes(), self.days[1::2].tobytes()
+        spent, priced = any(cents), any(p.cents or p.fee for p in recent)
+        holds = (USUAL if cells else 0) | (PRICED if priced else 0) | (SPENT if spent else 0)
         parts = [
             _HEAD.pack(
                 self.first, self.last, self.callee, min(self.calls, MOST_CALLS), usual.hour, usual.counted,
-                min(self.run, MOST), self.today, len(recent), len(backs), len(received), len(self.origins), bool(cells),
+                min(self.run, MOST), self.today, len(recent), len(backs), len(received), len(self.origins), holds,
             ),
-            self.days.tobytes(),
+            calls,
+            cents if spent else b"",
             cells,
         ]  # fmt: skip
-        pack = _PAST.pack
-        parts += [pack(p.at, p.callee, p.caller, p.marks, p.outcome, p.cents, p.fee, p.talk) for p in recent]
+        if priced:
+            parts += [_PAST.pack(p.at, p.callee, p.caller, p.marks, p.outcome, p.cents, p.fee, p.talk) for p in recent]
+        else:
+            parts += [_FREE.pack(p.at, p.callee, p.caller, p.marks, p.outcome) for p in recent]
         parts += [_AT.pack(at) for at in (*backs, *received)]
         parts += [_ORIGIN.pack(one, min(max(now - hour, 0), MOST)) for one, hour in self.origins.items()]
         data = b"".join(parts)
@@ -214,20 +223,24 @@ class Subject:
 
 def unpack(data: bytes) -> Subject:
     """The subject again that `Subject.packed` made these octets of."""
-    first, last, callee, calls, hour, counted, run, today, pasts, backs, received, origins, cells = _HEAD.unpack_from(
+    first, last, callee, calls, hour, counted, run, today, pasts, backs, received, origins, holds = _HEAD.unpack_from(
         data
     )
     s = Subject(first)
     s.last, s.callee, s.calls, s.run, s.today = last, callee, calls, run, today
-    place = _HEAD.size + len(NO_DAYS)
-    s.days = array("H", data[_HEAD.size : place])
-    if cells:
+    place = _HEAD.size + len(NO_DAYS) // 2
+    s.days[::2] = array("H", data[_HEAD.size : place])
+    if holds & SPENT:
+        s.days[1::2] = array("H", data[place : place + len(NO_DAYS) // 2])
+        place += len(NO_DAYS) // 2
+    if holds & USUAL:
         s.usual = unpacked(data[place : place + CELLS], hour, counted)
         place += CELLS
     else:
         s.usual = unpacked(b"", hour, counted)
-    end = place + pasts * _PAST.size
-    s.recent.extend([Past(*one) for one in _PAST.iter_unpack(data[place:end])])
+    layout = _PAST if holds & PRICED else _FREE
+    end = place + pasts * layout.size
+    s.recent.extend([Past(*one) for one in layout.iter_unpack(data[place:end])])
     place = end + (backs + received) * _AT.size
     instants = [at for (at,) in _AT.iter_unpack(data[end:place])]
     s.backs, s.received = instants[:backs], instants[backs:]

@@ -199,7 +199,7 @@ class Watch:
             if subject is None or call.past.at <= self._released.get(key, -1):
                 continue  # released since: what was before counts no more
             past = subject.over(call.past)
-            past.outcome, past.talk = outcome, talk
+            past.outcome, past.talk = outcome, talk if past.cents or past.fee else 0
             past.marks |= marks
             if past.cents or past.fee:
                 subject.counted(now, cents=past.cost(now))
