@@ -14,14 +14,16 @@ import pytest
 import uvloop
 
 from guard.confighep import Collector
-from guard.hep.packet import LOG, MAX_DATAGRAM, SIP, TLS, UDP, Framer, Packet, decode
+from guard.hep.packet import LOG, MAX_DATAGRAM, MAX_PACKET, SIP, TLS, UDP, Framer, Packet, decode, encode
 from guard.net import hep
 from guard.net.clock import SystemClock
-from guard.net.hep import MAX_BYTES, MAX_QUEUE, Mirror
+from guard.net.hep import HIGH_WATER, MAX_BYTES, MAX_QUEUE, Connection, Mirror
 from guard.net.say import Voice
 from guard.proxy.effects import Flow
+from guard.store.contract import Query
 from tests.apprig import FOREIGN, guard
 from tests.apprig import run as scene_of
+from tests.capture.test_watch import Post
 from tests.store.making import attempt, decision
 
 PATIENCE = 15.0
@@ -189,9 +191,29 @@ def test_a_server_that_does_not_read() -> None:
         async with mirrored(Homer("tcp"), reads=False) as mirror:
             async with asyncio.timeout(PATIENCE):
                 while not mirror.counters["hep_dropped"]:
-                    for _ in range(500):
+                    for _ in range(50):
                         mirror.received(bytes(30_000), FLOW, AT)
                     await asyncio.sleep(0.001)
+            link = mirror._way
+            assert isinstance(link, Connection)
+            assert not link.ready
+            assert link._transport is not None
+            # What waits, waits in the queue, which is bounded.
+            assert link._transport.get_write_buffer_size() <= HIGH_WATER + MAX_PACKET
+
+    run(scene)
+
+
+def test_nothing_more_goes_over_a_connection_that_is_lost() -> None:
+    async def scene() -> None:
+        homer = Homer("tcp")
+        async with mirrored(homer) as mirror:
+            mirror.received(b"one", FLOW, AT)
+            await homer.got(1)
+            link = mirror._way
+            assert isinstance(link, Connection)
+            link.connection_lost(None)
+            assert not link.ready
 
     run(scene)
 
@@ -288,8 +310,20 @@ def test_a_whole_guard_mirrors_calls_as_they_were_on_the_wire(tmp_path: Path) ->
         assert verdicts[b"call2"]["reason"]
         assert g.app.mirror is not None
         assert g.app.mirror.counters["hep_dropped"] == 0
+        assert watched(g.site.config, found) == {d.record.call_id: (d.record.verdict, d.body.rule) for d in records}
 
     scene_of(scene)
+
+
+def watched(conf: Path, packets: list[Packet]) -> dict[str, tuple[str, str]]:
+    """What another guard that watches this one decides, by Call-ID."""
+    post = Post(conf, key=b"pw")
+    for packet in packets:
+        post.watch.packet(encode(packet), packet.at)
+    post.watch.finish()
+    post.writer.flush()
+    details = post.writer.reader().details(Query(all=True))
+    return {d.record.call_id: (d.record.verdict, d.body.rule) for d in details}
 
 
 def test_without_hep_there_is_no_mirror(tmp_path: Path) -> None:
