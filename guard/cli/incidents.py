@@ -200,8 +200,10 @@ def _stepping(args: argparse.Namespace, books: Books, zone: ZoneInfo) -> Event:
 
 
 def _done(args: argparse.Namespace, incident: Incident, zone: ZoneInfo) -> int:
+    from guard.ledger.incidentrecord import incident_record
+
     if args.json:
-        json_lines([as_object(incident, now_us(), zone)])
+        json_lines([incident_record(incident, now_us(), zone)])
     else:
         shut = quarantine.words_of(incident, now_us(), zone)
         shut = f", and {shut}" if shut else ""
@@ -227,6 +229,7 @@ def _next(incident: Incident, now: int, zone: ZoneInfo) -> str:
 
 
 def _list(args: argparse.Namespace, incidents: list[Incident], zone: ZoneInfo) -> int:
+    from guard.ledger.incidentrecord import incident_record
     from guard.ledger.incidents import costs, deadlines
     from guard.ledger.record import iso
 
@@ -235,7 +238,7 @@ def _list(args: argparse.Namespace, incidents: list[Incident], zone: ZoneInfo) -
     far = 1 << 62
     found.sort(key=lambda i: (min([d.due for d in deadlines(i, now, zone) if d.met is None], default=far), i.id))
     if args.json:
-        json_lines(as_object(i, now, zone) for i in found)
+        json_lines(incident_record(i, now, zone) for i in found)
         return 0
     if not found:
         print("none" if args.all else "none is open")
@@ -258,12 +261,13 @@ def _state(incident: Incident, now: int) -> str:
 
 
 def _show(args: argparse.Namespace, incident: Incident, zone: ZoneInfo) -> int:
+    from guard.ledger.incidentrecord import incident_record
     from guard.ledger.incidents import at_stake, costs, deadlines
     from guard.ledger.record import iso
 
     now = now_us()
     if args.json:
-        json_lines([as_object(incident, now, zone)])
+        json_lines([incident_record(incident, now, zone)])
         return 0
     again = f", repeats INC-{incident.repeats}" if incident.repeats else ""
     print(harmless(f"{incident.name}: {incident.subject_kind} {incident.subject}, {incident.state}{again}"))
@@ -290,67 +294,3 @@ def _show(args: argparse.Namespace, incident: Incident, zone: ZoneInfo) -> int:
     if stake:
         print(f"  {euros(stake)} more if what runs is missed")
     return 0
-
-
-def as_object(incident: Incident, now: int, zone: ZoneInfo) -> dict[str, object]:
-    """One incident as `--json` gives it; also what MQTT and the API are to carry."""
-    from guard.ledger.incidents import at_stake, costs, deadlines
-    from guard.ledger.record import iso
-
-    lines = list(costs(incident, now, zone))
-    return {
-        "id": incident.name,
-        "state": incident.state,
-        "kind": incident.subject_kind,
-        "subject": incident.subject,
-        "trunk": incident.trunk,
-        "rule": incident.rule,
-        "opened": iso(incident.opened, zone),
-        "closed": iso(incident.closed, zone) if incident.closed is not None else None,
-        "repeats": f"INC-{incident.repeats}" if incident.repeats else None,
-        "reached_operator": incident.reached,
-        "quarantine": _quarantine(incident, now, zone),
-        "contract": incident.terms.contract,
-        "reading": incident.terms.reading,
-        "accrued_microeuros": sum(c.amount for c in lines if c.state == "accrued"),
-        "avoided_microeuros": sum(c.amount for c in lines if c.state == "avoided"),
-        "at_stake_microeuros": at_stake(incident, now, zone),
-        "costs": [
-            {"kind": c.kind, "state": c.state, "amount_microeuros": c.amount, "article": c.article} for c in lines
-        ],
-        "deadlines": [
-            {
-                "letter": d.clock.letter,
-                "started": iso(d.started, zone),
-                "due": iso(d.due, zone),
-                "met": iso(d.met, zone) if d.met is not None else None,
-                "missed": d.missed,
-                "cost_microeuros": d.clock.cost,
-                "article": d.clock.article,
-                "says": d.clock.says,
-            }
-            for d in deadlines(incident, now, zone)
-        ],
-        "events": [
-            {
-                "step": e.step,
-                "time": iso(e.at, zone),
-                "written": iso(e.written, zone),
-                "who": e.who,
-                "letter": e.letter,
-                "text": e.text,
-                "document": e.document,
-            }
-            for e in incident.events
-        ],
-    }
-
-
-def _quarantine(incident: Incident, now: int, zone: ZoneInfo) -> dict[str, object] | None:
-    from guard.ledger.incidents import FOR_GOOD
-    from guard.ledger.record import iso
-
-    found = incident.shut_off(now)
-    if found is None:
-        return None
-    return {"kind": found.kind, "until": None if found.until == FOR_GOOD else iso(found.until, zone)}

@@ -71,14 +71,14 @@ def _about(reader: SqliteReader, number: str) -> Iterator[About]:
 def _export(reader: SqliteReader, books: Books, number: str) -> int:
     from guard.cli.books import now_us
     from guard.cli.explained import as_object
-    from guard.cli.incidents import as_object as incident_object
+    from guard.ledger.incidentrecord import incident_record
 
     count = 0
     for found in _about(reader, number):
         json_lines([as_object(found.detail)])
         count += 1
     incidents, entries = books.about(number)
-    json_lines({"incident": incident_object(i, now_us(), reader.zone)} for i in incidents)
+    json_lines({"incident": incident_record(i, now_us(), reader.zone)} for i in incidents)
     json_lines({"entry": seq, "penalty": entry} for seq, entry in entries)
     for document in [*(e.document for i in incidents for e in i.events), *(one.document for _, one in entries)]:
         if document is not None:
