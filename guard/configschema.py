@@ -107,8 +107,9 @@ class DialEntry(_Strict, frozen=True, kw_only=True):
 
 
 class Source(_Strict, frozen=True, kw_only=True):
-    """[[source]]: who may send calls. `contact` is the SIP URI where inbound calls for it go. With a `tls_name` it has
-    to come over TLS, and to show a certificate of that name."""
+    """[[source]]: who may send calls. `contact` is the SIP URI where inbound calls for it go: those to the numbers of
+    `inbound`, or all that no other source takes. With a `tls_name` it has to come over TLS, and to show a certificate
+    of that name."""
 
     name: Name
     address: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -119,6 +120,7 @@ class Source(_Strict, frozen=True, kw_only=True):
     forwarded: Literal["trust-diversion", "require-inbound"] = "trust-diversion"
     dial: DialEntry = DialEntry()
     contact: str = ""
+    inbound: str | tuple[str, ...] = ()
     tls_name: str = ""
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final
 
 from guard import configschema as schema
 from guard.confighops import Hop, Tell, next_hop, numeric
-from guard.numbering.number import EMERGENCY, emergency_of
+from guard.numbering.number import EMERGENCY, Dial, emergency_of, normalise
 from guard.policy.siteschema import headers_of
 from guard.sources import Source, UsageRule
 from guard.tomlread import nearest
 
 Network = IPv4Network | IPv6Network
+_NUMBERS: Final = re.compile(r"\+[1-9][0-9]{2,14}\*?")  # E.164, or how such numbers begin
 
 
 def sources(
@@ -32,6 +35,10 @@ def sources(
         if lost:
             tell([*key, "dial"], f"takes away emergency numbers: {', '.join(lost)}")
         contact = _contact(entry.contact, [*key, "contact"], tell)
+        inbound = (entry.inbound,) if isinstance(entry.inbound, str) else entry.inbound
+        _inbound(inbound, [*key, "inbound"], tell)
+        if inbound and contact is None:
+            tell([*key, "inbound"], "needs contact: there is nowhere to send these calls")
         out.append(
             Source(
                 name=entry.name,
@@ -45,6 +52,7 @@ def sources(
                 usages=tuple(_usage(u) for u in file.usage if u.source == entry.name),
                 contact=(contact.host, contact.port) if contact is not None else None,
                 contact_transport=contact.transport if contact is not None else "udp",
+                inbound=inbound,
                 headers=headers,
                 tls_name=entry.tls_name.rstrip(".").lower(),
             )
@@ -101,6 +109,15 @@ def _contact(text: str, key: list[str], tell: Tell) -> Hop | None:
         tell(key, f'"{text}": write it as sip:192.0.2.5:5060 (a numeric address)')
         return None
     return hop
+
+
+def _inbound(patterns: tuple[str, ...], key: list[str], tell: Tell) -> None:
+    for text in patterns:
+        if _NUMBERS.fullmatch(text):
+            continue
+        meant = normalise(text.removesuffix("*"), Dial())
+        near = f'; did you mean "{meant.value}"?' if meant.kind == "e164" and not text.endswith("*") else ""
+        tell(key, f'"{text}" is no number: write it as +33145678900, or +331456789* for all that begin so{near}')
 
 
 def _network_hint(text: str) -> str:

@@ -52,7 +52,8 @@ def _compiled(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """One `[[source]]`. `contact` is where inbound calls for it go ("host", port), None when the file names none.
+    """One `[[source]]`. `contact` is where inbound calls for it go ("host", port), None when the file names none;
+    `inbound` are the numbers (E.164, `*` ends a prefix) that go there, () for whatever no other source names.
     `headers` are those that rules of the site read, in small letters. With a `tls_name` it has to come over TLS, with a
     verified certificate of that name."""
 
@@ -67,8 +68,13 @@ class Source(Struct, frozen=True, kw_only=True):
     usages: tuple[UsageRule, ...] = ()
     contact: tuple[str, int] | None = None
     contact_transport: Literal["udp", "tcp", "tls"] = "udp"
+    inbound: tuple[str, ...] = ()
     tls_name: str = ""
     headers: tuple[str, ...] = ()
+
+    def takes(self, number: str) -> bool:
+        """Whether calls to a number (E.164, "" for none) are named as its own."""
+        return bool(number) and _fit(self.inbound, number)
 
     def usage_of(self, line: str, caller: str, header: Callable[[str], str]) -> tuple[Usage, ...]:
         """The usage of one call: the first `[[usage]]` that matches, else the source's own."""

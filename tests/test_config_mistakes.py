@@ -170,12 +170,28 @@ MISTAKES: Final = (
         ("a numeric address",),
     ),
     Mistake(
-        "contact by name",
+        "inbound as dialled",
         'trunk = "operator"',
-        'trunk = "operator"\ncontact = "sip:pbx.example"',
+        'trunk = "operator"\ncontact = "sip:192.0.2.5"\ninbound = ["0145678900"]',
+        12,
+        "source[1].inbound",
+        ('"0145678900" is no number', 'did you mean "+33145678900"?'),
+    ),
+    Mistake(
+        "inbound for all",
+        'trunk = "operator"',
+        'trunk = "operator"\ncontact = "sip:192.0.2.5"\ninbound = "*"',
+        12,
+        "source[1].inbound",
+        ('"*" is no number',),
+    ),
+    Mistake(
+        "inbound to nowhere",
+        'trunk = "operator"',
+        'trunk = "operator"\ninbound = "+331456789*"',
         11,
-        "source[1].contact",
-        ("a numeric address",),
+        "source[1].inbound",
+        ("needs contact",),
     ),
     # names
     Mistake(

@@ -153,8 +153,12 @@ def line_of(m: Message, source: Source, from_user: str) -> str:
     return text(m.first(where.partition(":")[2].lower().encode()))
 
 
-def _called(m: Message, callee: Number) -> Number:
-    """Who is called from outside: the Request-URI names an account that was registered; To the number, if anything."""
+def called_from_outside(m: Message, dial: Dial) -> Number:
+    """Whom a call from the operator is for. Where its Request-URI names an account that was registered, To names the
+    number, if anything does."""
+    callee = number_of(m.uri, dial, callee=True)
+    if callee.kind == "e164":
+        return callee
     try:
         named = number_of(m.to().uri, PLAIN_DIAL)
     except BadHeader:
@@ -203,9 +207,7 @@ def attempt(
         from_uri, from_tag = sender.uri, sender.tag or b""
     except BadHeader:
         readable = False
-    callee = number_of(m.uri, dial, callee=True)
-    if direction == "inbound" and callee.kind != "e164":
-        callee = _called(m, callee)
+    callee = called_from_outside(m, dial) if direction == "inbound" else number_of(m.uri, dial, callee=True)
     scheme, from_user = _dialled(from_uri) if from_uri else ("sip", "")
     if not readable:
         caller = _UNREADABLE

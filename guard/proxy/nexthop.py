@@ -11,6 +11,7 @@ from guard.proxy.bindings import Bindings
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
+from guard.proxy.facts import PLAIN_DIAL, called_from_outside
 from guard.proxy.forward import NO_CHANGES, Changes, Forwarder
 from guard.proxy.keys import tag_of
 from guard.proxy.routing import Target, Trunk, target_of
@@ -48,7 +49,7 @@ class Inbound(Struct, frozen=True):
 
 def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder, bindings: Bindings) -> Inbound | None:
     """The source that a trunk's request is for: the one that registered the contact it names, else the one whose
-    address it names, else the first with a contact."""
+    address it names, else the first with a contact that names its number, else the first that names none."""
     target = forwarder.next_target(m)
     named = sources.find(target[1]) if target is not None else None
     bound = bindings.read(m.uri) if forwarder.ours(m.uri) else None
@@ -60,10 +61,25 @@ def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder,
             return Inbound(source, there, bound.request_uri)
     if target is not None and named is not None and named.trunk == trunk.name:
         return Inbound(named, target)
+    return _by_number(m, trunk, sources)
+
+
+def _by_number(m: Message, trunk: Trunk, sources: Sources) -> Inbound | None:
+    """The source whose contact takes calls to the number that is called."""
+    number: str | None = None
+    rest: Inbound | None = None  # the first that takes whatever nobody else does
     for source in sources.all:
-        if source.trunk == trunk.name and source.contact is not None:
-            return Inbound(source, (source.contact_transport, *source.contact))
-    return None
+        if source.trunk != trunk.name or source.contact is None:
+            continue
+        found = Inbound(source, (source.contact_transport, *source.contact))
+        if not source.inbound:
+            rest = rest or found
+            continue
+        if number is None:
+            number = called_from_outside(m, PLAIN_DIAL).value
+        if source.takes(number):
+            return found
+    return rest
 
 
 class NextHop:
