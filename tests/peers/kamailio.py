@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from sim.site import CUSTOMER
 from tests.peers.process import Program, answers_options
 
 REALM: Final = "operator.example"
 PASSWORD: Final = "secret"
 
 # Called numbers that get something other than a callee.
-MOVED: Final = "+33199000302"  # 302 to +33199000200
+MOVED: Final = "+33199000302"  # 302 to the customer
 ASKED: Final = "+33199000407"  # only for who names himself: 407 first
 DOWN: Final = "+33199000503"
 BOTH: Final = "+33199000002"  # rings at two callees
@@ -80,7 +81,7 @@ request_route {
     record_route();
     switch ($rU) {
         case "@MOVED@":
-            append_to_reply("Contact: <sip:+33199000200@@HOST@:@PORT@>\\r\\n");
+            append_to_reply("Contact: <sip:@CUSTOMER@@@HOST@:@PORT@>\\r\\n");
             send_reply("302", "Moved Temporarily");
             exit;
         case "@DOWN@":
@@ -92,6 +93,10 @@ request_route {
                 exit;
             }
             consume_credentials();
+            $rU = "@CUSTOMER@";
+            break;
+        case "112":
+            $rU = "@CUSTOMER@";
             break;
         case "@BOTH@":
             $du = "sip:@SECOND@";
@@ -123,6 +128,7 @@ class Kamailio(Program):
             "SECOND": second or callee,
             "MOVED": MOVED,
             "DOWN": DOWN,
+            "CUSTOMER": CUSTOMER,
             "ASKED": ASKED,
             "BOTH": BOTH,
         }

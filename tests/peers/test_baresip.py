@@ -15,10 +15,10 @@ import pytest
 from sim import site as s
 from sim.link import free_port
 from tests.certs import authority
-from tests.live.world import Record
+from tests.live.world import Record, rules
 from tests.peers.baresip import Baresip
 from tests.peers.guarded import Guarded, between, guarded
-from tests.peers.kamailio import REALM, Kamailio
+from tests.peers.kamailio import ASKED, MOVED, REALM, Kamailio
 from tests.peers.test_sipp import ANSWERED, end
 
 pytestmark = pytest.mark.live
@@ -61,7 +61,7 @@ def phones(folder: Path, transport: Transport, *, user: str = s.ALICE) -> Iterat
     ca = authority().write(folder)
     shows = authority().issue(host).write(folder, "phone") if transport == "tls" else None
     with (
-        Kamailio(folder, s.OPERATOR, site.trunk_port, callee=NOBODY, accounts=(s.ALICE, s.CUSTOMER)),
+        Kamailio(folder, s.OPERATOR, site.trunk_port, callee=NOBODY, accounts=(user, s.CUSTOMER)),
         guarded(folder, site, swap=swap) as guard,
         Baresip(folder, FRIEND, s.CUSTOMER, f"{s.OPERATOR}:{site.trunk_port}", domain=REALM, registers=600) as customer,
         Baresip(
@@ -133,3 +133,27 @@ def test_a_registered_phone(transport: Transport, tmp_path: Path) -> None:
             *[("outbound", "pbx", s.ALICE, s.CUSTOMER)] * 4,
             ("inbound", "pbx", s.CUSTOMER, s.ALICE),
         ]
+
+
+def test_what_a_phone_meets(tmp_path: Path) -> None:
+    """A challenge and a redirection, that it answers itself: one call each, named by what was dialled. And 112."""
+    with phones(tmp_path, "udp") as both:
+        alice, customer, guard = both.alice, both.customer, both.guard
+        for number in (ASKED, MOVED, "112"):
+            alice.dial(number)
+            customer.hears("CALL_INCOMING")
+            customer.does("accept")
+            alice.hears("CALL_ESTABLISHED")
+            alice.does("hangup")
+            alice.hears("CALL_CLOSED")
+            customer.hears("CALL_CLOSED")
+            record = guard.record()
+            assert (*end(record), record["callee"]) == (*ANSWERED, number)
+
+
+def test_a_phone_that_shows_somebody_elses_number(tmp_path: Path) -> None:
+    with phones(tmp_path, "udp", user=s.FOREIGN) as both:
+        both.alice.dial(s.CUSTOMER)
+        assert both.alice.hears("CALL_CLOSED")["param"].startswith("403 ")
+        record = both.guard.record()
+        assert (*end(record), rules(record)) == ("blocked", "blocked", 403, ["cli.not-authorised"])
