@@ -29,6 +29,7 @@ from guard.sources import Source, Sources
 MARK: Final = b";guard="
 MAX_CONTACTS: Final = 32  # of one REGISTER: an IPBX registers one, a phone with several accounts a handful
 MAX_HOST_PART: Final = 320  # bytes behind the @ of a Contact: its token, 60 % longer, still fits a registrar's column
+MAX_TOKEN: Final = 1_024  # characters that are read: those of the longest host part, a next hop and a MAC are fewer
 MAC_BYTES: Final = 10  # 80 bits: guessed once in 10^24 requests of the operator's
 VISIBLE: Final = frozenset({b"user", b"bnc"})  # parameters that a registrar goes by (RFC 3261 19.1.1, RFC 6140 5.2)
 BURST: Final = 2_000  # REGISTERs of one source at once: a big IPBX registers all its lines when it starts
@@ -134,10 +135,12 @@ class Bindings:
 
     def read(self, uri: bytes) -> Bound | None:
         """What a URI stands for that the guard wrote; None for any other."""
-        at = uri.lower().find(MARK)
+        at = uri.lower().rfind(MARK)
         if at < 0 or not _sip(uri):
             return None
         token = uri[at + len(MARK) :].partition(b";")[0].partition(b"?")[0].upper()
+        if len(token) > MAX_TOKEN:
+            return None
         try:
             data = b32decode(token + b"=" * (-len(token) % 8))
         except (Base32Error, ValueError):
