@@ -30,7 +30,7 @@ UNREACHABLE: Final = "the trunk cannot be reached"
 BUSY: Final = "the trunk answers 503"
 RESTING: Final = "the trunk asked to be left alone"
 NOWHERE: Final = "the trunk has no address"
-TOO_LONG: Final = "longer than a datagram, and the trunk speaks UDP"
+TOO_LONG: Final = (reason(513, "longer than a datagram, and the trunk speaks UDP"),)
 LONGEST_UDP: Final = 65_507 - 2_048  # bytes of a request that still fits a datagram with what we add (RFC 768, IPv4)
 STATUS: Final = 480  # what a caller gets whom no hop took; never 503, which an IPBX takes for a dead guard
 
@@ -217,7 +217,7 @@ def _able(m: Message, hops: list[HopState]) -> tuple[list[HopState], int, tuple[
     if len(m.data) > LONGEST_UDP:
         # Tried all the same it would look like a hop that cannot be reached, and cost others theirs.
         hops = [s for s in hops if s.flow.transport != "udp"]
-    return hops, 513, (reason(513, TOO_LONG),)
+    return hops, 513, TOO_LONG
 
 
 def retry_after(m: Message) -> int:
