@@ -13,7 +13,6 @@ from guard.alerts import MoneyAlerts
 from guard.app_parts import contact_secret, listens
 from guard.certificates import Certificates
 from guard.config import Config
-from guard.desk import Desk
 from guard.detection import Detection, watching
 from guard.engine import Engine
 from guard.housekeeping import Housekeeper
@@ -41,8 +40,8 @@ from guard.proxy.routing import Trunks, host_text
 from guard.recount import SPAN, recount
 from guard.refusals import of as refusals_of
 from guard.reload import Loaded, Reloader
+from guard.sharing import counters, fault_of
 from guard.sources import Sources
-from guard.state.memory import MemoryState
 from guard.store.contract import Query, Writer
 from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
@@ -96,8 +95,9 @@ class App:
             log = MirroredLog(store, self.mirror, clock.wall)
         faults = config.file.faults
         self._policy = policy  # as it is written: what is in force may be its stricter form, see _enforce
-        self._engine, self._state = Engine(policy), MemoryState()
-        self.desk = Desk(self._engine, self._state, faults.state, watching(), self.driver.fault)
+        self._engine = Engine(policy)
+        counted = counters(config, self._engine, watching(), clock, self.driver.fault, self._woken, settings.token)
+        self._state, self.desk, self._link = counted.state, counted.desk, counted.link
         self._verdicts = Verdicts(
             self.core,
             self.desk,
@@ -151,6 +151,8 @@ class App:
         self._keeper.start()
         if self.mirror is not None:
             self.mirror.start()
+        if self._link is not None:
+            self._link.start()
         self._started = True
         self._recounting = self._loop.create_task(self._recount())
         self._house.start()
@@ -200,7 +202,7 @@ class App:
         """Decide by the policy as it is written, or by its stricter form while the site's own limit is passed."""
         policy = enforced(self._policy) if on else self._policy
         self._engine = Engine(policy)
-        self.desk.adopt(self._engine, self.config.file.faults.state)
+        self.desk.adopt(self._engine, fault_of(self.config))
         self._house.adopt(self.config, policy.digest)
         stricter = ", rules in mode monitor enforced: a limit of [ledger] is passed" if on else ""
         self._notify.tell("READY=1", f"STATUS=policy {policy.digest}{stricter}")
@@ -223,6 +225,10 @@ class App:
                 return "open" if found.end is None else "over"
 
             self._keeper.load(look, resume, now)
+
+    def _woken(self) -> None:
+        """Shared counters have answered, or are away."""
+        self.driver.turn(self._verdicts.wake)
 
     def _reroute(self, trunks: Trunks) -> None:
         """Names of next hops lead elsewhere now."""
@@ -302,6 +308,8 @@ class App:
             await asyncio.gather(self._recounting, return_exceptions=True)
         if self._started:
             await self._keeper.stop()
+        if self._link is not None:
+            await self._link.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._streams.close(), DRAIN)
         if self.mirror is not None:

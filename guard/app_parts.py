@@ -53,7 +53,7 @@ def contact_secret(config: Config) -> bytes:
     path = config.store_path.with_name(config.store_path.name + "-contacts")
     try:
         if not path.exists():
-            _make(path, secrets.token_bytes(SECRET_BYTES))
+            make(path, secrets.token_bytes(SECRET_BYTES))
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             secret = file.read(SECRET_BYTES + 1)
@@ -71,7 +71,7 @@ def contact_secret(config: Config) -> bytes:
     return secret
 
 
-def _make(path: Path, data: bytes) -> None:
+def make(path: Path, data: bytes) -> None:
     """A file of mode 0600, whole or not at all; one that is there already stays. Raises OSError."""
     fd, draft = tempfile.mkstemp(prefix=path.name, dir=path.parent)
     try:

@@ -17,6 +17,7 @@ from guard.confighep import Collector, collector
 from guard.confighops import Hop, dns_server, next_hop
 from guard.confignumbers import numbers
 from guard.configsources import sources
+from guard.configstate import Place, shared
 from guard.configtls import Files, tls_files
 from guard.numbering.number import Dial, normalise
 from guard.policy.caseschema import Case
@@ -62,6 +63,7 @@ class Config(Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...]
     held: HeldNumbers
     hep: Collector | None = None
+    shared: Place | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -212,6 +214,7 @@ class _Compiler:
             sources=who,
             held=HeldNumbers(numbers(file.number, zone, self.problem, self._file)),
             hep=collector(file.hep, self.problem),
+            shared=shared(file.state, self.problem),
             warnings=tuple(self.warnings),
         )
 
@@ -222,8 +225,6 @@ class _Compiler:
         """Keys of INTERFACES that this version reads and cannot serve yet: never in silence."""
         file = self.file
         later = "not supported yet by this version"
-        if not file.state.url.startswith("memory://"):
-            self.problem(["state", "url"], f'"{file.state.url}": {later}; write "memory://"')
         for key, there in (("mqtt", file.mqtt), ("web", file.web)):
             if there is not None:
                 self.warnings.append(f"{self.path}: {key}: {later}, and has no effect")

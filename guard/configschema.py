@@ -209,9 +209,18 @@ class Drain(_Strict, frozen=True, kw_only=True):
 
 
 class State(_Strict, frozen=True, kw_only=True):
-    """[state]: where counters live."""
+    """[state]: where counters live. The rest is of counters that several guards share.
+
+    `deadline_ms` is how long a decision waits for them; `on_fault` what becomes of calls without them. `share` is this
+    guard's part of every limit when it is alone, 0 for an equal one. `lease_s`: its channels are kept for so long when
+    it is not heard of.
+    """
 
     url: str = "memory://"
+    deadline_ms: Annotated[int, Meta(ge=5, le=1_000)] = 50
+    on_fault: Literal["local", "pass", "block"] = "local"
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    lease_s: Annotated[int, Meta(ge=2, le=3_600)] = 30
 
 
 class Store(_Strict, frozen=True, kw_only=True):

@@ -59,6 +59,7 @@ class Desk:
         self._inbound: dict[int, CallAttempt] = {}  # of which rules remember how they end
         self._sums: dict[int, tuple[str, ...]] = {}  # allowed: the sums that its talk is added to
         self.state_faults = 0
+        self.waited = 0  # how many had to wait, so far
 
     def adopt(self, engine: Engine, on_state_fault: Literal["pass", "block"]) -> None:
         """Decide by another policy from now on. Who waits keeps waiting for the place that it asked for."""
@@ -82,20 +83,43 @@ class Desk:
             if decision.verdict == "blocked":
                 self._stopped(ticket)
             return [(ticket, decision)]
-        queue = self._queues.get(call.trunk)
-        waits_behind = bool(queue) and not call.emergency and call.direction == "outbound"
-        ahead = len(queue) if queue and waits_behind else 0
+        return self._count(ticket, prepared, now)
+
+    def _count(self, ticket: int, prepared: Prepared, now: int) -> list[Taken]:
+        """Have its counters read, and decide; nothing when it is held."""
+        waits_behind = self._waits_behind(prepared)
         try:
             readings = self._touch(prepared, now, take=not waits_behind)
         except StateError as error:
             return [(ticket, self._fault(error, prepared))]
+        return self._read(ticket, prepared, readings, now, now, waits_behind=waits_behind)
+
+    def _waits_behind(self, prepared: Prepared) -> bool:
+        """Whether others of its trunk wait, and it has to wait behind them."""
+        call = prepared.call
+        return bool(self._queues.get(call.trunk)) and not call.emergency and call.direction == "outbound"
+
+    def _read(
+        self,
+        ticket: int,
+        prepared: Prepared,
+        readings: tuple[Reading, ...],
+        since: int,
+        now: int,
+        *,
+        waits_behind: bool,
+    ) -> list[Taken]:
+        """Its counters are read: decide; nothing when it is held, since when it came."""
+        call = prepared.call
+        ahead = len(self._queues.get(call.trunk, ())) if waits_behind else 0
         if waits_behind:
             readings = _behind(prepared.touches, readings, now)
         decision = self._engine.decide(prepared, readings, now, ahead=ahead)
         if decision.held_until:
-            waiting = Waiting(ticket, prepared, now, _free_at(readings), decision)
+            waiting = Waiting(ticket, prepared, since, _free_at(readings), decision)
             self._queues.setdefault(call.trunk, OrderedDict())[ticket] = waiting
             self._queue_of[ticket] = call.trunk
+            self.waited += 1
             return []
         if decision.verdict != "blocked":
             self._goes(ticket, prepared)
@@ -196,6 +220,10 @@ class Desk:
             readings = self._touch(prepared, now)
         except StateError as error:
             return self._fault(error, prepared, now - waiting.since)
+        return self._read_again(waiting, readings, now, behind)
+
+    def _read_again(self, waiting: Waiting, readings: tuple[Reading, ...], now: int, behind: int) -> Decision | None:
+        prepared = waiting.prepared
         # Whoever is refused now comes back behind those who wait: they are before it in its next try.
         decision = self._engine.decide(
             prepared, readings, now, waiting.since, ahead=min(behind, self._engine.max_held - 1)

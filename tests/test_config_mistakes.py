@@ -298,7 +298,12 @@ MISTAKES: Final = (
         "trunk[1].tls_ca",
         ("no such file",),
     ),
-    added("redis", '[state]\nurl = "redis://127.0.0.1"\n', 2, "state.url", 'write "memory://"'),
+    added("counters nowhere", '[state]\nurl = "etcd://127.0.0.1"\n', 2, "state.url", 'write "memory://"'),
+    added(
+        "counters of no database", '[state]\nurl = "redis://h/x"\n', 2, "state.url", '"x" is no number of a database'
+    ),
+    added("a late deadline", "[state]\ndeadline_ms = 5000\n", 2, "state.deadline_ms", "1000"),
+    added("a fault of no kind", '[state]\non_fault = "queue"\n', 2, "state.on_fault", "local, pass, block"),
     # emergency
     Mistake(
         "a dial plan without emergency numbers",
@@ -457,7 +462,7 @@ actoin = "block"
 [rules."cli.premiums"]
 enabled = false
 [state]
-url = "redis://127.0.0.1"
+url = "etcd://127.0.0.1"
 """
     found: list[Problem] = []
     config = read(written(tmp_path, text), found)

@@ -38,10 +38,11 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.configtls": ("guard.configschema",),
     "guard.confighep": ("guard.configschema",),
+    "guard.configstate": ("guard.configschema",),
     "guard.configrefusal": ("guard.configschema",),
     "guard.config": (
         *WORDS, "guard.config", "guard.confighep", "guard.configrefusal", "guard.confighops", "guard.confignumbers", "guard.configschema", "guard.configsources",
-        "guard.configtls",
+        "guard.configstate", "guard.configtls",
         "guard.policy.siteschema", "guard.policy.caseschema", "guard.rules.numbers", "guard.prospecting.lists",
         "guard.tomlread",
     ),
@@ -52,6 +53,11 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.engine": (*WORDS, "guard.engine", "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract"),
     "guard.desk": (*WORDS, "guard.detectors", "guard.engine", "guard.policy", "guard.state.contract"),
+    "guard.shareddesk": (
+        *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.state.contract", "guard.state.shared",
+        "guard.state.wire",
+    ),
+    "guard.sharing": ("*",),
     "guard.recount": (*WORDS, *CONTRACTS, "guard.engine", "guard.policy", "guard.rules", "guard.ledger"),
     "guard.asked": (
         *WORDS, *CONTRACTS, "guard.desk", "guard.detectors", "guard.engine", "guard.policy", "guard.ledger",
@@ -78,7 +84,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.incidents": ("*",),
     "guard.net": (
         *WORDS, *CONTRACTS, "guard.net", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine", "guard.configschema",
-        "guard.configtls",
+        "guard.configstate", "guard.configtls", "guard.state.shared", "guard.state.wire",
     ),
     "guard.capture": (
         *WORDS, *CONTRACTS, "guard.capture", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",
@@ -98,9 +104,9 @@ TOP: Final = ("guard.app", "guard.cli", "sim")
 
 # Where nothing waits, watches a clock, throws dice or looks around.
 PURE: Final = (
-    "guard.sip", "guard.hep", "guard.numbering", "guard.model", "guard.sources", "guard.state.contract", "guard.state.memory",
+    "guard.sip", "guard.hep", "guard.numbering", "guard.model", "guard.sources", "guard.state",
     "guard.ledger", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting", "guard.policy",
-    "guard.engine", "guard.desk", "guard.proxy",
+    "guard.engine", "guard.desk", "guard.shareddesk", "guard.proxy",
 )  # fmt: skip
 IMPURE_MODULES: Final = frozenset(
     {"asyncio", "socket", "selectors", "ssl", "time", "random", "secrets", "uuid", "logging", "threading", "subprocess",

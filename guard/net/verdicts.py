@@ -45,10 +45,12 @@ class Core(Protocol):
 
 
 class Desk(Protocol):
-    """Where an attempt waits for its decision (guard/desk.py)."""
+    """Where an attempt waits for its decision (guard/desk.py). `waited` is how many had to wait for a place, so far."""
+
+    waited: int
 
     def submit(self, ticket: int, call: CallAttempt, now: int) -> list[tuple[int, Decision]]:
-        """A new attempt: what is decided now; nothing when it is held."""
+        """A new attempt: what is decided now; nothing when it is held, or its counters are being read."""
 
     def judge(self, call: CallAttempt, now: int) -> Decision:
         """What the rules say, with nothing counted."""
@@ -149,8 +151,7 @@ class Verdicts:
         decided = self._desk.submit(effect.ticket, effect.call, now)
         self._deciding = None
         self._asked[effect.ticket] = effect
-        if not decided:
-            self._counters["held"] += 1
+        self._counters["held"] = self._desk.waited
         self._take_all(decided, now)
 
     def failed(self, error: BaseException, now: int) -> bool:
@@ -214,6 +215,7 @@ class Verdicts:
         """Held calls whose turn has come, and commits that take too long."""
         try:
             ready = self._desk.wake(now)
+            self._counters["held"] = self._desk.waited
         except Exception as error:  # noqa: BLE001 - told; whoever waits gets what is configured instead of its turn
             self._tell(error)
             self._let_go(type(error).__name__, now)

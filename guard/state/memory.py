@@ -187,6 +187,27 @@ class MemoryState:
         """A call that ended at `at` (µs of Unix time) has used so much of a sum."""
         self.tallies.add(key, at, amount)
 
+    # ---- for who shares these counters with others (guard/state/shared.py) -----------------------------------------
+
+    def gauges_of(self, ident: str) -> tuple[str, ...]:
+        """The gauges that a call has a place in."""
+        return self._held.get(ident, ())
+
+    def counts(self) -> list[tuple[str, int]]:
+        """Every gauge, and its calls at once."""
+        return [(key, len(gauge)) for key, gauge in self._gauges.items()]
+
+    def departures(self, now: int) -> list[tuple[str, int, str, int | None]]:
+        """Key, span and ident of every place of a window, and when its set-up left (None: it has not left yet)."""
+        found: list[tuple[str, int, str, int | None]] = []
+        for key, window in self._windows.items():
+            self.places -= window.prune(now)
+            found += [(key, window.span, ident, at) for at, ident in window.left]
+            found += [(key, window.span, ident, None) for ident in window.pending]
+        return found
+
+    # ----------------------------------------------------------------------------------------------------------------
+
     def restore(self, touch: Touch) -> None:
         """Count a member of a tally as it was counted in an earlier life of the guard: no limit holds."""
         self.tallies.take(touch)

@@ -6,6 +6,7 @@ A counter is bounded in time by `since` (what is older is forgotten) and in size
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from guard.state.contract import StateError, Touch
@@ -99,6 +100,14 @@ class Tallies:
         for key, span in list(self._spans.items()):
             self._prune(key, self._tallies[key], at - span)
         self._sweep_at = max(2 * self.members, SWEEP)
+
+    def each(self, since: int) -> Iterator[tuple[str, int, str, int]]:
+        """Key, span, member and instant of all that was counted since; others may count on meanwhile."""
+        for key in list(self._tallies):
+            span = self._spans.get(key, 0)
+            for member, at in list(self._tallies.get(key, {}).items()):
+                if at >= since:
+                    yield key, span, member, at
 
     def sort(self) -> None:
         """Put members and parts of sums that were restored beside newer ones in the order of their instants."""

@@ -47,6 +47,8 @@ class Book:
 class Holding:
     """A desk that holds every call for so long, and notes what it is told when."""
 
+    waited = 0
+
     def __init__(self, hold: int = SECOND) -> None:
         self.hold = hold
         self.waiting: dict[int, int] = {}
@@ -215,6 +217,8 @@ def test_what_others_sent_is_not_taken_for_the_guards(via: str) -> None:
 
 class Refusing(Holding):
     """A desk that refuses every call at once."""
+
+    waited = 0
 
     def submit(self, ticket: int, call: CallAttempt, now: int) -> list[tuple[int, Decision]]:
         del call, now

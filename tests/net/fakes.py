@@ -48,6 +48,7 @@ class FakeDesk:
         self.error: Exception | None = None  # raised by whatever is called next, but for `withdraw`
         self.ready: list[tuple[int, Decision]] = []
         self.held: dict[int, CallAttempt] = {}
+        self.waited = 0
         self.at: int | None = None
         self.departures: list[tuple[int, int]] = []
         self.over: list[int] = []
@@ -61,6 +62,7 @@ class FakeDesk:
         self._raise()
         if self.answer is None:
             self.held[ticket] = call
+            self.waited += 1
             return []
         return [(ticket, self.answer)]
 

@@ -1,0 +1,387 @@
+-- Counters that several guards share: one library of functions, one hash slot, one round trip a decision.
+--
+-- KEYS[1] meta   hash: v (layout of the keys), born, quiet (no window has room before this instant)
+-- KEYS[2] heard  sorted set: guard -> when it was last heard
+-- KEYS[3] guards hash: guard -> "epoch:lease:share:of:rank:life", its life and its part of every limit when alone
+-- then the counters that a call of a function touches:
+--   window  sorted set: member -> when its set-up left; PENDING + when it was taken, until it left
+--   gauge   hash: "guard:epoch" -> calls at once; what another epoch of a guard held is nobody's any more
+--   tally   sorted set: member -> the instant (Unix time) at which it was last counted
+--   sum     hash: "b:guard:hour" -> amount, "T:since" -> total, "R:since" -> what it was when it was last read
+-- ARGV[1] is who asks: {guard, epoch, expires}; ARGV[2] what: both MessagePack. Instants are microseconds of this
+-- server's clock, but for those of tallies and sums, which are the calls' own.
+
+local VERSION = '1'
+local SECOND = 1000000
+local PENDING = 4000000000000000  -- beyond any instant until 2096; sums with it stay exact in a double
+local MAX_PENDING = 60 * SECOND   -- as in guard/state/memory.py
+local SILENT = 600000             -- a guard not heard for so long may decide alone: its part is kept for it
+local QUIET = 1500000             -- after counters were lost: a second's window, and time for every guard to come back
+local DAY = 24 * 3600 * SECOND
+local HOUR = 3600 * SECOND
+local RETAIN = 33 * DAY           -- the longest month, and two days for clocks that differ
+local GAUGE = 25 * 3600 * 1000    -- ms; no call is held for longer than a day
+local KEEP = 2 * 24 * 3600 * 1000 -- ms that a fleet without a guard is remembered
+local MAX_OF_ONE = 100000         -- members of one tally or window, as in guard/state/tally.py
+local MAX_TOTALS = 4              -- months whose totals of a sum are kept beside its hours
+
+-- What this process has served. A server that was restarted, or promoted, has served nothing: its counters may lack the
+-- last moments, so each guard says hello again before anything is decided.
+local served = {}
+
+local function on(key, command, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    error({err = 'GUARDKEY ' .. key .. ': ' .. reply.err})
+  end
+  return reply
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function clock()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * SECOND + tonumber(t[2])
+end
+
+local function entry(line)
+  local epoch, lease, share, of, rank, life = string.match(line or '', '^(%d+):(%d+):(%d+):(%d+):(%d+):(.*)$')
+  if not epoch then return nil end
+  return {
+    epoch = epoch, lease = tonumber(lease), share = tonumber(share), of = tonumber(of), rank = tonumber(rank),
+    life = life,
+  }
+end
+
+-- A guard's part of a limit while it decides alone; guard/state/shared.py counts in the same way.
+local function part(limit, share, of, rank)
+  if share > 0 then return math.floor(limit * share / SECOND) end
+  local whole = math.floor(limit / of)
+  if rank < limit - whole * of then return whole + 1 end
+  return whole
+end
+
+-- Who is silent and may be deciding alone; who was silent beyond its lease is forgotten.
+local function silents(keys, t, own)
+  local found = {}
+  for _, who in ipairs(on(keys[2], 'ZRANGEBYSCORE', '-inf', t - SILENT - 1)) do
+    if who ~= own then
+      local e = entry(on(keys[3], 'HGET', who))
+      if not e or tonumber(on(keys[2], 'ZSCORE', who)) + e.lease < t then
+        on(keys[2], 'ZREM', who)
+        on(keys[3], 'HDEL', who)
+      else
+        found[#found + 1] = e
+      end
+    end
+  end
+  return found
+end
+
+local function keep(keys)
+  for i = 1, 3 do on(keys[i], 'PEXPIRE', KEEP) end
+end
+
+-- Note that a guard was heard, and which part it may take when it is alone from now on.
+local function heard(keys, who, e, t)
+  local names = on(keys[3], 'HKEYS')
+  table.sort(names)
+  local of, rank = #names, 0
+  for i, name in ipairs(names) do
+    if name == who then rank = i - 1 end
+  end
+  on(keys[3], 'HSET', who, table.concat({e.epoch, text(e.lease), text(e.share), of, rank, e.life}, ':'))
+  on(keys[2], 'ZADD', t, who)
+  keep(keys)
+  return of, rank
+end
+
+-- Whether who asks is who it was, and in time. What comes late was given up by its guard.
+local function enter(keys, argv)
+  local from = cmsgpack.unpack(argv[1])
+  local t = clock()
+  if from[3] > 0 and t > from[3] then error({err = 'GUARDLATE ' .. text(t)}) end
+  local e = served[keys[1]] and entry(on(keys[3], 'HGET', from[1]))
+  if not e or e.epoch ~= text(from[2]) then error({err = 'GUARDSTALE say hello first'}) end
+  return t, from[1], e
+end
+
+local function hello(keys, argv)
+  local who = cmsgpack.unpack(argv[1])[1]
+  local asked = cmsgpack.unpack(argv[2])
+  local t = clock()
+  local version = on(keys[1], 'HGET', 'v')
+  if version and version ~= VERSION then
+    error({err = 'GUARDVERSION ' .. keys[1] .. ' is of version ' .. version .. ', not ' .. VERSION})
+  end
+  local before = entry(on(keys[3], 'HGET', who))
+  local last_heard = tonumber(on(keys[2], 'ZSCORE', who) or 0)
+  if before and before.life ~= asked[3] and t - last_heard < SILENT and t >= last_heard then
+    error({err = 'GUARDTWICE another guard of this name is at work'})
+  end
+  local lost = not version
+  local last = on(keys[2], 'ZREVRANGE', 0, 0, 'WITHSCORES')
+  local silence = last[2] and (tonumber(last[2]) < t - SILENT or tonumber(last[2]) > t + SECOND)
+  if lost or silence or not served[keys[1]] then
+    on(keys[1], 'HSET', 'quiet', t + QUIET)
+  end
+  if last[2] and tonumber(last[2]) > t then  -- this clock was set back
+    for _, name in ipairs(on(keys[2], 'ZRANGEBYSCORE', t + 1, '+inf')) do on(keys[2], 'ZADD', t, name) end
+  end
+  served[keys[1]] = true
+  on(keys[1], 'HSETNX', 'born', t)
+  on(keys[1], 'HSET', 'v', VERSION)
+  silents(keys, t, who)
+  local epoch = t
+  if before and tonumber(before.epoch) >= epoch then epoch = tonumber(before.epoch) + 1 end
+  on(keys[3], 'HSETNX', who, '')
+  local of, rank = heard(keys, who, {epoch = text(epoch), lease = asked[1], share = asked[2], life = asked[3]}, t)
+  return {t, epoch, lost and 1 or 0, of, rank}
+end
+
+local function beat(keys, argv)
+  local t, who, e = enter(keys, argv)
+  silents(keys, t, who)
+  local of, rank = heard(keys, who, e, t)
+  return {t, of, rank}
+end
+
+local function bye(keys, argv)
+  local t, who = enter(keys, argv)
+  on(keys[3], 'HDEL', who)
+  on(keys[2], 'ZREM', who)
+  return {t}
+end
+
+-- ---- reading ---------------------------------------------------------------------------------------------------------
+
+local function window(key, a, member, t, quiet, alone)
+  for _, late in ipairs(on(key, 'ZRANGEBYSCORE', t + 1, PENDING - 1, 'LIMIT', 0, 1000)) do
+    on(key, 'ZADD', t, late)  -- the clock was set back: it left now at the latest
+  end
+  for _, late in ipairs(on(key, 'ZRANGEBYSCORE', PENDING + t + 1, '+inf', 'LIMIT', 0, 1000)) do
+    on(key, 'ZADD', PENDING + t, late)
+  end
+  on(key, 'ZREMRANGEBYSCORE', '-inf', t - math.max(a.span, MAX_PENDING))
+  on(key, 'ZREMRANGEBYSCORE', PENDING, PENDING + t - MAX_PENDING)
+  local value = on(key, 'ZCOUNT', '(' .. text(t - a.span), '+inf')
+  local held = on(key, 'ZSCORE', member)
+  if a.limit < 0 then return value, 0, true, held end
+  local limit = a.limit
+  for _, e in ipairs(alone) do limit = limit - part(a.limit, e.share, e.of, e.rank) end
+  local free = 0
+  if value >= limit then
+    free = a.span
+    if limit > 0 then
+      local place = on(key, 'ZCARD') - limit
+      local first = on(key, 'ZRANGE', place, place, 'WITHSCORES')
+      if first[2] and tonumber(first[2]) < PENDING then free = tonumber(first[2]) + a.span - t end
+    end
+  end
+  local full = value >= limit
+  local shown = value + a.limit - limit
+  if t < quiet then
+    full = true
+    free = math.max(free, quiet - t)
+    shown = math.max(shown, a.limit)
+  end
+  return shown, free, not full or a.force or not a.take or (held and true or false), held
+end
+
+local function gauge(keys, key, a, guards)
+  local value = 0
+  local all = on(key, 'HGETALL')
+  for i = 1, #all, 2 do
+    local who, epoch = string.match(all[i], '^(.*):(%d+)$')
+    local e = who and guards(who)
+    if e and e.epoch == epoch then
+      value = value + tonumber(all[i + 1])
+    else
+      on(key, 'HDEL', all[i])
+    end
+  end
+  return value, a.limit < 0 or value < a.limit or a.force or not a.take or a.held
+end
+
+local function tally(keys, key, a)
+  local since = text(a.since)
+  local value = on(key, 'ZCOUNT', since, '+inf')
+  local before = tonumber(on(key, 'ZSCORE', a.member) or -1)
+  local known = before >= a.since and before >= 0
+  local other = 0
+  local room
+  if a.against > 0 then
+    other = on(keys[a.against], 'ZCOUNT', since, '+inf')
+    room = (value + 1) * 100 <= other * a.percent
+  else
+    room = a.limit < 0 or value < a.limit
+  end
+  return value, known, known or room or a.limit < 0 or a.force or not a.take, other, before
+end
+
+-- The total of a sum since an instant: kept once it was asked for, since a month has many hours.
+local function total(key, since)
+  local field = 'T:' .. text(since)
+  local value = on(key, 'HGET', field)
+  if value then return tonumber(value) end
+  local sum, kept = 0, {}
+  local all = on(key, 'HGETALL')
+  for i = 1, #all, 2 do
+    local hour = string.match(all[i], '^b:.*:(%d+)$')
+    if hour then
+      if tonumber(hour) * HOUR >= since then sum = sum + tonumber(all[i + 1]) end
+    elseif string.sub(all[i], 1, 2) == 'T:' then
+      kept[#kept + 1] = tonumber(string.sub(all[i], 3))
+    end
+  end
+  if #all == 0 then return 0 end
+  table.sort(kept)
+  for i = 1, #kept - MAX_TOTALS + 1 do on(key, 'HDEL', 'T:' .. text(kept[i]), 'R:' .. text(kept[i])) end
+  on(key, 'HSET', field, text(sum))
+  return sum
+end
+
+local function sum(key, a)
+  local value = total(key, a.since)
+  local field = 'R:' .. text(a.since)
+  local before = math.min(tonumber(on(key, 'HGET', field) or 0), value)
+  if value > 0 then on(key, 'HSET', field, text(value)) end
+  return value, before, a.limit < 0 or value < a.limit or a.force
+end
+
+-- ---- taking ----------------------------------------------------------------------------------------------------------
+
+local function count(key, member, at, span, t)
+  local retain = span > 0 and span + DAY or RETAIN
+  on(key, 'ZREMRANGEBYSCORE', '-inf', '(' .. text(t - retain))
+  if on(key, 'ZCARD') < MAX_OF_ONE then on(key, 'ZADD', 'GT', at, member) end
+  on(key, 'PEXPIRE', text(math.floor(retain / 1000)))
+end
+
+local function span_of(key, span)
+  on(key, 'PEXPIRE', text(math.floor(2 * math.max(span, MAX_PENDING) / 1000)))
+end
+
+local NAMES = {'kind', 'key', 'limit', 'span', 'force', 'take', 'held', 'member', 'since', 'at', 'against', 'percent'}
+
+local function touch(keys, argv)
+  local t, who, e = enter(keys, argv)
+  local asked = cmsgpack.unpack(argv[2])
+  local member, own = asked[1], who .. ':' .. e.epoch
+  local quiet, alone = nil, nil
+  local known = {}
+  local function guards(name)
+    if known[name] == nil then known[name] = entry(on(keys[3], 'HGET', name)) or false end
+    return known[name]
+  end
+  local room = true
+  local out, touches = {t, 0}, {}
+  for i, row in ipairs(asked[2]) do
+    local a = {}
+    for j, name in ipairs(NAMES) do a[name] = row[j] end
+    touches[i] = a
+    local key = keys[a.key]
+    local value, free, had, before, was, fits = 0, 0, false, 0, -1, true
+    if a.kind == 1 then
+      if not quiet then
+        quiet = tonumber(on(keys[1], 'HGET', 'quiet') or 0)
+        if quiet > t + QUIET then quiet = 0 end
+        alone = silents(keys, t, who)
+      end
+      value, free, fits, a.there = window(key, a, member, t, quiet, alone)
+    elseif a.kind == 2 then
+      value, fits = gauge(keys, key, a, guards)
+    elseif a.kind == 3 then
+      value, had, fits, before, was = tally(keys, key, a)
+    else
+      value, before, fits = sum(key, a)
+    end
+    room = room and fits
+    for _, one in ipairs({value, free, had and 1 or 0, before, was}) do out[#out + 1] = one end
+  end
+  if not room then return out end
+  out[2] = 1
+  for _, a in ipairs(touches) do
+    local key = keys[a.key]
+    if not a.take then  -- luacheck: ignore
+    elseif a.kind == 1 then
+      if not a.there then on(key, 'ZADD', PENDING + t, member) end
+      span_of(key, a.span)
+    elseif a.kind == 2 then
+      if not a.held then on(key, 'HINCRBY', own, 1) end
+      on(key, 'PEXPIRE', GAUGE)
+    elseif a.kind == 3 then
+      count(key, a.member, a.at, a.span, t)
+    end
+  end
+  return out
+end
+
+-- ---- what a guard tells of its calls ---------------------------------------------------------------------------------
+
+local tell = {}
+
+function tell.left(key, t, own, member, ago, span)
+  local score = tonumber(on(key, 'ZSCORE', member) or PENDING)
+  if score >= PENDING then on(key, 'ZADD', t - ago, member) end
+  span_of(key, span)
+end
+
+function tell.taken(key, t, own, member, span)
+  on(key, 'ZADD', 'NX', PENDING + t, member)
+  span_of(key, span)
+end
+
+function tell.dropped(key, t, own, member)
+  if tonumber(on(key, 'ZSCORE', member) or 0) >= PENDING then on(key, 'ZREM', member) end
+end
+
+function tell.calls(key, t, own, more)
+  if on(key, 'HINCRBY', own, more) <= 0 then on(key, 'HDEL', own) end
+  on(key, 'PEXPIRE', GAUGE)
+end
+
+function tell.counted(key, t, own, member, at, span)
+  count(key, member, at, span, t)
+end
+
+function tell.undone(key, t, own, member, at, before)
+  if tonumber(on(key, 'ZSCORE', member) or -1) ~= at then return end
+  if before >= 0 then on(key, 'ZADD', before, member) else on(key, 'ZREM', member) end
+end
+
+function tell.used(key, t, own, hour, amount)
+  local field = 'b:' .. string.match(own, '^(.*):%d+$') .. ':' .. text(hour)
+  local more = amount - tonumber(on(key, 'HGET', field) or 0)
+  if more <= 0 then return end
+  on(key, 'HSET', field, text(amount))
+  local oldest = t - RETAIN
+  for _, name in ipairs(on(key, 'HKEYS')) do
+    local since = string.match(name, '^T:(%d+)$')
+    local old = string.match(name, '^b:.*:(%d+)$')
+    if since and tonumber(since) <= hour * HOUR then
+      on(key, 'HINCRBY', name, text(more))
+    elseif old and tonumber(old) * HOUR < oldest then
+      on(key, 'HDEL', name)
+    end
+  end
+  on(key, 'PEXPIRE', text(RETAIN / 1000))
+end
+
+local function note(keys, argv)
+  local t, who, e = enter(keys, argv)
+  local own, wrong = who .. ':' .. e.epoch, ''
+  for _, told in ipairs(cmsgpack.unpack(argv[2])) do
+    local good, why = pcall(tell[told[1]], keys[told[2]], t, own, unpack(told, 3))
+    if not good and wrong == '' then wrong = type(why) == 'table' and why.err or tostring(why) end
+  end
+  return {t, wrong}
+end
+
+redis.register_function('NAME_hello', hello)
+redis.register_function('NAME_beat', beat)
+redis.register_function('NAME_bye', bye)
+redis.register_function('NAME_touch', touch)
+redis.register_function('NAME_note', note)
