@@ -105,6 +105,15 @@ def test_no_place_at_all() -> None:
     assert taken(state, gauge("sos", 0, force=True))
 
 
+def test_a_call_of_many_days_keeps_its_channel() -> None:
+    state = MemoryState()
+    day = 24 * 3600 * 1_000_000
+    assert taken(state, gauge("a", 1), 0)
+    assert not any(taken(state, gauge("b", 1), n * day) for n in range(1, 30))
+    state.release("a", 30 * day)
+    assert taken(state, gauge("b", 1), 30 * day)
+
+
 def test_a_call_that_never_ended_frees_its_channel_after_a_month() -> None:
     state = MemoryState()
     assert taken(state, gauge("a", 1), 0)
