@@ -1,5 +1,5 @@
 """`guard policy`: the rules and contracts in force at a date, with their sources; the cases that they carry; what
-another policy would have decided; newer files of ARCEP's numbers."""
+another policy would have decided; whether a rule on trial may act; newer files of ARCEP's numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from guard.cli import policydiff, policytest
+from guard.cli import policydiff, policytest, promote
 from guard.cli.common import CommandError, config_option, dated, json_lines, load_config
 from guard.cli.replay import load_policy_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments."""
-    sub = parser.add_subparsers(dest="what", metavar="list|show|test|diff|update-numbers", required=True)
+    sub = parser.add_subparsers(dest="what", metavar="list|show|test|diff|promote|update-numbers", required=True)
     for name, text in (("list", "every rule and all data in force"), ("show", "one of them in full")):
         one = sub.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         config_option(one)
@@ -35,6 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
             )
     policytest.add(sub)
     policydiff.add(sub)
+    promote.add(sub)
     text = "Check ARCEP's file of allotted blocks (MAJNUM.csv) and put it in force."
     one = sub.add_parser("update-numbers", help="install a newer file of ARCEP's numbers", description=text)
     config_option(one)
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     policy = load_policy_of(config)
     if args.what == "test":
         return policytest.run(args, config, policy)
+    if args.what == "promote":
+        return promote.run(args, config, policy)
     at = dated(args.at, config.zone) if args.at else time.time_ns() // 1000
     if args.what == "show":
         return _show(config, policy, args.name, at, as_json=args.json)
@@ -80,7 +83,7 @@ def _update(config: Config, file: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _compiled(policy: Policy) -> list[Rule]:
+def compiled(policy: Policy) -> list[Rule]:
     """Every version of every rule that is enabled, in the order in which they speak."""
     site = {j.rule.id: j.rule for j in (*policy.site.all, *policy.site_inbound.all)}
     judges = (j.rule for j in policy.judges)
@@ -101,7 +104,7 @@ def _version(policy: Policy, name: str, at: int, zone: ZoneInfo) -> schema.Rule 
 
 def _in_force(policy: Policy, at: int, zone: ZoneInfo) -> Iterator[dict[str, object]]:
     """One object a rule: what it asks for here, and what it rests on."""
-    for rule in _compiled(policy):
+    for rule in compiled(policy):
         name = rule.id
         written = _version(policy, name, at, zone)
         if written is None or not rule.since <= at < rule.until:

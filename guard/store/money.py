@@ -238,3 +238,12 @@ def abnormal(reader: SqliteReader, rules: Iterable[str], after: int) -> list[Bre
         f" WHERE r.rule IN ({', '.join('?' * len(names))}) AND r.seq > ? GROUP BY r.seq ORDER BY r.seq LIMIT ?"
     )
     return list(starmap(Breach, reader.fetch(sql, (*names, after, PAGE))))
+
+
+def traffic(reader: SqliteReader, since: int, until: int) -> tuple[int, list[int]]:
+    """How many calls rules judged from `since` until before `until` (µs), going out and of a known source; and the
+    hours of Unix time in which there were any."""
+    sql = "FROM calls WHERE at >= ? AND at < ? AND direction = 'outbound' AND trunk <> ''"
+    rows = reader.fetch(f"SELECT count(*) {sql}", (since, until))
+    hours = reader.fetch(f"SELECT DISTINCT at / 3600000000 {sql} ORDER BY 1", (since, until))
+    return (int(rows[0][0]) if rows else 0), [int(hour) for (hour,) in hours]
