@@ -133,9 +133,9 @@ class Subject:
         self.received = [*self.received[1 - BACKS :], at]
 
     def known(self, call: Past) -> Past | None:
-        """This call as it is remembered here."""
+        """This call as it is remembered here, while it is up; another may have begun with it."""
         for past in reversed(self.recent):
-            if past.at == call.at and past.callee == call.callee:
+            if past.at == call.at and past.callee == call.callee and past.outcome == OPEN:
                 return past
         return None
 

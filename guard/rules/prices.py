@@ -20,14 +20,15 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def price_of(value: str, at: int, destinations: Destinations, prices: Prices) -> Price:
     """The price of a call to a number (E.164 or short) at an instant (µs of Unix time): the ceiling of its band for
-    premium services, what `prices` say for a number abroad; calls in France are taken to cost nothing.
+    premium services (that of a minute where their prices differ), what `prices` say for a number abroad; calls in
+    France are taken to cost nothing.
 
     Dear are prefixes of high risk: firms call those of elevated risk every day, and nobody's calls to his neighbours
     are stopped on a suspicion. No more are those to cheap premium numbers, or to some that may cost nothing.
     """
     band = destinations.band(value, at)
     if band is not None:
-        minute, call = (band.per_minute or 0) // CENT, (band.per_call or 0) // CENT
+        minute, call = (band.per_minute or 0) // CENT, 0 if band.varies else (band.per_call or 0) // CENT
         costly = minute >= prices.cents_costly and not band.varies
         return Price(minute, call, sva=True, costly=costly) if minute or call else FREE
     risk = destinations.risk(value, at)

@@ -256,3 +256,12 @@ def test_it_rests_whatever_its_counters_have_come_to() -> None:
     found = unpack(one.packed())
     assert found.run == MOST
     assert found.calls >= 1 << 31
+
+
+def test_two_calls_of_one_instant_to_one_number_both_end() -> None:
+    """As two targets of a list, or all calls while the clock is being set back: none of them stays up for ever."""
+    one = subject(past(60, 5, cents=20), past(60, 5, cents=20))
+    for _ in range(2):
+        one.over(past(60, 5)).outcome = CANCELLED
+    assert [p.outcome for p in one.recent] == [CANCELLED, CANCELLED]
+    assert sum(p.cost(START) for p in one.recent) == 0

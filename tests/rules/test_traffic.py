@@ -127,6 +127,14 @@ def test_on_trial_it_flags() -> None:
     assert engine.decide(prepared, readings, 0).verdict == "flagged"
 
 
+def test_on_trial_it_shuts_nobody_off_and_joins_no_other() -> None:
+    setting = "quarantine_minutes = 9\n"
+    for more, expected in (("", (True, False)), ('mode = "monitor"\n', (False, True))):
+        engine = engine_of(f'\n[rules."traffic.scan"]\n{setting}{more}')
+        (one,) = (p for p in engine.patterns() if p.rule == "traffic.scan")
+        assert (bool(one.quarantine), one.trial) == expected
+
+
 @pytest.mark.parametrize(
     ("written", "key"),
     [
