@@ -58,12 +58,15 @@ def packet(data: bytes, source: Peer, destination: Peer) -> bytes:
 
 
 @contextmanager
-def dumpcap(path: Path, ports: list[int]) -> Iterator[None]:
-    """Capture these ports of the loopback interface into `path` (pcapng) while the block runs."""
+def dumpcap(path: Path, ports: list[int], host: str = "", form: str = "pcapng") -> Iterator[None]:
+    """Capture these ports of the loopback interface into `path` while the block runs; with `host` only its own."""
     program = need("dumpcap", "tshark")
-    wanted = " or ".join(f"port {p}" for p in ports)
+    wanted = f"({' or '.join(f'port {p}' for p in ports)})" + (f" and host {host}" if host else "")
+    kind = ["-P"] if form == "pcap" else []
     process = subprocess.Popen(
-        [program, "-q", "-i", "lo", "-f", wanted, "-w", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [program, "-q", *kind, "-i", "lo", "-f", wanted, "-w", str(path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     try:
         _wait_started(process, path)

@@ -13,7 +13,8 @@ from guard.store.reader import SqliteReader
 from sim.daemon import Daemon
 from sim.link import free_port
 from sim.site import GUARD, IPBX, OPERATOR, Site
-from tests.live.world import Record, read_log
+from tests.live.world import Record
+from tests.peers.recording import recorder, run
 
 SETTLED: Final = 10.0  # seconds until the ends of all calls are in the log
 
@@ -37,7 +38,7 @@ class Guarded:
         while (over := self._over()) < wanted:
             assert time.monotonic() < until, f"{over} calls of {wanted} are over; " + "\n".join(self.daemon.lines)
             time.sleep(0.02)
-        found = read_log(self.site)[self.seen :]
+        found = run("log", "-c", str(self.site.config), "--all", "--json")[self.seen :]
         self.seen += len(found)
         assert len(found) == calls, f"{len(found)} records of {calls} calls"
         return found
@@ -70,8 +71,11 @@ def between(folder: Path, transport: str = "udp", trunk_port: int = 0) -> Site:
 
 
 @contextmanager
-def guarded(folder: Path, site: Site | None = None, *, swap: dict[str, str] | None = None) -> Iterator[Guarded]:
-    """A guard that takes calls. `swap` replaces text in its configuration.
+def guarded(
+    folder: Path, site: Site | None = None, *, swap: dict[str, str] | None = None, record: str = ""
+) -> Iterator[Guarded]:
+    """A guard that takes calls. `swap` replaces text in its configuration; `record` names the capture of its run, where
+    captures are made (recording.py).
 
     At the end it must stop at SIGTERM with status 0, and must have told of no fault.
     """
@@ -85,7 +89,8 @@ def guarded(folder: Path, site: Site | None = None, *, swap: dict[str, str] | No
     running = Guarded(site)
     try:
         running.daemon.wait_ready()
-        yield running
+        with recorder(record, site):
+            yield running
         assert running.daemon.stop() == 0, "\n".join(running.daemon.lines)
         faults = [line for line in running.daemon.lines if "Error" in line or "exception" in line]
         assert not faults, "\n".join(faults)

@@ -41,7 +41,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     site = between(folder)
     first, second = free_port(FIRST), free_port(SECOND)
     operator = Kamailio(folder, OPERATOR, site.trunk_port, callee=f"{FIRST}:{first}", second=f"{SECOND}:{second}")
-    with operator, guarded(folder, site) as guard:
+    with operator, guarded(folder, site, record="kamailio") as guard:
         yield Operated(guard, first, second)
 
 

@@ -33,7 +33,7 @@ def test_a_phone_whose_server_is_the_guard(tmp_path: Path) -> None:
     operator = f"{s.OPERATOR}:{site.trunk_port}"
     with (
         Kamailio(tmp_path, s.OPERATOR, site.trunk_port, callee=NOBODY, accounts=users),
-        guarded(tmp_path, site) as guard,
+        guarded(tmp_path, site, record="pyvoip") as guard,
         Baresip(tmp_path, FRIEND, s.CUSTOMER, operator, domain=REALM, registers=600, answers="auto") as customer,
     ):
         asyncio.run(scene())

@@ -21,7 +21,7 @@ RELIABLE = "Require: 100rel\n"
 
 @pytest.fixture(scope="module")
 def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(tmp_path_factory.mktemp("guarded")) as running:
+    with guarded(tmp_path_factory.mktemp("guarded"), record="sipp") as running:
         yield running
 
 
@@ -177,7 +177,7 @@ def test_a_long_message(transport: Literal["udp", "tcp"], tmp_path: Path) -> Non
     caller = Caller().sends("INVITE", body=body).hears(100).hears(200, check={"body": "a=x-last:end"}).acks()
     callee = Callee().hears("INVITE", check={"body": "a=x-last:end"}).replies(200, body=body).hears("ACK")
     site = between(tmp_path, transport)
-    with guarded(tmp_path, site) as guard:
+    with guarded(tmp_path, site, record=f"sipp-long-{transport}") as guard:
         assert end(play(guard, tmp_path, *hangs_up(caller, callee), transport=transport)) == ANSWERED
 
 
