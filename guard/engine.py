@@ -94,13 +94,15 @@ class Engine:
             findings = tuple(self._finding(rule.rule, hit, terms) for hit in said)
             return Prepared(call, terms, findings, (), *self._touches(call, terms, ident, force=True))
         if call.direction == "inbound":
-            own = policy.site_inbound.of(call)  # these flag: calls that come in are carried
+            own = policy.site_inbound.of(call)  # nothing else refuses a call that comes in
             found = self._judged(call, terms, own)[0] if own else ()
+            if _stops(found):
+                return Prepared(call, terms, found, (), (), ())
             return Prepared(call, terms, found, (), *self._touches(call, terms, ident, force=True))
         before, masked, _ = self._of_caller(call, terms)
         found, mask, talk = self._judged(call, terms, self._by_call + policy.site.of(call))
         found, mask = before + found, masked + mask
-        if any(f.action == "block" and _acts(f) for f in found):
+        if _stops(found):
             return Prepared(call, terms, found, mask, (), ())
         return Prepared(call, terms, found, mask, *self._touches(call, terms, ident, force=False), talk)
 
@@ -214,7 +216,7 @@ class Engine:
         if not found:
             return prepared
         findings = (*prepared.findings, *found)
-        if any(f.action == "block" and _acts(f) for f in found):
+        if _stops(found):
             return Prepared(call, terms, findings, prepared.mask, (), ())
         return replace(prepared, findings=findings)
 
@@ -365,6 +367,11 @@ _VERDICTS: Final[tuple[Verdict, ...]] = ("allowed", "flagged", "masked", "flagge
 def _acts(one: Finding | Rule) -> bool:
     """Whether what a rule asks for is done: the one place where a mode is applied. A monitored rule only speaks."""
     return one.mode == "enforce"
+
+
+def _stops(found: tuple[Finding, ...] | list[Finding]) -> bool:
+    """Whether one of these findings stops the call: it counts nothing then."""
+    return any(f.action == "block" and _acts(f) for f in found)
 
 
 def _maskable(hit: Hit, case: Case) -> tuple[str, ...]:

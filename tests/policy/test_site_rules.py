@@ -257,6 +257,21 @@ def test_a_call_that_comes_in_is_seen_where_the_rule_says_so() -> None:
     assert "site.own" not in [f.rule for f in said.findings]
 
 
+@pytest.mark.parametrize(
+    ("status", "mode", "verdict"),
+    [(403, "enforce", "blocked"), (480, "enforce", "blocked"), (403, "monitor", "flagged")],
+)
+def test_a_call_that_comes_in_is_refused_and_counts_nothing(status: int, mode: str, verdict: str) -> None:
+    coming = replace(call(caller="0299112233", callee="0145678900"), direction="inbound")
+    engine = engine_of(
+        toml('caller = "+33299*"', action="block", more=f'direction = "both"\nstatus = {status}\nmode = "{mode}"')
+    )
+    prepared = engine.prepare(coming, "1")
+    decision = engine.judge(coming)
+    assert (decision.verdict, decision.status) == (verdict, status if verdict == "blocked" else 0)
+    assert bool(prepared.touches) == (verdict != "blocked")
+
+
 def test_they_speak_in_the_order_in_which_they_are_written() -> None:
     rules = toml('line = "200"', action="flag").replace("site.own", "site.z")
     rules += toml('callee = "*"', action="flag").replace("site.own", "site.m")

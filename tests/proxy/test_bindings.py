@@ -104,6 +104,23 @@ def test_other_uris_are_not_read(uri: bytes) -> None:
     assert UNPROVEN.read(uri) is None
 
 
+def test_two_guards_one_behind_the_other() -> None:
+    """What one wrote is a contact like any other to the next: each reads its own again."""
+    near = Here(CoreSettings(listens=(("udp", "127.0.0.2", 5060),), token="x"))
+    first = Bindings(b"n" * 32, near)
+    phone = Source(name="phone", networks=(ip_network("127.0.0.9/32"),), trunk="guard")
+    m = parse(request("REGISTER", "sip:op.example", contact="<sip:a@127.0.0.9:5062;transport=udp>"))
+    there = Flow("udp", ("127.0.0.2", 5060), ("127.0.0.9", 5062))
+    ((_, _, middle),) = first.outward(m, phone, Sources((phone,)), there, Flow("udp", ("127.0.0.2", 5060), GUARD))
+    outer = outward(middle.decode())
+    bound = BINDINGS.read(outer)
+    assert bound is not None
+    assert (bound.uri, bound.target) == (middle, ("udp", *PBX))
+    inner = first.read(bound.uri)
+    assert inner is not None
+    assert inner.uri == b"sip:a@127.0.0.9:5062;transport=udp"
+
+
 def test_a_network_of_a_source_is_its_own() -> None:
     """A Contact may name any address of the source: one machine registers, another takes the calls."""
     pair = Source(name="pair", networks=(ip_network("127.0.0.0/29"),), trunk="operator")
