@@ -19,12 +19,16 @@ Event = dict[str, Any]  # as baresip writes it: type, id, param, ...
 PATIENCE: Final = 15.0  # seconds for something to happen
 MODULES: Final = "/usr/lib/baresip/modules"
 
+# As docs/integrations.md has them.
+ACCOUNT: Final = (
+    "<sip:{user}@{domain};transport={transport}>;auth_pass={password};"
+    'outbound="sip:{server};transport={transport}";regint={seconds}'
+)
+CERTIFICATES: Final = "sip_cafile {ca}\nsip_certificate {certificate}\n"
 CONFIG: Final = """\
 poll_method epoll
 sip_listen {host}:{port}
-{ca}
-{certificate}
-call_local_timeout 60
+{certificates}call_local_timeout 60
 call_max_calls 8
 audio_player aubridge,{host}
 audio_source aubridge,{host}
@@ -85,14 +89,19 @@ class Baresip(Program):
             "modules": MODULES,
             "rtp": rtp,
             "rtp_last": rtp + 20,
-            "ca": f"sip_cafile {ca}" if ca is not None else "",
-            "certificate": f"sip_certificate {certificate}" if certificate is not None else "",
+            "certificates": CERTIFICATES.format(ca=ca, certificate=certificate) if certificate is not None else "",
         }
         (home / "config").write_text(CONFIG.format(**settings), encoding="utf-8")
         (home / "contacts").write_text("", encoding="utf-8")
-        way = f";transport={transport}"
-        account = f'<sip:{user}@{self.domain}{way}>;auth_pass={password};outbound="sip:{server}{way}"'
-        account += f";answermode={answers};regint={registers};audio_codecs=pcmu"
+        account = ACCOUNT.format(
+            user=user,
+            domain=self.domain,
+            transport=transport,
+            password=password,
+            server=server,
+            seconds=registers,
+        )
+        account += f";answermode={answers};audio_codecs=pcmu"
         (home / "accounts").write_text("", encoding="utf-8")
         super().__init__(f"baresip-{user.strip('+')}", "baresip", "baresip-core", ["-4", "-f", str(home), "-s"], folder)
         self._held = b""

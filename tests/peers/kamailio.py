@@ -77,6 +77,7 @@ request_route {
         exit;
     }
     if (!is_method("INVITE")) { sl_send_reply("405", "Method Not Allowed"); exit; }
+    @SENDS@
     t_newtran();
     record_route();
     switch ($rU) {
@@ -109,14 +110,26 @@ request_route {
     if (!t_relay()) sl_reply_error();
     exit;
 }
+@ROUTE@
 """
 
 
 class Kamailio(Program):
-    """A running operator. `accounts` may register; who is not registered is looked for at `callee` (`host:port`)."""
+    """A running operator. `accounts` may register; who is not registered is looked for at `callee` (`host:port`).
+
+    With `route`, which defines route[GUARD], it is an exchange instead whose calls all leave by that.
+    """
 
     def __init__(
-        self, folder: Path, host: str, port: int, *, callee: str, second: str = "", accounts: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        host: str,
+        port: int,
+        *,
+        callee: str,
+        second: str = "",
+        accounts: tuple[str, ...] = (),
+        route: str = "",
     ) -> None:
         self.host, self.port = host, port
         words = {
@@ -131,6 +144,8 @@ class Kamailio(Program):
             "CUSTOMER": CUSTOMER,
             "ASKED": ASKED,
             "BOTH": BOTH,
+            "SENDS": "route(GUARD);" if route else "",
+            "ROUTE": route,
         }
         text = TEMPLATE
         for word, value in words.items():
