@@ -15,7 +15,7 @@ from typing import Final, Self
 from tests.live.world import need
 
 START_PATIENCE: Final = 15.0  # seconds until it answers: two busy cores
-STOP_PATIENCE: Final = 5.0  # seconds from SIGTERM to SIGKILL
+STOP_PATIENCE: Final = 3.0  # seconds from SIGTERM to SIGKILL
 PROBE: Final = 0.2  # seconds for the answer to one probe
 TAIL: Final = 3000  # characters of its log that a failure shows
 
