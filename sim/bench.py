@@ -14,9 +14,12 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from tempfile import TemporaryDirectory
 
+from msgspec.structs import replace
+
 from guard.asked import Question, attempt_of
 from guard.config import load
 from guard.desk import Desk
+from guard.detectors.watch import Watch
 from guard.engine import Engine
 from guard.model import CallAttempt, CallEnded, Decision
 from guard.numbering.number import Dial, normalise
@@ -31,6 +34,8 @@ from guard.store.sqlite import SqliteWriter
 from sim.site import ALICE, GUARD, IPBX, OPERATOR, Site
 
 ROUNDS = 7
+LINES = 500  # of the decisions: each line calls once in 75 s
+UP = 50  # calls up at once meanwhile
 BEFORE, CALLS = (
     300,
     3000,
@@ -115,7 +120,7 @@ class Calls:
     def __init__(self, policy: Policy, sources: Sources, *, rules: bool) -> None:
         trunks = Trunks((Trunk(name="operator", hops=(Hop("udp", OPERATOR, 5060),)),))
         self.core = ProxyCore(CoreSettings(listens=(("udp", GUARD, 5060),), token="f0e1d2c3b4a5"), sources, trunks)
-        self.desk = Desk(Engine(policy), MemoryState()) if rules else None
+        self.desk = Desk(Engine(policy), MemoryState(), watch=Watch()) if rules else None
         self.up = Flow("udp", (GUARD, 5060), (IPBX, 5060))
         self.down = Flow("udp", (GUARD, 5060), (OPERATOR, 5060))
         self.now = 1_000_000_000
@@ -191,16 +196,20 @@ class Calls:
         return {step: tenth(times) for step, times in self.times.items()}
 
 
-def decisions(policy: Policy, attempt: CallAttempt) -> float:
-    """One decision with every rule loaded, taken, sent and ended."""
+def decisions(policy: Policy, attempt: CallAttempt, *, detection: bool) -> float:
+    """One decision with every rule loaded, taken, sent and ended, of a line that calls a few times an hour."""
+    calls = [replace(attempt, at=attempt.at + n * 150_000, line=f"{n % LINES}") for n in range(2000)]
+    end = CallEnded(at=0, outcome="answered", ring_us=2_500_000, talk_us=5_000_000, final_status=200, by="caller")
+    ends = [replace(end, at=call.at + UP * 150_000) for call in calls]
 
     def work() -> int:
-        desk, now = Desk(Engine(policy), MemoryState()), 0
-        for ticket in range(1, 2001):
+        desk, now = Desk(Engine(policy), MemoryState(), watch=Watch() if detection else None), 0
+        for ticket, call in enumerate(calls):
             now += 150_000
-            desk.submit(ticket, attempt, now)
+            desk.submit(ticket, call, now)
             desk.departed(ticket, now)
-            desk.ended(ticket, now)
+            if ticket >= UP:
+                desk.ended(ticket - UP, now, ends[ticket - UP])
         return 2000
 
     return best(work)
@@ -208,7 +217,7 @@ def decisions(policy: Policy, attempt: CallAttempt) -> float:
 
 def records(policy: Policy, folder: Path, attempt: CallAttempt) -> float:
     """A decision and an end in the log on disk (wall clock: the writer has a thread of its own)."""
-    decision = Desk(Engine(policy), MemoryState()).submit(1, attempt, 0)[0][1]
+    decision = Desk(Engine(policy), MemoryState(), watch=Watch()).submit(1, attempt, 0)[0][1]
     times = []
     for n in range(3):
         writer = SqliteWriter(folder / f"bench{n}.db", site="bench", money=policy.figures)
@@ -239,7 +248,7 @@ def consents(folder: Path, count: int) -> None:
     held = getrusage(RUSAGE_SELF).ru_maxrss / 1024
     cost = best(lambda: len([policy.lists["consents"].at("+33600012345", friday) for _ in range(2000)]))
     print(f"\n{len(policy.lists['consents'])} consents: loaded in {loading:.1f} s, the process at most {held:.0f} MB,")
-    print(f"one look-up {cost:.1f} µs, a canvasser's decision {decisions(policy, attempt):.1f} µs")
+    print(f"one look-up {cost:.1f} µs, a canvasser's decision {decisions(policy, attempt, detection=True):.1f} µs")
 
 
 def main() -> None:
@@ -271,7 +280,8 @@ def main() -> None:
             ("the same with every rule, counters and ends", rules),
             *((f"  {step}", cost) for step, cost in ruled.items()),
             ("  of which for one message", rules / 7),
-            ("a decision alone: rules, counters, departure, end", decisions(policy, attempt)),
+            ("a decision alone: rules, counters, departure, end", decisions(policy, attempt, detection=False)),
+            ("the same with detection", decisions(policy, attempt, detection=True)),
             ("a number seen for the first time", best(lambda: len([normalise(n, dial) for n in numbers]))),
             ("a decision and an end in the log, wall clock", records(policy, Path(folder), attempt)),
         )

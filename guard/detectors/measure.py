@@ -47,7 +47,8 @@ class Ready:
         self.clause = clause
         self.span = clause.span_s * SECOND
         self.marks = _TO[clause.to] | (CLOSED if clause.closed else 0)
-        self.least = max((n for f, n in clause.at_least.items() if f in COUNTED), default=1)
+        counted = (n for f, n in clause.at_least.items() if f in COUNTED)
+        self.least = 1 if clause.own else max(counted, default=1)  # an hour may have more calls than are kept
         used = {*clause.at_least, *clause.share}
         self.at_end = not used.isdisjoint(ENDS)
         self.at_set_up = not self.at_end or not used.isdisjoint(SET_UP)

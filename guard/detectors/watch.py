@@ -140,7 +140,8 @@ class Watch:
                 subject.seen_with((mark(call.source_address), mark(call.user_agent), caller), now)
                 subject.usual.one_more(now // HOUR, frozen=self.alarms.any_of(key, now))
             ways = self._set_up[kind, i == 0 and kind == "number", marks]
-            begun += self._judge(ways, kind, key, View(subject, number, now), call.trunk, call.usage)
+            if ways:
+                begun += self._judge(ways, kind, key, View(subject, number, now), call.trunk, call.usage)
         self._keep_open(ident, _Open(fresh, (call.caller.value, call.callee.value), keys, call.usage, call.trunk))
         self._begin(begun, now)
         lasting = self.alarms.signals(keys, price, now, {e.rule for _, e in begun})
@@ -240,7 +241,10 @@ class Watch:
     ) -> list[tuple[Pattern, Evidence]]:
         """The alarms that begin with what has just been seen of a subject."""
         out: list[tuple[Pattern, Evidence]] = []
+        many = len(view.subject.recent)
         for pattern, ready in ways:
+            if many < ready.least:
+                continue
             found = holds(ready, view)
             if found is None or not _concerns(pattern, key, usage, view.now):
                 continue
