@@ -37,6 +37,7 @@ from guard.proxy.effects import Address
 from guard.proxy.kept import KeptCall
 from guard.proxy.refuse import Refusals
 from guard.proxy.routing import Trunks, host_text
+from guard.publishing import Publisher
 from guard.recount import SPAN, recount
 from guard.refusals import of as refusals_of
 from guard.reload import Loaded, Reloader
@@ -45,6 +46,7 @@ from guard.sources import Sources
 from guard.store.contract import Query, Writer
 from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
+from guard.troubles import Troubles
 
 T = TypeVar("T")
 WATCH: Final = 2.0  # s between looks at the files of the configuration
@@ -117,7 +119,11 @@ class App:
         self._recounting: asyncio.Task[None] | None = None
         self._house = Housekeeper(store, config, clock, self.driver.fault)
         self._house.adopt(config, policy.digest)
-        self.alerts = MoneyAlerts(store, config, clock, self.driver.fault, enforce=self._enforce)
+        self.publisher = (
+            Publisher(store, config, config.broker, clock, self.driver.fault) if config.broker is not None else None
+        )
+        passed = self.publisher.passed if self.publisher is not None else None
+        self.alerts = MoneyAlerts(store, config, clock, self.driver.fault, passed=passed, enforce=self._enforce)
         self.incidents = Incidents(store, config, contracts_of(config, policy), clock, self.driver.fault)
         self.detection = Detection(
             self.desk, store, config, lambda: self._engine, self.incidents, clock, self.driver.fault
@@ -153,6 +159,9 @@ class App:
             self.mirror.start()
         if self._link is not None:
             self._link.start()
+        if self.publisher is not None:
+            self.publisher.start()
+            self._every(WATCH, Troubles(self.core, self._store, self.driver.now, self.publisher.troubled).look)
         self._started = True
         self._recounting = self._loop.create_task(self._recount())
         self._house.start()
@@ -301,6 +310,8 @@ class App:
         await self._hops.stop()
         await self._house.stop()
         await self.alerts.stop()
+        if self.publisher is not None:
+            await self.publisher.stop()
         await self.detection.stop()
         await self.incidents.stop()
         if self._recounting is not None:
@@ -327,6 +338,7 @@ class App:
         all_of_them = (
             self.core.counters, self.driver.counters, self._hops.counters, self._keeper.counters,
             self.detection.counters, self.mirror.counters if self.mirror is not None else {},
+            self.publisher.counters if self.publisher is not None else {},
         )  # fmt: skip
         counters = {k: v for counted in all_of_them for k, v in counted.items() if v}
         LOG.info("stopped: %s", ", ".join(f"{k} {v}" for k, v in sorted(counters.items())) or "nothing came")

@@ -15,6 +15,7 @@ from guard import configrefusal
 from guard import configschema as schema
 from guard.confighep import Collector, collector
 from guard.confighops import Hop, dns_server, next_hop
+from guard.configmqtt import Broker, broker
 from guard.confignumbers import numbers
 from guard.configsources import sources
 from guard.configstate import Place, shared
@@ -63,6 +64,7 @@ class Config(Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...]
     held: HeldNumbers
     hep: Collector | None = None
+    broker: Broker | None = None
     shared: Place | None = None
     warnings: tuple[str, ...] = ()
 
@@ -214,6 +216,7 @@ class _Compiler:
             sources=who,
             held=HeldNumbers(numbers(file.number, zone, self.problem, self._file)),
             hep=collector(file.hep, self.problem),
+            broker=broker(file, self.path.parent, self.problem, self._warn, files=self.files),
             shared=shared(file.state, self.problem),
             warnings=tuple(self.warnings),
         )
@@ -225,9 +228,8 @@ class _Compiler:
         """Keys of INTERFACES that this version reads and cannot serve yet: never in silence."""
         file = self.file
         later = "not supported yet by this version"
-        for key, there in (("mqtt", file.mqtt), ("web", file.web)):
-            if there is not None:
-                self.warnings.append(f"{self.path}: {key}: {later}, and has no effect")
+        if file.web is not None:
+            self._warn(f"web: {later}, and has no effect")
         for name in SHAPES:
             self._file(getattr(file.prospecting, name, ""), ["prospecting", name])
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from guard.model import Mode, Usage
+from guard.model import Mode, Usage, Verdict
 from guard.numbering.number import Dial
 from guard.policy.caseschema import Case
 from guard.policy.siteschema import SiteRule
@@ -247,10 +247,28 @@ class Privacy(_Strict, frozen=True, kw_only=True):
 
 
 class Mqtt(_Strict, frozen=True, kw_only=True):
-    """[mqtt]: absent, no alerts are published."""
+    """[mqtt]: the broker that alerts go to; absent, none are published. Files are PEM, relative to guard.toml.
+
+    Which messages there are: calls with one of the `verdicts`, and of `rules` where some are named (`*` ends a prefix);
+    `incidents`, `penalties` and `health`. Of each verdict at most `rate` a minute, the others in one summary; at most
+    `keep` wait for a broker that is away.
+    """
 
     url: str
     topic: str = "guard"
+    username: str = ""
+    password_file: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    numbers: Literal["full", "masked"] = "masked"
+    verdicts: tuple[Verdict, ...] = ("blocked", "masked", "flagged")
+    rules: tuple[str, ...] = ()
+    incidents: bool = True
+    penalties: bool = True
+    health: bool = True
+    rate: Annotated[int, Meta(ge=0, le=100_000)] = 60
+    keep: Annotated[int, Meta(ge=100, le=1_000_000)] = 10_000
 
 
 class Web(_Strict, frozen=True, kw_only=True):

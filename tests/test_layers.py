@@ -38,10 +38,11 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.configtls": ("guard.configschema",),
     "guard.confighep": ("guard.configschema",),
+    "guard.configmqtt": ("guard.configschema",),
     "guard.configstate": ("guard.configschema",),
     "guard.configrefusal": ("guard.configschema",),
     "guard.config": (
-        *WORDS, "guard.config", "guard.confighep", "guard.configrefusal", "guard.confighops", "guard.confignumbers", "guard.configschema", "guard.configsources",
+        *WORDS, "guard.config", "guard.confighep", "guard.configmqtt", "guard.configrefusal", "guard.confighops", "guard.confignumbers", "guard.configschema", "guard.configsources",
         "guard.configstate", "guard.configtls",
         "guard.policy.siteschema", "guard.policy.caseschema", "guard.rules.numbers", "guard.prospecting.lists",
         "guard.tomlread",
@@ -71,6 +72,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.compare": (*WORDS, "guard.engine", "guard.ledger"),
     "guard.proxy": (*WORDS, "guard.proxy", "guard.sip"),
     "guard.report": ("guard.report", "guard.ledger"),
+    "guard.messages": ("guard.messages", "guard.ledger", "guard.model"),
     "guard.store": ("guard.model", "guard.numbering", "guard.store", "guard.ledger"),
     "guard.evidence": (
         *WORDS, "guard.evidence", "guard.ledger", "guard.store", "guard.policy", "guard.config", "guard.configschema",
@@ -81,6 +83,9 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.detection": ("*",),
     "guard.housekeeping": ("*",),
     "guard.alerts": ("*",),
+    "guard.gathering": ("*",),
+    "guard.publishing": ("*",),
+    "guard.troubles": ("*",),
     "guard.incidents": ("*",),
     "guard.net": (
         *WORDS, *CONTRACTS, "guard.net", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine", "guard.configschema",
@@ -105,12 +110,12 @@ TOP: Final = ("guard.app", "guard.cli", "sim")
 # Where nothing waits, watches a clock, throws dice or looks around.
 PURE: Final = (
     "guard.sip", "guard.hep", "guard.numbering", "guard.model", "guard.sources", "guard.state",
-    "guard.ledger", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting", "guard.policy",
+    "guard.ledger", "guard.messages", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting", "guard.policy",
     "guard.engine", "guard.desk", "guard.shareddesk", "guard.proxy",
 )  # fmt: skip
 IMPURE_MODULES: Final = frozenset(
     {"asyncio", "socket", "selectors", "ssl", "time", "random", "secrets", "uuid", "logging", "threading", "subprocess",
-     "multiprocessing", "sqlite3", "signal", "uvloop", "redis", "aiomqtt"}
+     "multiprocessing", "sqlite3", "signal", "uvloop", "redis", "aiomqtt", "paho"}
 )  # fmt: skip
 IMPURE_NAMES: Final = frozenset(
     {"os.environ", "os.getenv", "os.urandom", "os.getpid", "datetime.now", "datetime.today", "datetime.utcnow",

@@ -1,0 +1,204 @@
+"""Publishes alerts over MQTT beside the calls: a thread with a loop of its own, that gathers and sends.
+
+Whatever becomes of the broker, of the outbox or of this thread, the calls do not wait: they hand over nothing but
+a limit that was passed and what is wrong with the guard, which go into a queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Final, ParamSpec, TypeVar
+
+from guard.config import Config
+from guard.configmqtt import Broker
+from guard.gathering import Gatherer, Told
+from guard.ledger.limits import Alert
+from guard.messages.events import Trouble
+from guard.net.clock import Clock
+from guard.net.mqtt import Sender
+from guard.net.say import LOG
+from guard.store.errors import StoreError
+from guard.store.outbox import Outbox, path_of
+from guard.store.sqlite import SqliteWriter
+
+P = ParamSpec("P")
+T = TypeVar("T")
+LOOK: Final = 0.5  # s between looks at the log: an alert is on its way within a second and a half of its call
+PARTING: Final = 5.0  # s that stopping waits for the last messages
+
+
+class Publisher:
+    """`start` it on a running loop when the log is open, `stop` it before the log is closed."""
+
+    def __init__(
+        self,
+        store: SqliteWriter,
+        config: Config,
+        broker: Broker,
+        clock: Clock,
+        fault: Callable[[Exception], None],
+        look: float = LOOK,
+    ) -> None:
+        self.counters: dict[str, int] = {}
+        self._store, self._config, self._broker, self._clock, self._look = store, config, broker, clock, look
+        self._loop = asyncio.get_running_loop()
+        self._fault = fault
+        self._thread: threading.Thread | None = None
+        self._other: asyncio.AbstractEventLoop | None = None
+        self._leave: Callable[[], object] = bool
+        self._gatherer: Gatherer | None = None
+        self._said: SimpleQueue[Told] = SimpleQueue()
+        self._troubles: tuple[Trouble, ...] | None = None
+        self._leaving = threading.Event()
+        self._first = 0
+        self._trouble = ""
+
+    def start(self) -> None:
+        """Begin: of an outbox that is not there yet with the calls from now on."""
+        try:
+            with self._store.reader() as reader:
+                self._first = reader.last_seq()
+        except StoreError as error:
+            LOG.warning("alerts: %s", error)
+        self._thread = threading.Thread(target=self._run, name="guard-alerts", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Send what is ready, say goodbye to the broker, and give up after PARTING: the outbox has the rest."""
+        if self._thread is None:
+            return
+        self._leaving.set()
+        self._hurry()
+        await self._loop.run_in_executor(None, self._thread.join, PARTING)
+        if self._thread.is_alive():
+            LOG.warning("alerts: the broker keeps us waiting; the outbox has the rest")
+        self._thread = None
+
+    def passed(self, alert: Alert) -> None:
+        """A limit of the site's own was passed."""
+        if self._broker.what.penalties:
+            self._said.put(alert)
+
+    def troubled(self, troubles: tuple[Trouble, ...]) -> None:
+        """All that is wrong with the guard now; told where it is not what was told last."""
+        if self.lost_alerts:
+            troubles = (*troubles, Trouble(kind="alerts-lost", text="the broker was away for too long"))
+        if self._broker.what.health and troubles != self._troubles:
+            self._troubles = troubles
+            self._said.put(troubles)
+
+    @property
+    def lost_alerts(self) -> bool:
+        """Whether messages had to be given up, and the others still wait."""
+        return self._gatherer is not None and self._gatherer.full
+
+    def _hurry(self) -> None:
+        other = self._other
+        if other is not None:
+            with contextlib.suppress(RuntimeError):  # it was closed meanwhile
+                other.call_soon_threadsafe(self._leave)
+
+    # ---- the other thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._work())
+        except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
+            self._told(error)
+
+    def _told(self, error: Exception) -> None:
+        with contextlib.suppress(RuntimeError):  # the guard has stopped meanwhile
+            self._loop.call_soon_threadsafe(self._fault, error)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(_Aside())
+        leaving = asyncio.Event()
+        self._leave, self._other = leaving.set, loop
+        while not self._leaving.is_set():
+            try:
+                outbox = Outbox(path_of(self._store.path))
+            except StoreError as error:
+                self._say(error)
+            else:
+                await self._told_of(outbox, leaving)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(leaving.wait(), self._look)
+
+    async def _told_of(self, outbox: Outbox, leaving: asyncio.Event) -> None:
+        """Gather and send until the end, or until the outbox is refused by the disk."""
+        gatherer: Gatherer | None = None
+        try:
+            first, now = self._first, self._clock.wall()
+            gatherer = Gatherer(self._config, self._broker, self._store, outbox, self._said, first, now)
+            self._gatherer = gatherer
+            await self._both(gatherer, leaving)
+        except StoreError as error:
+            self._say(error)
+        finally:
+            self._gatherer = None
+            if gatherer is not None:
+                gatherer.close()
+            else:
+                outbox.close()
+
+    async def _both(self, gatherer: Gatherer, leaving: asyncio.Event) -> None:
+        sender = Sender(self._broker, gatherer, self._told)
+        sending = asyncio.get_running_loop().create_task(sender.run())
+        try:
+            while not leaving.is_set() and not sending.done():
+                self._gathered(gatherer)
+                sender.news()
+                self._count(gatherer, sender)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(leaving.wait(), self._look)
+            self._gathered(gatherer)
+        finally:
+            sender.leave()
+            await asyncio.wait({sending}, timeout=PARTING)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            self._count(gatherer, sender)
+
+    def _gathered(self, gatherer: Gatherer) -> None:
+        """Take all that is new. A disk that refuses is tried again at the next look."""
+        try:
+            while gatherer.gather(self._clock.wall()):
+                pass
+            self._trouble = ""
+        except StoreError as error:
+            self._say(error)
+
+    def _say(self, error: StoreError) -> None:
+        if str(error) != self._trouble:
+            LOG.warning("alerts wait: %s", error)
+        self._trouble = str(error)
+
+    def _count(self, gatherer: Gatherer, sender: Sender) -> None:
+        self.counters |= sender.counters
+        self.counters |= {"mqtt_summarised": gatherer.summarised, "mqtt_given_up": gatherer.lost}
+
+
+class _Aside(ThreadPoolExecutor):
+    """Runs each piece of work in a thread that nobody waits for at the end: a look-up in DNS cannot be called off."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """See `ThreadPoolExecutor`."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = fn(*args, **kwargs)
+                except BaseException as error:  # noqa: BLE001 - it is whoever waits for the result that hears of it
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+        threading.Thread(target=work, name="guard-alerts-connect", daemon=True).start()
+        return future

@@ -1,0 +1,49 @@
+"""What is wrong with the guard or around it, in the words of its health messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+
+from guard.messages.events import Trouble
+from guard.proxy.core import ProxyCore
+from guard.store.sqlite import SqliteWriter
+
+
+class Troubles:
+    """Looks at the next hops and at the log, whenever `look` is called, and tells `tell` what is wrong; all of it."""
+
+    def __init__(
+        self,
+        core: ProxyCore,
+        store: SqliteWriter,
+        now: Callable[[], int],
+        tell: Callable[[tuple[Trouble, ...]], None],
+    ) -> None:
+        self._core, self._store, self._now, self._tell = core, store, now, tell
+        self._faults = store.faults
+        self._refused = False
+
+    def look(self) -> None:
+        """Look now."""
+        self._tell((*self._hops(), *self._log()))
+
+    def _hops(self) -> Iterator[Trouble]:
+        conditions = sorted(self._core.conditions(self._now()), key=lambda c: c.trunk)
+        for trunk, found in groupby(conditions, key=lambda c: c.trunk):
+            hops = list(found)
+            down = [c for c in hops if not c.up]
+            for hop in down:
+                transport, host, port = hop.place
+                yield Trouble(kind="next-hop", of=f"{trunk}: {transport} {host} port {port}", text=hop.why)
+            if down and len(down) == len(hops):
+                yield Trouble(kind="trunk", of=trunk, text="no next hop answers")
+
+    def _log(self) -> Iterator[Trouble]:
+        faults, store = self._store.faults, self._store
+        self._refused = bool(store.pending) and (self._refused or faults != self._faults)
+        self._faults = faults
+        if self._refused:
+            yield Trouble(kind="log", of=store.path, text=f"is not written: {store.last_error}")
+        if store.lost:
+            yield Trouble(kind="log-lost", of=store.path, text="entries were lost; guard log --verify tells which")
