@@ -85,6 +85,7 @@ def test_of_forked_calls_each_has_its_own_timer_and_a_day_is_waited() -> None:
     w = World()
     leg = timed(w)
     leg.answer(200, to_tag="other")
+    refresh(w, leg, "UPDATE")  # of the first; the other has none
     w.later(2 * GONE)
     assert w.core.calls == 1
 
