@@ -109,7 +109,8 @@ class RedisLink:
             except ResponseError as error:
                 self._lose(_word(error), _plain(error))
             except (RedisError, OSError) as error:
-                self._lose("gone", str(error))
+                # What takes too long while a connection is made is told as an error of the connection.
+                self._lose("late" if "imeout" in str(error) else "gone", str(error))
             except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told: the guard goes on alone
                 self._lose("fault", f"{type(error).__name__}: {error}")
             self._turn()

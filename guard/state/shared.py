@@ -182,6 +182,8 @@ class Shared:
     def touch(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
         """Decide alone, within this guard's part of every limit. What other guards had in a month's counter when it was
         last read is taken to be there still. Raises AloneError where a guard alone is not to decide."""
+        if touches and all(t.force for t in touches):
+            return self.force(touches[0].ident, touches, now)
         named = tuple(map(self._named, touches))
         self._last = max(self._last, max((t.at for t in touches), default=0))
         if not self.decides:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.model import SECOND
-from guard.state.contract import Reading, Touch
-from guard.state.memory import MAX_PENDING_US, MemoryState
+from guard.state.contract import Reading, State, Touch
+from guard.state.memory import MAX_PENDING_US
+from tests.state.conftest import Make
 
 SPAN: Final = SECOND
 HOLD: Final = 2 * SECOND
@@ -22,7 +23,7 @@ def window(ident: str, limit: int | None = 3, *, force: bool = False, take: bool
     return Touch(kind="window", key="cps:t", ident=ident, limit=limit, span_us=SPAN, force=force, take=take)
 
 
-def one(state: MemoryState, touch: Touch, now: int) -> Reading:
+def one(state: State, touch: Touch, now: int) -> Reading:
     (reading,) = state.touch((touch,), now)
     return reading
 
@@ -40,9 +41,11 @@ arrivals = st.lists(
 )
 
 
-def play(story: list[Arrival], limit: int, urgent: frozenset[int] = frozenset()) -> tuple[list[int], list[int], int]:
+def play(
+    make: Make, story: list[Arrival], limit: int, urgent: frozenset[int] = frozenset()
+) -> tuple[list[int], list[int], int]:
     """Departures of ordinary calls, those of emergency calls, and how many were refused."""
-    state = MemoryState()
+    state = make()
     ordinary: list[int] = []
     forced: list[int] = []
     refused = 0
@@ -71,8 +74,8 @@ def play(story: list[Arrival], limit: int, urgent: frozenset[int] = frozenset())
 
 @settings(max_examples=300)
 @given(arrivals, st.integers(1, 6))
-def test_no_span_has_more_departures_than_the_limit(story: list[Arrival], limit: int) -> None:
-    ordinary, _, refused = play(story, limit)
+def test_no_span_has_more_departures_than_the_limit(make: Make, story: list[Arrival], limit: int) -> None:
+    ordinary, _, refused = play(make, story, limit)
     assert most_in_any_span(ordinary) <= limit
     assert len(ordinary) + refused <= len(story)
 
@@ -80,10 +83,10 @@ def test_no_span_has_more_departures_than_the_limit(story: list[Arrival], limit:
 @settings(max_examples=200)
 @given(arrivals, st.integers(1, 4), st.frozensets(st.integers(0, 59), max_size=12))
 def test_ordinary_calls_keep_the_law_whatever_emergencies_do(
-    story: list[Arrival], limit: int, urgent: frozenset[int]
+    make: Make, story: list[Arrival], limit: int, urgent: frozenset[int]
 ) -> None:
     """Emergency calls are never refused; among all that leaves in a span, only they may be beyond the limit."""
-    ordinary, forced, refused = play(story, limit, urgent)
+    ordinary, forced, refused = play(make, story, limit, urgent)
     assert most_in_any_span(ordinary) <= limit
     leaves = [i for i in sorted(urgent) if i < len(story) and story[i][2] == "leaves"]
     assert len(forced) == len(leaves)
@@ -92,9 +95,9 @@ def test_ordinary_calls_keep_the_law_whatever_emergencies_do(
 
 @settings(max_examples=200)
 @given(st.lists(steps, min_size=1, max_size=40), st.integers(1, 5))
-def test_a_call_that_tries_again_when_told_always_gets_its_place(after: list[int], limit: int) -> None:
+def test_a_call_that_tries_again_when_told_always_gets_its_place(make: Make, after: list[int], limit: int) -> None:
     """`free_at` is neither too early nor too late where every set-up leaves at once: the greedy schedule exactly."""
-    state = MemoryState()
+    state = make()
     now = 0
     left: list[int] = []
     for i, wait in enumerate(after):
@@ -114,59 +117,55 @@ def test_a_call_that_tries_again_when_told_always_gets_its_place(after: list[int
     assert all(a <= b for a, b in pairwise(left))
 
 
-def test_the_edge_of_the_span() -> None:
-    state = MemoryState()
+def test_the_edge_of_the_span(make: Make) -> None:
+    state = make()
     assert one(state, window("a", 1), 0).taken
     state.departed("a", 0)
     assert not one(state, window("b", 1), SPAN - 1).taken
     assert one(state, window("b", 1), SPAN).taken
 
 
-def test_a_place_counts_from_the_departure_and_not_from_the_taking() -> None:
-    state = MemoryState()
+def test_a_place_counts_from_the_departure_and_not_from_the_taking(make: Make) -> None:
+    state = make()
     assert one(state, window("a", 1), 0).taken
     state.departed("a", 900_000)
     full = one(state, window("b", 1), SPAN)
     assert (full.taken, full.value, full.free_at) == (False, 1, 900_000 + SPAN)
 
 
-def test_one_that_has_not_left_yet_counts_however_old_it_is() -> None:
-    state = MemoryState()
+def test_one_that_has_not_left_yet_counts_however_old_it_is(make: Make) -> None:
+    state = make()
     assert one(state, window("a", 1), 0).taken
     waiting = one(state, window("b", 1), 5 * SPAN)
     assert (waiting.taken, waiting.free_at) == (False, 6 * SPAN)
 
 
-def test_what_never_left_is_given_back() -> None:
-    state = MemoryState()
+def test_what_never_left_is_given_back(make: Make) -> None:
+    state = make()
     assert one(state, window("a", 1), 0).taken
     state.forget("a", 10)
     assert one(state, window("b", 1), 10).taken
-    assert state.places == 1
     state.forget("nobody", 10)
-    assert state.places == 1
 
 
-def test_what_left_cannot_be_forgotten() -> None:
-    state = MemoryState()
+def test_what_left_cannot_be_forgotten(make: Make) -> None:
+    state = make()
     one(state, window("a", 1), 0)
     state.departed("a", 0)
     state.forget("a", 1)
     assert not one(state, window("b", 1), 1).taken
 
 
-def test_taking_twice_is_taking_once() -> None:
-    state = MemoryState()
+def test_taking_twice_is_taking_once(make: Make) -> None:
+    state = make()
     for _ in range(3):
         assert one(state, window("a", 1), 0).taken
-    assert state.places == 1
     state.departed("a", 5)
     assert one(state, window("a", 1), 6).taken
-    assert state.places == 1
 
 
-def test_forced_takes_a_place_that_others_then_lack() -> None:
-    state = MemoryState()
+def test_forced_takes_a_place_that_others_then_lack(make: Make) -> None:
+    state = make()
     for ident in "ab":
         assert one(state, window(ident, 2), 0).taken
     assert one(state, window("sos", 2, force=True), 0).taken
@@ -177,8 +176,8 @@ def test_forced_takes_a_place_that_others_then_lack() -> None:
     assert one(state, window("c", 2), SPAN).taken
 
 
-def test_beyond_the_limit_as_many_must_leave_as_are_too_many() -> None:
-    state = MemoryState()
+def test_beyond_the_limit_as_many_must_leave_as_are_too_many(make: Make) -> None:
+    state = make()
     for at, ident in ((0, "a"), (100_000, "sos"), (200_000, "sos2")):
         assert one(state, window(ident, 1, force=True), at).taken
         state.departed(ident, at)
@@ -186,23 +185,21 @@ def test_beyond_the_limit_as_many_must_leave_as_are_too_many() -> None:
     assert one(state, window("b", 2), 300_000).free_at == 100_000 + SPAN
 
 
-def test_reading_takes_nothing() -> None:
-    state = MemoryState()
+def test_reading_takes_nothing(make: Make) -> None:
+    state = make()
     assert one(state, window("a", 1, take=False), 0) == Reading(key="cps:t", value=0, taken=False)
-    assert state.places == 0
     assert one(state, window("a", 1), 0).taken
     assert one(state, window("b", 1, take=False), 0).value == 1
 
 
-def test_without_a_limit_everything_is_counted_and_nothing_refused() -> None:
-    state = MemoryState()
+def test_without_a_limit_everything_is_counted_and_nothing_refused(make: Make) -> None:
+    state = make()
     values = [one(state, window(str(i), None), 0).value for i in range(50)]
     assert values == list(range(50))
 
 
-def test_a_setup_that_is_never_heard_of_again_leaves_after_a_minute() -> None:
-    state = MemoryState()
+def test_a_setup_that_is_never_heard_of_again_leaves_after_a_minute(make: Make) -> None:
+    state = make()
     assert one(state, window("a", 1), 0).taken
     assert not one(state, window("b", 1), MAX_PENDING_US - 1).taken
     assert one(state, window("b", 1), MAX_PENDING_US).taken
-    assert state.places == 1
