@@ -104,8 +104,7 @@ def _weighed(
             query = Query(since=since, until=until, rule=args.rule, direction="outbound", all=True)
             made = (spoken(args.rule, way, d.record.seq, d.end_seq, d.body, d.end) for d in reader.details(query))
             all_spoken = [one for one in made if one is not None]
-            stops = [one for one in all_spoken if not one.anyway]
-            saved = _saved(reader, stops, span, config) if stops else 0
+            saved = _saved(reader, all_spoken, span, config)
     except StoreError as error:
         raise CommandError(str(error)) from error
     strange = sorted(rightful - {one.seq for one in all_spoken})

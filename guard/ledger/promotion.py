@@ -71,7 +71,7 @@ def spoken(rule: str, way: Way, seq: int, end_seq: int, body: DecisionBody, end:
         return None
     anyway = body.verdict == "blocked"
     stops = way == "action" or any(f.action == "block" for f in said)
-    costs = [one for one in lines_of(seq, body, end) if one.state == "accrued"] if stops and not anyway else []
+    costs = [one for one in lines_of(seq, body, end) if one.state == "accrued"] if stops else []
     number = body.money.number or (end.money.number if end else "")
     names = {
         ("number", number or body.caller), ("number", body.caller), ("line", body.line),

@@ -51,6 +51,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (attempt(14, at=now - 10 * SECOND), decision("flagged", finding("site.night", "flag"))),
         (attempt(15, at=now - 20 * DAY, caller="+33145678903"), trial),
     ]
+    calls += [
+        (replace(attempt(16, at=now - 5 * SECOND), direction="inbound"), decision()),
+        (attempt(17, at=now - 5 * SECOND, trunk=""), decision("blocked", finding("source.unknown"))),
+    ]  # neither is a call that a rule on trial judges
     write(folder / "guard.db", calls)
     opening = Event(
         step="open", at=now - 50 * SECOND, written=now, subject_kind="number", subject="+33145678901", trunk="operator",
