@@ -101,8 +101,9 @@ def _finding(finding: FindingRecord, lang: str, *, decided: bool) -> Iterator[Pa
     yield f"    {harmless(finding.text.fr if lang == 'fr' else finding.text.en)}", ""
     for article in finding.article:
         yield f"    article  {harmless(article)}", ""
-    if finding.facts:
-        facts = ", ".join(f"{k} = {_fact(v)}" for k, v in finding.facts.items())
+    # Words of one language are in the sentence above; whoever wants them has --json.
+    facts = ", ".join(f"{k} = {_fact(v)}" for k, v in finding.facts.items() if not k.endswith(("_en", "_fr")))
+    if facts:
         yield f"    facts    {harmless(facts)}", ""
 
 

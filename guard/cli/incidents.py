@@ -278,6 +278,8 @@ def _show(args: argparse.Namespace, incident: Incident, zone: ZoneInfo) -> int:
     )
     if shut := quarantine.words_of(incident, now, zone):
         print(f"  {shut}; emergency calls pass")
+        if seen := quarantine.seen_of(incident, now):
+            print(harmless(f"  seen: {seen}"))
     for event in incident.events:
         said = " ".join(t for t in (event.letter, event.text) if t)
         letter = f" [{event.document.name}, SHA-256 {event.document.sha256}]" if event.document else ""

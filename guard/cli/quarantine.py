@@ -91,6 +91,18 @@ def _subject(kind: Kind, word: str, config: Config | None) -> str:
     raise CommandError(f'line "{harmless(word)}": say of which source{known}: SOURCE/LINE', status=2)
 
 
+def seen_of(incident: Incident, now: int) -> str:
+    """What a detector measured that shut it off; "" where a person did it, or nobody."""
+    from guard.rules import saying
+    from guard.shut import evidence_of
+
+    found = incident.shut_off(now)
+    if found is None or not found.measures:
+        return ""
+    evidence = evidence_of(found, incident.trunk)
+    return f"{saying.because(evidence.measures, 'en')} within {saying.span(evidence.span_s, 'en')} ({evidence.rule})"
+
+
 def words_of(incident: Incident, now: int, zone: ZoneInfo) -> str:
     """That it is shut off and until when; "" where it is not."""
     from guard.ledger.incidents import FOR_GOOD

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from guard.detectors.words import Evidence, Measure
+from guard.ledger.sightings import Sighting
+from guard.shut import evidence_of, quarantine_of
+from guard.store.books import Books
 from tests.cli.conftest import Guard, Ran
 from tests.test_config import GOOD
 
@@ -117,3 +122,29 @@ def test_books_that_cannot_be_read_are_told_and_the_decision_comes_all_the_same(
     ran = guard("decide", "--caller", NUMBER, "--callee", "112", "-c", site / "guard.toml")
     assert "who is shut off is not known" in ran.err
     assert ran.status == 0
+
+
+SEEN = Evidence(
+    rule="traffic.unbalanced", kind="line", subject="pbx/200", trunk="operator", at=1_795_251_600_000_000,
+    span_s=86_400, passes=("received", 1),
+    measures=(
+        Measure("calls", 9, 8, 60), Measure("received", 0, 0, 40, most=True),
+        Measure("origins", 1, 3, 0, most=True, sense="callers"),
+    ),
+)  # fmt: skip
+
+
+def test_what_a_detector_saw_of_who_is_shut_off_is_shown(guard: Guard, site: Path) -> None:
+    kept = quarantine_of(SEEN, 1 << 62)
+    assert evidence_of(kept, "operator") == SEEN, "the books keep all of it"
+    one = Sighting(
+        subject_kind="line", subject="pbx/200", trunk="operator", rule=SEEN.rule, at=SEEN.at, reached=True, text="",
+        quarantine=kept,
+    )  # fmt: skip
+    with Books(site / "guard.db", ZoneInfo("Europe/Paris")) as books:
+        books.seen([one])
+    assert work(guard, site, "show", "1").out.splitlines()[2:4] == [
+        "  shut off until it is released; emergency calls pass",
+        "  seen: 9 calls (alarm from 8 on, 60 % of the alarm), 0 calls received (alarm up to 0, 40 % of the alarm), "
+        "1 calling number shown (alarm up to 3, 0 % of the alarm) within 24 hours (traffic.unbalanced)",
+    ]
