@@ -88,8 +88,6 @@ class SharedDesk(Desk):
 
     def next_wake(self) -> int | None:
         """When `wake` wants to be called."""
-        if self._answers:
-            return 0
         first = next(iter(self._asking.values()), None)
         out = None if first is None else first.ask.until
         hold = self._engine.hold_us

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+
 import pytest
 from msgspec.structs import replace
 
 from guard.model import SECOND
 from tests.deciding import STRANGERS, call
+from tests.shared import SharedScene
+from tests.state.conftest import client  # noqa: F401 - a fixture
 from tests.waiting import HOLD, MS, SPAN, T0, Scene
+
+
+@pytest.fixture(autouse=True, params=["memory", "redis"])
+def desks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every desk here counts in memory, and then again in a real Redis that answers at once."""
+    if request.param == "redis":
+        client = request.getfixturevalue("client")
+        monkeypatch.setattr(sys.modules[__name__], "Scene", partial(SharedScene, client))
 
 
 def slow(trunk: str = "operator", **rule: object) -> str:
@@ -58,10 +71,9 @@ def test_held_calls_say_so_and_leave_unflagged() -> None:
 def test_a_place_that_comes_by_the_end_of_the_hold_is_taken(at: int, goes: bool) -> None:
     scene = Scene(cps=1)
     scene.place(1, leave=False)
-    scene.now = T0 + at - SPAN
-    scene.desk.departed(1, scene.now)  # its second ends exactly then
-    scene.now = T0
     scene.place(2)
+    scene.wait(T0 + at - SPAN)
+    scene.depart(1)  # its second ends exactly then
     scene.wait(T0 + HOLD + 1)
     assert (scene.verdict(2) == "allowed") is goes
     assert scene.decided[2].held_us == at
@@ -70,8 +82,9 @@ def test_a_place_that_comes_by_the_end_of_the_hold_is_taken(at: int, goes: bool)
 def test_a_place_that_comes_a_microsecond_too_late_is_not() -> None:
     scene = Scene(cps=1)
     scene.place(1, leave=False)
-    scene.desk.departed(1, T0 + HOLD + 1 - SPAN)
     scene.place(2)
+    scene.wait(T0 + HOLD + 1 - SPAN)
+    scene.depart(1)
     scene.wait(T0 + HOLD - 1)
     assert 2 not in scene.decided
     assert scene.wait(T0 + HOLD) == [2]
@@ -132,7 +145,7 @@ def test_nobody_overtakes_those_who_wait() -> None:
     scene.place(2)
     scene.now = T0 + SPAN  # there is room now, but 2 was first
     assert not scene.place(3)
-    assert scene.wait(scene.now) == [2]
+    scene.wait(scene.now)
     assert scene.left[-1] == (T0 + SPAN, 2)
 
 

@@ -55,6 +55,10 @@ class Scene:
         """Submit a call; whether it was decided at once."""
         return bool(self._take(self.desk.submit(ticket, made or call(), self.now), leave=leave))
 
+    def depart(self, ticket: int) -> None:
+        """The set-up of an allowed call that stayed leaves now."""
+        self.desk.departed(ticket, self.now)
+
     def wait(self, until: int) -> list[int]:
         """Wake whenever the desk wants it, up to an instant; who was decided. Waking always makes progress."""
         out: list[int] = []

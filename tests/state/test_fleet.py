@@ -6,6 +6,7 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from guard.model import SECOND
 from guard.state.contract import Touch
@@ -190,6 +191,13 @@ def test_months_go_by_each_guards_own_clock_and_nothing_is_forgotten(client: red
     assert one(b, total("s", since=ahead)).value == 0
     assert not taken(a, tally("9", "m9", 3, at=9)), "its month goes on"
     assert one(a, total("s")).value == 7
+
+
+def test_what_is_counted_again_is_never_put_back_in_time(client: redis.Redis) -> None:
+    (a,) = fleet(client, "a")
+    assert taken(a, tally("1", "m", at=9))
+    a.restore(tally("#0", "m", at=5))
+    assert one(a, replace(tally("2", "m"), since=tally("", at=6).at)).known
 
 
 def test_restoring_again_counts_nothing_twice(client: redis.Redis) -> None:
