@@ -23,7 +23,8 @@ from guard.messages import events
 from guard.messages.choice import Choice, Window, Windows, alone, merged
 from guard.messages.events import CallsSummary, Message, Phase, SummaryEvent, Trouble
 from guard.model import Verdict
-from guard.net.mqtt import Outgoing, Unread
+from guard.net.mqtt import Unread
+from guard.net.mqttclient import Outgoing
 from guard.net.say import LOG
 from guard.store.books import Books
 from guard.store.contract import Query

@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 from guard.config import Config
 from guard.configmqtt import Broker
 from guard.gathering import Gatherer, Told
 from guard.ledger.limits import Alert
 from guard.messages.events import Trouble
+from guard.net.aside import Aside
 from guard.net.clock import Clock
 from guard.net.mqtt import Sender
 from guard.net.say import LOG
@@ -26,8 +26,6 @@ from guard.store.errors import StoreError
 from guard.store.outbox import Outbox, path_of
 from guard.store.sqlite import SqliteWriter
 
-P = ParamSpec("P")
-T = TypeVar("T")
 LOOK: Final = 0.5  # s between looks at the log: an alert is on its way within a second and a half of its call
 PARTING: Final = 5.0  # s that stopping waits for the last messages
 
@@ -117,7 +115,7 @@ class Publisher:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(_Aside())
+        loop.set_default_executor(Aside())
         leaving = asyncio.Event()
         self._leave, self._other = leaving.set, loop
         while not self._leaving.is_set():
@@ -182,23 +180,3 @@ class Publisher:
     def _count(self, gatherer: Gatherer, sender: Sender) -> None:
         self.counters |= sender.counters
         self.counters |= {"mqtt_summarised": gatherer.summarised, "mqtt_given_up": gatherer.lost}
-
-
-class _Aside(ThreadPoolExecutor):
-    """Runs each piece of work in a thread that nobody waits for at the end: a look-up in DNS cannot be called off."""
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """See `ThreadPoolExecutor`."""
-        future: Future[T] = Future()
-
-        def work() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    result = fn(*args, **kwargs)
-                except BaseException as error:  # noqa: BLE001 - it is whoever waits for the result that hears of it
-                    future.set_exception(error)
-                else:
-                    future.set_result(result)
-
-        threading.Thread(target=work, name="guard-alerts-connect", daemon=True).start()
-        return future

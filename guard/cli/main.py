@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "explain": "one call: every rule that spoke, the articles, the money",
     "penalties": "exposure to penalties, accrued and avoided",
     "incidents": "incidents, the operator's letters and their deadlines",
+    "alerts": "alerts over MQTT: watch them, try the broker",
     "evidence": "signed extracts of the log, and their check",
     "subject": "what the log holds about one number: export it, erase it",
     "replay": "captured traffic through the same engine",

@@ -2,54 +2,33 @@
 
 A message is the broker's when it has acknowledged it (QoS 1). A broker that is away, refuses, stands still or drops
 connections is tried again, ever more seldom; what was not acknowledged is sent again, the same octets, in order.
-MQTT 5 where the broker speaks it, for its reasons; else 3.1.1.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
-import ssl
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import aiomqtt
 from aiomqtt import MqttError, ProtocolVersion
 from aiomqtt.exceptions import MqttConnectError
-from msgspec import Struct
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
-from guard.net.say import LOG, harmless
-
-if TYPE_CHECKING:
-    from paho.mqtt.client import Client as PahoClient
+from guard.net import mqttclient
+from guard.net.mqttclient import Client, Outgoing, Refused, Target, client_of, unsupported, why
+from guard.net.say import LOG
 
 PAGE: Final = 20  # messages on their way at once: what brokers take (mosquitto: 20) before they acknowledge any
 LOOK: Final = 1.0  # s between looks for messages that nobody announced
-PATIENCE: Final = 10.0  # s that the broker has for each answer
-KEEPALIVE: Final = 20  # s of silence after which both sides ask whether the other lives
 FIRST: Final = 1.0  # s until a broker that was lost is tried again; doubled each time
 LONGEST: Final = 60.0
 TWICE: Final = 2  # seconds that parting waits for the last messages
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"  # CloudEvents 1.0, MQTT binding 3.2.1
-UNSUPPORTED: Final = 132  # reason: this version of the protocol
 UNSENDABLE: Final = frozenset({0x90, 0x95, 0x99})  # of one message: its topic, its size, its form
-QUIET: Final = logging.getLogger("guard.mqtt")  # what the library says of its own; we say it in our words
-QUIET.setLevel(logging.CRITICAL + 1)
-
-
-class Outgoing(Struct, frozen=True):
-    """One message. `topic` is what follows the site's; `place` rises from message to message."""
-
-    place: int
-    topic: str
-    payload: bytes
-    retain: bool
 
 
 class Unread(Exception):
@@ -67,144 +46,6 @@ class Source(Protocol):
 
     def renew(self) -> None:
         """A broker was found: it may have forgotten what it retained."""
-
-
-class Target(Protocol):
-    """The broker, as the configuration says (guard/configmqtt.py)."""
-
-    @property
-    def host(self) -> str:
-        """A name or an address, without brackets."""
-
-    @property
-    def port(self) -> int:
-        """Its port."""
-
-    @property
-    def tls(self) -> bool:
-        """Whether the connection is encrypted."""
-
-    @property
-    def site(self) -> str:
-        """Who sends."""
-
-    @property
-    def topic(self) -> str:
-        """What every topic begins with, the site included."""
-
-    @property
-    def username(self) -> str:
-        """Empty for none."""
-
-    @property
-    def password(self) -> str:
-        """As it stood in the URL."""
-
-    @property
-    def password_file(self) -> Path | None:
-        """Where it stands else: its first line."""
-
-    @property
-    def ca(self) -> Path | None:
-        """Whose certificates are good; None: those that the system knows."""
-
-    @property
-    def certificate(self) -> Path | None:
-        """Ours, with its `key`."""
-
-    @property
-    def key(self) -> Path | None:
-        """The key of `certificate`."""
-
-    @property
-    def shown(self) -> str:
-        """As people are told of it."""
-
-
-class Refused(MqttError):
-    """The broker acknowledged a message by saying why it does not take it."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
-class Client(aiomqtt.Client):
-    """aiomqtt's, that also hears what MQTT 5 says of each message: aiomqtt takes a refusal for a success."""
-
-    def __init__(self, *args: object, **named: object) -> None:
-        self.refusal: ReasonCode | None = None
-        super().__init__(*args, **named)  # type: ignore[arg-type]
-
-    def _on_publish(
-        self, client: PahoClient, userdata: object, mid: int, reason_code: ReasonCode, properties: Properties
-    ) -> None:
-        if reason_code.is_failure:
-            self.refusal = reason_code
-        super()._on_publish(client, userdata, mid, reason_code, properties)
-
-    def abandon(self) -> None:
-        """Close the connection, however far it came; a last will is sent where the broker speaks MQTT 5."""
-        if self._client.socket() is not None:
-            self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
-        left = self._client.socket()
-        if left is not None:  # it takes nothing more, not even that
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(left.fileno())
-            loop.remove_writer(left.fileno())
-            left.close()
-
-
-def client_of(target: Target, identifier: str, protocol: ProtocolVersion, will: aiomqtt.Will | None = None) -> Client:
-    """A client of this broker, not yet connected. OSError, with the file's name, for files that cannot be read."""
-    password = target.password
-    if target.password_file is not None:
-        password = target.password_file.read_text("utf-8").partition("\n")[0].rstrip("\r")
-    return Client(
-        hostname=target.host,
-        port=target.port,
-        username=target.username or None,
-        password=password or None,
-        logger=QUIET,
-        identifier=identifier,
-        protocol=protocol,
-        will=will,
-        clean_session=None if protocol is ProtocolVersion.V5 else True,
-        clean_start=True,
-        timeout=PATIENCE,
-        keepalive=KEEPALIVE,
-        tls_context=_context(target) if target.tls else None,
-        max_queued_incoming_messages=1_000,
-    )
-
-
-def _context(target: Target) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=target.ca)
-        if target.certificate is not None:
-            context.load_cert_chain(target.certificate, target.key)
-    except ssl.SSLError as error:
-        files = ", ".join(str(p) for p in (target.ca, target.certificate, target.key) if p is not None)
-        raise OSError(f"{files}: {error.reason or error}") from error
-    return context
-
-
-def why(error: Exception) -> str:
-    """What is wrong with a connection, as people read it."""
-    if isinstance(error, MqttConnectError):
-        return f"it refuses us: {_reason(error.rc)}; see username and password_file of [mqtt]"
-    if isinstance(error, Refused):
-        return f"it refuses what we publish: {error}; does it let this user write there?"
-    if isinstance(error, OSError):
-        return harmless(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    text = str(error)
-    if "timed out" in text:
-        return "it does not answer"
-    return harmless(text.removeprefix("[code:7] ").removeprefix("[code:128] "))
-
-
-def _reason(code: object) -> str:
-    return str(code.getName()) if isinstance(code, ReasonCode) else str(code)
 
 
 class Sender:
@@ -249,8 +90,7 @@ class Sender:
 
     def _older(self, error: MqttConnectError) -> bool:
         """Whether the broker is to be asked in the older version of the protocol."""
-        code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
-        older = code == UNSUPPORTED and self._protocol is ProtocolVersion.V5
+        older = self._protocol is ProtocolVersion.V5 and unsupported(error)
         if older:
             self._protocol = ProtocolVersion.V311
         return older
@@ -343,24 +183,30 @@ class Sender:
             for m in page
         ]
         try:
-            async with asyncio.timeout(PATIENCE):
-                pending: set[asyncio.Task[None]] = set(tasks)
-                while pending and not lost.done():
-                    _, pending = await asyncio.wait({*pending, lost}, return_when=asyncio.FIRST_COMPLETED)
-                    pending.discard(lost)
-        except TimeoutError:
-            raise MqttError("Operation timed out") from None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(mqttclient.PATIENCE):
+                    pending: set[asyncio.Task[None]] = set(tasks)
+                    while pending and not lost.done():
+                        _, pending = await asyncio.wait({*pending, lost}, return_when=asyncio.FIRST_COMPLETED)
+                        pending.discard(lost)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        for task in tasks:
-            if not task.cancelled():
-                task.result()
-        if lost.done():
-            lost.result()
         if client.refusal is not None:
             raise Refused(client.refusal.value, client.refusal.getName())
+        failed = next((n for n, t in enumerate(tasks) if t.cancelled() or t.exception() is not None), None)
+        if failed is None:
+            return
+        if failed:  # a broker that drops connections after some messages has had these
+            self.counters["mqtt_sent"] += failed
+            self._failures = 0
+            self._source.taken(page[failed - 1].place)
+        if not tasks[failed].cancelled():
+            tasks[failed].result()
+        if lost.done():
+            lost.result()
+        raise MqttError("Operation timed out")
 
     def _properties(self, message: Outgoing) -> Properties | None:
         if self._protocol is not ProtocolVersion.V5 or message.payload[:1] != b"{":

@@ -22,6 +22,7 @@ TABLE = r"""
 | `guard evidence key\|export\|verify\|purge` |
 | `guard subject export\|erase NUMBER` |
 | `guard incidents [list\|show\|notify\|resolve\|release]` |
+| `guard alerts tail\|test\|schema` |
 | `guard replay CAPTURE... -c FILE [--json] [--store DB]` |
 | `guard watch -c FILE --listen udp:HOST:PORT [--json] [--store DB]` |
 | `guard policy list\|show\|diff` |

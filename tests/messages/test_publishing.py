@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-
-import pytest
 
 from guard.model import Verdict
 from tests.apprig import run
@@ -15,23 +12,6 @@ from tests.messages.broker import Broker, Listener, first_ids
 from tests.messages.rig import config_of, publishing
 
 VERDICTS: Final[tuple[Verdict, ...]] = ("blocked", "allowed", "flagged", "masked")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A broker that runs."""
-    found = Broker(tmp_path / "broker")
-    found.start()
-    yield found
-    found.stop()
-
-
-@pytest.fixture
-def listener(broker: Broker) -> Iterator[Listener]:
-    """Who hears all of it."""
-    found = Listener(broker)
-    yield found
-    found.close()
 
 
 def test_each_call_arrives_in_order_on_the_topic_of_its_verdict(
