@@ -231,7 +231,7 @@ class _Site:
             headers=tuple((name.lower(), value) for name, value in case.header.items()),
             direction=case.direction,
         )
-        call = attempt_of(question)
+        call = replace(attempt_of(question), odd=case.odd)
         return replace(call, source_address=STRANGER) if case.stranger else call
 
     def _earlier(self, case: Case, asked: CallAttempt) -> Iterator[tuple[CallAttempt, CallEnded | None]]:

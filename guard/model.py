@@ -37,7 +37,8 @@ class CallAttempt(Struct, frozen=True, kw_only=True):
     `source` and `trunk` are names of the configuration, "" when unknown. `caller` is From's number; `identities` are
     the asserted ones (P-Asserted-Identity, P-Preferred-Identity, Remote-Party-ID), `diversions` the forwarding ones
     (Diversion, History-Info), each in the order of the message. `emergency` is the emergency number called in its
-    plain form (`112`), or "" for any other call; it is found before anything else is read. `headers` are those that a
+    plain form (`112`), or "" for any other call; it is found before anything else is read. `odd` is how many
+    messages that are no proper SIP came from its address in the hour. `headers` are those that a
     rule of the site names (name in small letters, first value), and no others.
     """
 
@@ -59,6 +60,7 @@ class CallAttempt(Struct, frozen=True, kw_only=True):
     emergency: str = ""
     privacy: bool = False
     user_agent: str = ""
+    odd: int = 0
     headers: tuple[tuple[str, str], ...] = ()
 
 

@@ -42,7 +42,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.configstate": ("guard.configschema",),
     "guard.configrefusal": ("guard.configschema",),
     "guard.config": (
-        *WORDS, "guard.config", "guard.confighep", "guard.configmqtt", "guard.configrefusal", "guard.confighops", "guard.confignumbers", "guard.configschema", "guard.configsources",
+        *WORDS, "guard.config", "guard.confighep", "guard.configmqtt", "guard.configrefusal", "guard.confighops",
+        "guard.confignumbers", "guard.configschema", "guard.configsources",
         "guard.configstate", "guard.configtls",
         "guard.policy.siteschema", "guard.policy.caseschema", "guard.rules.numbers", "guard.prospecting.lists",
         "guard.tomlread",
@@ -88,7 +89,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.troubles": ("*",),
     "guard.incidents": ("*",),
     "guard.net": (
-        *WORDS, *CONTRACTS, "guard.net", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine", "guard.configschema",
+        *WORDS, *CONTRACTS, "guard.net", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",
+        "guard.configschema",
         "guard.configstate", "guard.configtls", "guard.state.shared", "guard.state.wire",
     ),
     "guard.capture": (
@@ -100,7 +102,9 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.reload": ("*",),
     "guard.certificates": ("*",),
     "guard.nexthops": ("*",),
-    "guard.refusals": ("guard.config", "guard.configrefusal", "guard.configschema", "guard.proxy.refuse", "guard.tomlread"),
+    "guard.refusals": (
+        "guard.config", "guard.configrefusal", "guard.configschema", "guard.proxy.refuse", "guard.tomlread",
+    ),
     "guard.keeping": ("*",),
     "guard.cli": ("*", "guard.app", "guard.cli", "sim"),
     "sim": ("*", "guard.app", "sim"),
@@ -110,7 +114,8 @@ TOP: Final = ("guard.app", "guard.cli", "sim")
 # Where nothing waits, watches a clock, throws dice or looks around.
 PURE: Final = (
     "guard.sip", "guard.hep", "guard.numbering", "guard.model", "guard.sources", "guard.state",
-    "guard.ledger", "guard.messages", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting", "guard.policy",
+    "guard.ledger", "guard.messages", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting",
+    "guard.policy",
     "guard.engine", "guard.desk", "guard.shareddesk", "guard.proxy",
 )  # fmt: skip
 IMPURE_MODULES: Final = frozenset(

@@ -37,6 +37,7 @@ def attempt_of_body(body: DecisionBody, dial: Dial = _DIAL) -> CallAttempt:
         emergency=body.emergency,
         privacy=body.privacy,
         user_agent=body.user_agent,
+        odd=body.odd,
         headers=body.headers,
     )
 

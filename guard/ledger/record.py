@@ -147,6 +147,7 @@ class DecisionBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     emergency: str = ""
     privacy: bool = False
     user_agent: str = ""
+    odd: int = 0
     from_tag: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     verdict: Verdict
@@ -232,6 +233,7 @@ def decision_body(call: CallAttempt, decision: Decision, site: str, money: Money
         emergency=call.emergency,
         privacy=call.privacy,
         user_agent=call.user_agent,
+        odd=call.odd,
         from_tag=call.from_tag,
         headers=call.headers,
         verdict=decision.verdict,

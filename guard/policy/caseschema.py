@@ -52,8 +52,9 @@ class Case(_Strict, frozen=True, kw_only=True):
 
     `at` without an offset is in the site's time zone. `site` is one of the file's `sites`, where it is not its `site`;
     in guard.toml there is but one. `source` is the first where nothing is said; `stranger` a call
-    that no source sent. Of the decision `verdict` is always looked at, `rule` (the one that decided), `presented` and
-    `status` where they stand here; `speaks` names rules that must have spoken, `silent` rules that must not.
+    that no source sent, `odd` how many messages that are no proper SIP its address sent before. Of the decision
+    `verdict` is always looked at, `rule` (the one that decided), `presented` and `status` where they stand here;
+    `speaks` names rules that must have spoken, `silent` rules that must not.
     """
 
     name: Line
@@ -75,6 +76,7 @@ class Case(_Strict, frozen=True, kw_only=True):
     diversion: str | tuple[str, ...] = ()
     privacy: bool = False
     user_agent: str = ""
+    odd: Annotated[int, Meta(ge=0)] = 0
     header: dict[str, str] = {}
     direction: Direction = "outbound"
     before: tuple[Before, ...] = ()

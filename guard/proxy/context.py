@@ -9,6 +9,7 @@ from guard.proxy.calls import Call, Calls
 from guard.proxy.effects import Effect, Flow, HopTurned, Send
 from guard.proxy.forward import NO_CHANGES, Changes, Forwarder
 from guard.proxy.health import Health, HopState
+from guard.proxy.odd import Odd
 from guard.proxy.refuse import NO_REDRESS, PARTING, phrase
 from guard.proxy.routing import CoreSettings, Here, Trunks
 from guard.proxy.timers import Timers
@@ -43,6 +44,7 @@ class Context:
         self.bindings = Bindings(settings.secret or settings.token.encode(), self.here)
         self.health = Health(self.here, trunks, self._turned)
         self.refusals = NO_REDRESS
+        self.odd = Odd()
         self.draining = 0  # the status that new calls are answered while the guard is being stopped, else 0
 
     def count(self, name: str) -> None:

@@ -148,6 +148,7 @@ class ProxyCore:
             m = parse(data, stream=flow.transport != "udp")
         except BadMessage as bad:
             if bad.message is None or not self._requests.urgent(bad.message, flow):
+                self._c.odd.note(flow.peer[0], now)
                 self._unreadable(bad, flow)
                 return
             m = bad.message

@@ -40,7 +40,7 @@ class Door:
         c.count("strangers")
         call = None
         if m.method == b"INVITE":
-            call = facts.attempt(m, None, arrived.peer[0], now + c.wall_offset)
+            call = c.odd.met(facts.attempt(m, None, arrived.peer[0], now + c.wall_offset), now)
         c.effects.append(Stranger(arrived, facts.text(m.method), facts.text(m.uri), call))
 
     def secured(self, m: Message, source: Source | None, arrived: Flow, flow: Flow) -> bool:
@@ -57,7 +57,7 @@ class Door:
             return False
         return True
 
-    def acceptable(self, m: Message, flow: Flow, *, urgent: bool) -> bool:
+    def acceptable(self, m: Message, flow: Flow, now: int, *, urgent: bool) -> bool:
         """Whether the request may go on; if not it was answered. An emergency call is let through whatever is wrong
         with it, unless it has gone round in circles."""
         c = self._c
@@ -65,6 +65,7 @@ class Door:
             check_request(m)
         except BadMessage as error:
             if not urgent or error.status == 483:
+                c.odd.note(flow.peer[0], now)
                 if not error.fatal:
                     c.answer_stateless(m, flow, error.status, (*error.headers, reason(error.status, error.reason)))
                 return False

@@ -15,6 +15,7 @@ from guard.proxy import facts
 from guard.proxy.calls import CONFIRMED, MAX_TARGETS, REPEAT_WAIT, REPEATABLE, Call, Calls, Key, key_of
 from guard.proxy.effects import Decide, Effect, Flow, Stranger
 from guard.proxy.keys import REFRESHES, session_of, tag_of
+from guard.proxy.odd import Odd
 from guard.proxy.origin import INVITE, Origin, Origins, SeenKey, answer_key
 from guard.proxy.refuse import NO_FINAL
 from guard.proxy.routing import CoreSettings, Trunk, Trunks
@@ -53,6 +54,7 @@ class Observer:
         )
         self.wall_offset = 0
         self._sources = sources
+        self._odd = Odd()
         self._screens = settings.screens_inbound
         self._trunks = trunks
         self._origins = Origins(settings, sources, trunks)
@@ -96,7 +98,10 @@ class Observer:
             else:
                 self.counters["responses"] += 1
                 self._response(m, seen_at, now)
-        except (BadMessage, BadHeader):
+        except BadMessage:
+            self.counters["unreadable"] += 1
+            self._odd.note(seen_at.peer[0], now)
+        except BadHeader:
             self.counters["unreadable"] += 1
 
     def _parsed(self, data: bytes, flow: Flow) -> Message:
@@ -157,7 +162,7 @@ class Observer:
         """Nobody we know. Towards the guard it is a call attempt all the same, anywhere else none of ours."""
         call = None
         if self._origins.for_us(flow):
-            call = facts.attempt(m, None, flow.peer[0], now + self.wall_offset)
+            call = self._odd.met(facts.attempt(m, None, flow.peer[0], now + self.wall_offset), now)
         else:
             self.counters["foreign"] += 1
         self.effects.append(Stranger(flow, facts.text(m.method), facts.text(m.uri), call))
@@ -186,6 +191,7 @@ class Observer:
         except BadMessage:
             if not urgent:
                 self.counters["unreadable"] += 1
+                self._odd.note(flow.peer[0], now)
                 return
         if who.trunk is not None:
             self._inbound(m, who, who.trunk, flow, now)
@@ -201,7 +207,7 @@ class Observer:
             if self._full(urgent=urgent):
                 return
             out = self._trunks.get(source.trunk if source is not None else "").name
-            attempt = facts.attempt(m, source, who.address, now + self.wall_offset, trunk=out)
+            attempt = self._odd.met(facts.attempt(m, source, who.address, now + self.wall_offset, trunk=out), now)
             target = facts.fingerprint(m)
             call = self._calls.open(call_key, attempt, target, now, passed=urgent)
             self._remember(key, Seen(call, from_caller=True, again=False, target=target), now)

@@ -81,7 +81,7 @@ class Requests:
             self.door.stranger(m, arrived, now)
             return
         lenient = bool(urgent) or (found is not None and found[0].attempt.emergency != "")
-        if not self.door.acceptable(m, flow, urgent=lenient):
+        if not self.door.acceptable(m, flow, now, urgent=lenient):
             return
         asked = secure(m.uri) or (source is not None and source.tls_name != "")
         if asked and not lenient and not self.door.secured(m, source, arrived, flow):
@@ -157,7 +157,7 @@ class Requests:
             sos = urgent if urgent in EMERGENCY else ""
             attempt = facts.plain(m, source, arrived.peer[0], at, trunk=out.name, emergency=sos)
         else:
-            attempt = facts.attempt(m, source, arrived.peer[0], at, trunk=out.name)
+            attempt = c.odd.met(facts.attempt(m, source, arrived.peer[0], at, trunk=out.name), now)
         tx.target = facts.fingerprint(m)
         call = c.calls.open(key, attempt, tx.target, now, passed=bool(urgent), error=error)
         call.caller_flow = arrived

@@ -1,4 +1,5 @@
-"""traffic.scanner: a call of a program that is known for scanning and breaking into telephone systems."""
+"""traffic.scanner: a call of a program that is known for scanning and breaking into telephone systems, or from an
+address that sends what no telephone sends."""
 
 from __future__ import annotations
 
@@ -9,32 +10,34 @@ from msgspec import Meta
 from guard.rules import base
 
 ID = "traffic.scanner"
-SAYS = {"named": frozenset({"user_agent", "name", "address"})}
+SAYS = {"named": frozenset({"user_agent", "name", "address"}), "odd": frozenset({"messages", "limit", "address"})}
 MAX_SHOWN = 200  # characters of a text that a caller chose
 Part = Annotated[str, Meta(min_length=3, pattern=r"\A[^A-Z]*\Z", description="a part of a User-Agent in small letters")]
 
 
 class Settings(base.Settings, frozen=True):
-    """`names`: parts of the User-Agent header, in small letters, by which such programs name themselves."""
+    """`names`: parts of the User-Agent header, in small letters, by which such programs name themselves. `odd`:
+    messages that are no proper SIP, within an hour from one address, from which on its calls are told of (0: never)."""
 
     names: tuple[Part, ...] = ()
+    odd: Annotated[int, Meta(ge=0)] = 0
 
 
 def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
-    """What the caller's program calls itself: whoever hides it is not found here."""
-    agent = case.call.user_agent
-    if not agent:
-        return ()
-    folded = agent.casefold()
-    for name in settings.names:
-        if name in folded:
-            facts: dict[str, str | int | bool] = {
-                "user_agent": agent[:MAX_SHOWN],
-                "name": name,
-                "address": case.call.source_address,
-            }
-            return (base.Hit("named", facts),)
-    return ()
+    """What the caller's program calls itself (whoever hides it is not found so), and what else its address sent."""
+    call = case.call
+    out: list[base.Hit] = []
+    folded = call.user_agent.casefold()
+    name = next((n for n in settings.names if n in folded), "") if folded else ""
+    if name:
+        shown = call.user_agent[:MAX_SHOWN]
+        out.append(base.Hit("named", {"user_agent": shown, "name": name, "address": call.source_address}))
+    if 0 < settings.odd <= call.odd:
+        facts: dict[str, str | int | bool] = {
+            "messages": call.odd, "limit": settings.odd, "address": call.source_address,
+        }  # fmt: skip
+        out.append(base.Hit("odd", facts))
+    return tuple(out)
 
 
 RULE = base.Judge(ID, SAYS, Settings, judge)

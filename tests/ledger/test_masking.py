@@ -102,7 +102,8 @@ def test_a_new_field_of_a_body_must_be_thought_of() -> None:
     thought_of = {
         *("at", "call_id", "site", "source", "source_address", "trunk", "line", "direction", "usage", "country"),
         *("forwarded", "caller", "caller_raw", "caller_reason", "callee", "callee_raw", "callee_reason", "identities"),
-        *("emergency", "privacy", "user_agent", "from_tag", "headers", "verdict", "rule", "status", "retry_after"),
+        *("emergency", "privacy", "user_agent", "odd", "from_tag", "headers", "verdict", "rule", "status"),
+        *("retry_after",),
         *("presented", "masked", "masked_numbers", "held_us", "policy", "findings", "money", "withdrawn"),
     }
     assert set(DecisionBody.__struct_fields__) == thought_of

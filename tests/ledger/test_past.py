@@ -69,6 +69,7 @@ def test_everything_else_of_a_call_comes_back() -> None:
         emergency="112",
         privacy=True,
         user_agent="Phone 1.0",
+        odd=20,
         headers=(("x-tenant", "acme"),),
     )
     assert again(call) == call
