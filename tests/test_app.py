@@ -17,6 +17,7 @@ from guard.config import load
 from guard.net.clock import SystemClock
 from guard.nexthops import resolved
 from guard.policy.load import load_policy
+from guard.state.memory import MemoryState
 from guard.store.contract import Query
 from guard.store.errors import StoreError
 from guard.store.reader import SqliteReader
@@ -349,6 +350,7 @@ def test_the_talk_of_a_call_counts_for_the_next(tmp_path: Path) -> None:
             assert first.end is not None
             assert first.end.talk_us > 0
             since = 0
+            assert isinstance(g.app._state, MemoryState)
             assert g.app._state.tallies.total("talk:trunk:operator", since)[0] == first.end.talk_us
 
     run(scene)

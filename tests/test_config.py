@@ -9,7 +9,8 @@ from typing import Final
 
 import pytest
 
-from guard.config import Config, ConfigError, Hop, host_port, load, read
+from guard.config import Config, ConfigError, host_port, load, read
+from guard.confighops import Hop
 from guard.numbering.number import Dial
 from guard.tomlread import Problem
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from sim.trunk import Habit, Trunk
@@ -60,8 +61,7 @@ class Hop:
         self.thaw()
         self.process.terminate()
         out, _ = self.process.communicate(timeout=PATIENCE)
-        found = json.loads(out)
-        return Saw(*(tuple(found[k]) for k in ("invited", "answered", "cancelled", "ended")), options=found["options"])
+        return msgspec.json.decode(out, type=Saw)
 
     def kill(self) -> None:
         """Whatever happened: leave nothing behind."""
