@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, Protocol, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from guard.config import Config
 from guard.configmqtt import Broker
@@ -267,6 +268,21 @@ class Gatherer:
         """The broker has those up to this place."""
         with _readable():
             self._outbox.taken(upto)
+
+    def shorten(self, place: int) -> bool:
+        """Put a summary in the place of a call's message that is too large; other kinds are as short as can be."""
+        with _readable():
+            (found,) = self._outbox.page(1, place - 1) or (None,)
+            calls = (
+                list(self._reader.of([found.call])) if found is not None and found.id == place and found.call else []
+            )
+            if not calls:
+                return False
+            message = events.summary_message(replace(alone(calls[0].record), why="large"))
+            with self._outbox.writing():
+                self._outbox.remove([place])
+                self._outbox.put(place, message.kind, message.topic, message.payload)
+            return True
 
     def renew(self) -> None:
         """A broker was found: it may have lost what it retained. Say anew what holds."""

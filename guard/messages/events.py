@@ -45,13 +45,14 @@ class CallsSummary(Struct, frozen=True, kw_only=True):
     """Calls of one verdict that got no message of their own: the first, and those up to the last, with how many there
     were by rule and by source.
 
-    `why` is `rate` (more in this minute than `[mqtt] rate`) or `full` (the broker was away for longer than `[mqtt]
-    keep` messages; then `verdict` is null, and `others` counts messages of other kinds that were given up as well).
+    `why` is `rate` (more in this minute than `[mqtt] rate`), `large` (one whose message the broker does not take) or
+    `full` (the broker was away for longer than `[mqtt] keep` messages; then `others` counts messages of other kinds
+    that were given up as well). `verdict` is null but for `rate`.
     `first_seq` and `last_seq` are places in the log: `guard log` shows each of the calls.
     """
 
     site: str
-    why: Literal["rate", "full"]
+    why: Literal["rate", "full", "large"]
     verdict: Verdict | None
     since: str
     until: str

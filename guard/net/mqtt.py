@@ -26,7 +26,8 @@ PAGE: Final = 20  # messages on their way at once: what brokers take (mosquitto:
 LOOK: Final = 1.0  # s between looks for messages that nobody announced
 FIRST: Final = 1.0  # s until a broker that was lost is tried again; doubled each time
 LONGEST: Final = 60.0
-TWICE: Final = 2  # seconds that parting waits for the last messages
+PARTING: Final = 2  # s that parting waits for the last messages, and for the goodbye
+ALONE: Final = 3  # connections that one message may cost before a shorter one goes in its place
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"  # CloudEvents 1.0, MQTT binding 3.2.1
 UNSENDABLE: Final = frozenset({0x90, 0x95, 0x99})  # of one message: its topic, its size, its form
 
@@ -43,6 +44,9 @@ class Source(Protocol):
 
     def taken(self, upto: int) -> None:
         """The broker has those up to this place."""
+
+    def shorten(self, place: int) -> bool:
+        """The broker does not take this message: put one that is shorter in its place. False where there is none."""
 
     def renew(self) -> None:
         """A broker was found: it may have forgotten what it retained."""
@@ -62,7 +66,9 @@ class Sender:
         self._leaving = asyncio.Event()
         self._protocol = ProtocolVersion.V5
         self._failures = 0
-        self._single = False  # one message at a time: to find out which one the broker does not take
+        self._size = PAGE  # messages at a time: fewer after each failure, so that something gets through
+        self._alone = 0  # connections in a row that were lost over one message
+        self._said = ""
 
     def news(self) -> None:
         """There may be something to send."""
@@ -96,11 +102,19 @@ class Sender:
         return older
 
     def _told(self, error: Exception) -> None:
-        reason = why(error)
-        if reason != self.trouble and not self._leaving.is_set():
+        self.trouble = why(error)
+        if self.trouble != self._said and not self._leaving.is_set():
             where = "" if isinstance(error, Unread) else f"the broker {self._target.shown}: "
-            LOG.warning("alerts wait: %s%s", where, reason)
-        self.trouble = reason
+            LOG.warning("alerts wait: %s%s", where, self.trouble)
+            self._said = self.trouble
+
+    def _well(self) -> None:
+        """A connection serves: it took messages, or has been quiet for a while."""
+        if self.trouble:
+            LOG.info("alerts go to the broker %s", self._target.shown)
+        self.trouble = self._said = ""
+        self._failures = self._alone = 0
+        self._size = min(PAGE, 2 * self._size)
 
     async def _rest(self) -> None:
         """Ever longer, and not all guards of a site at the same moment."""
@@ -121,18 +135,15 @@ class Sender:
             stack.push_async_callback(_ended, lost)
             await self._publish(client, lost, [Outgoing(0, "status", b"online", retain=True)])
             self.counters["mqtt_connections"] += 1
-            if self.trouble:
-                LOG.info("alerts go to the broker %s", self._target.shown)
-            self.trouble = ""
             self._source.renew()
             while not self._leaving.is_set():
                 await self._some(client, lost)
             with contextlib.suppress(MqttError, TimeoutError):
-                async with asyncio.timeout(TWICE):
+                async with asyncio.timeout(PARTING):
                     while await self._page(client, lost):
                         pass
             with contextlib.suppress(MqttError, TimeoutError):
-                async with asyncio.timeout(TWICE):
+                async with asyncio.timeout(PARTING):
                     await client.publish(status, b"offline", qos=1, retain=True)
             lost.cancel()
             with contextlib.suppress(MqttError):
@@ -150,28 +161,41 @@ class Sender:
             waiting.cancel()
         if lost.done():
             lost.result()
+        self._well()
 
     async def _page(self, client: Client, lost: asyncio.Task[None]) -> bool:
         """Send the oldest messages; whether there were any."""
-        page = self._source.page(1 if self._single else PAGE)
+        page = self._source.page(self._size)
         if not page:
             return False
         try:
             await self._publish(client, lost, page)
         except Refused as error:
-            if not self._single:
-                self._single = True
-                raise
-            if error.code not in UNSENDABLE:
-                raise
-            self.counters["mqtt_refused"] += 1
-            LOG.error("alerts: the broker never takes this message, it is given up: %s: %s", page[0].topic, error)
-        else:
-            self.counters["mqtt_sent"] += len(page)
-        self._single = False
-        self._failures = 0
+            if len(page) == 1 and error.code in UNSENDABLE:
+                self._unsendable(page[0], error)
+                return True
+            self._size = 1  # which one is it?
+            if error.code in UNSENDABLE:
+                return True
+            raise
+        except MqttError:
+            self._size = max(1, len(page) // 2)
+            self._alone += len(page) == 1
+            if self._alone >= ALONE:
+                self._alone = 0
+                self._source.shorten(page[0].place)
+            raise
+        self.counters["mqtt_sent"] += len(page)
         self._source.taken(page[-1].place)
+        self._well()
         return True
+
+    def _unsendable(self, message: Outgoing, error: Refused) -> None:
+        """The broker never takes this one: a shorter one in its place, or none."""
+        self.counters["mqtt_refused"] += 1
+        LOG.warning("alerts: the broker does not take a message to %s: %s; guard log has it", message.topic, error)
+        if not self._source.shorten(message.place):
+            self._source.taken(message.place)
 
     async def _publish(self, client: Client, lost: asyncio.Task[None], page: list[Outgoing]) -> None:
         """Have the broker take these, in order. MqttError where it did not."""

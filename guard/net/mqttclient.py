@@ -24,6 +24,7 @@ from guard.net.say import harmless
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client as PahoClient
+    from paho.mqtt.client import ConnectFlags
 
 PATIENCE: Final = 10.0  # s that the broker has for each answer
 KEEPALIVE: Final = 20  # s of silence after which both sides ask whether the other lives
@@ -102,11 +103,24 @@ class Refused(MqttError):
 
 
 class Client(aiomqtt.Client):
-    """aiomqtt's, that also hears what MQTT 5 says of each message: aiomqtt takes a refusal for a success."""
+    """aiomqtt's, that also hears what MQTT 5 says of each message (aiomqtt takes a refusal for a success), and how
+    large one may be."""
 
     def __init__(self, *args: object, **named: object) -> None:
         self.refusal: ReasonCode | None = None
+        self.largest = 0  # octets of a packet that the broker takes; 0: it does not say
         super().__init__(*args, **named)  # type: ignore[arg-type]
+
+    def _on_connect(
+        self,
+        client: PahoClient,
+        userdata: object,
+        flags: ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self.largest = int(getattr(properties, "MaximumPacketSize", 0))
+        super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_publish(
         self, client: PahoClient, userdata: object, mid: int, reason_code: ReasonCode, properties: Properties
@@ -127,6 +141,10 @@ class Client(aiomqtt.Client):
             left.close()
 
 
+TOO_LARGE: Final = 0x95
+OVERHEAD: Final = 100  # octets of a PUBLISH beyond its topic and its payload, our one property included
+
+
 def client_of(target: Target, identifier: str, protocol: ProtocolVersion, will: aiomqtt.Will | None = None) -> Client:
     """A client of this broker, not yet connected. OSError, with the file's name, for files that cannot be read."""
     password = target.password
@@ -141,8 +159,7 @@ def client_of(target: Target, identifier: str, protocol: ProtocolVersion, will: 
         identifier=identifier,
         protocol=protocol,
         will=will,
-        clean_session=None if protocol is ProtocolVersion.V5 else True,
-        clean_start=True,
+        **{"clean_start": True} if protocol is ProtocolVersion.V5 else {"clean_session": True},
         timeout=PATIENCE,
         keepalive=KEEPALIVE,
         tls_context=_context(target) if target.tls else None,
@@ -150,9 +167,22 @@ def client_of(target: Target, identifier: str, protocol: ProtocolVersion, will: 
     )
 
 
+class _Socket(ssl.SSLSocket):
+    """One that is closed when the other side is not who it should be: the library leaves it to the collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """See `ssl.SSLSocket`."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def _context(target: Target) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=target.ca)
+        context.sslsocket_class = _Socket
         if target.certificate is not None:
             context.load_cert_chain(target.certificate, target.key)
     except ssl.SSLError as error:
@@ -172,6 +202,8 @@ def why(error: Exception) -> str:
     text = str(error)
     if "timed out" in text:
         return "it does not answer"
+    if "Disconnected during" in text:
+        return "the connection was lost"
     return harmless(text.removeprefix("[code:7] ").removeprefix("[code:128] "))
 
 
