@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from guard.model import SECOND
 from guard.state.contract import Touch
+from guard.state.memory import MAX_CALL_US
 from guard.state.shared import SILENT
 from guard.state.wire import Part
 from tests.state.conftest import LONG_AGO
@@ -257,6 +258,13 @@ def test_every_key_is_in_one_slot_and_expires(client: redis.Redis) -> None:
     assert len(keys) == 7
     assert all(0 < client.pttl(key) <= 33 * 24 * HOUR // 1000 for key in keys)
     assert all(str(key).startswith(f"b'{{guard:{a.site}}}:") for key in keys), "what is in braces is the slot"
+
+
+def test_the_channels_of_a_long_call_are_not_forgotten_before_its_end(client: redis.Redis) -> None:
+    (a,) = fleet(client, "a")
+    assert taken(a, gauge("1", 1, key="line:x"))
+    left = client.pttl(a.shared._keys.name("g", "line:x"))
+    assert MAX_CALL_US // 1000 - 60_000 < left <= MAX_CALL_US // 1000
 
 
 def test_an_empty_gauge_is_no_key(client: redis.Redis) -> None:
