@@ -42,7 +42,7 @@ def next_hop(text: str, key: list[str], tell: Tell) -> Hop | None:
     secure = uri.scheme == "sips"
     named = (uri.params.get("transport") or ("tls" if secure else "udp")).lower()
     if secure and named == "tcp":
-        named = "tls"  # over TCP, that is (RFC 5630 3.1.2)
+        named = "tls"  # over TCP, that is (RFC 3261 26.2.2)
     transport = next((t for t in TRANSPORTS if t == named), None)
     if uri.scheme not in {"sip", "sips"} or not uri.host:
         tell(key, f'"{text}" is no SIP URI: {AS}')

@@ -45,7 +45,7 @@ def check(file: schema.File, folder: Path, tell: Tell, warn: Callable[[str], Non
         if value and not form.match(value):
             tell(["refusal", name], f'"{value}" is not {what}')
     contacts = refusal.url or refusal.tel or refusal.email
-    for status, why in ((PLUS, "ATIS-1000099"), (CARD, "RFC 8688 4.2.2")):
+    for status, why in ((PLUS, "ATIS-1000099"), (CARD, "RFC 8688 3.2.2")):
         if status in wanted and not contacts:
             tell(
                 ["refusal"],
@@ -54,7 +54,7 @@ def check(file: schema.File, folder: Path, tell: Tell, warn: Callable[[str], Non
     if CARD in wanted:
         for name in ("key", "certificate_url"):
             if not getattr(refusal, name):
-                tell(["refusal", name], "is missing: 608 is signed (RFC 8688 4.2)")
+                tell(["refusal", name], "is missing: 608 is signed (RFC 8688 3.2)")
         if refusal.key and not (folder / refusal.key).is_file():
             tell(["refusal", "key"], f'"{refusal.key}": no such file in {folder.absolute()}')
     if PLUS in wanted:

@@ -1,4 +1,4 @@
-"""The card of a 608: whom a caller can turn to that was refused in error, signed (RFC 8688 4.2).
+"""The card of a 608: whom a caller can turn to that was refused in error, signed (RFC 8688 3.2).
 
 The Call-Info carries the JWS itself, as a data URI: it has to bear the time of the refusal, so no file on a web server
 could be it. Its header names where the certificate of the key is found (x5u); the signature is ES256 (RFC 7518 3.4).

@@ -182,7 +182,7 @@ def target_of(raw: bytes) -> Target | None:
     if host is None:
         return None
     named = (uri.params.get("transport") or "").lower()
-    # sips with transport=tcp is TLS over TCP (RFC 5630 3.1.2); whatever else it says, it is never less.
+    # sips with transport=tcp is TLS over TCP (RFC 3261 26.2.2); whatever else it says, it is never less.
     transport: Transport = "tls" if uri.scheme == "sips" or named == "tls" else "tcp" if named == "tcp" else "udp"
     return transport, host, uri.port or default_port(transport)
 
