@@ -14,7 +14,7 @@ from typing import Final, Protocol, cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from guard.configstate import Place
 from guard.model import SECOND
@@ -109,8 +109,7 @@ class RedisLink:
             except ResponseError as error:
                 self._lose(_word(error), _plain(error))
             except (RedisError, OSError) as error:
-                # What takes too long while a connection is made is told as an error of the connection.
-                self._lose("late" if "imeout" in str(error) else "gone", str(error))
+                self._lose(_trouble(error), str(error))
             except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told: the guard goes on alone
                 self._lose("fault", f"{type(error).__name__}: {error}")
             self._turn()
@@ -160,9 +159,12 @@ class RedisLink:
         try:
             (reply,) = await self._calls([op])
         except ResponseError as error:
+            if "unknown command" in str(error):
+                version = (await self._client.info("server")).get("redis_version", "of no known version")
+                raise ResponseError(f"the server is {version}: {NEEDED}") from error
             if "Function not found" not in str(error):
                 raise
-            await self._load(self._client)
+            await self._client.function_load(CODE, replace=True)
             (reply,) = await self._calls([op])
         at, epoch, lost, of, rank = cast("list[int]", reply)
         now = self._clock.now()
@@ -177,16 +179,6 @@ class RedisLink:
         skew = self._clock.wall() - at
         if abs(skew) > SKEW:
             self._warn("clock", f"this machine's clock is {skew / SECOND:+.0f} s from the server's: set one of them")
-
-    async def _load(self, client: Redis) -> None:
-        try:
-            await client.function_load(CODE, replace=True)
-        except ResponseError as error:
-            if "unknown command" not in str(error).lower():
-                raise
-            info = await client.info("server")
-            version = info.get("redis_version", "of no known version")
-            raise ResponseError(f"the server is {version}: {NEEDED}") from error
 
     # ---- serving ---------------------------------------------------------------------------------------------------
 
@@ -298,6 +290,13 @@ def _stale(error: ResponseError) -> bool:
     """Whether the server does not know this guard (any more), or got what it said too late: it has to say hello."""
     text = str(error)
     return text.startswith(("GUARDSTALE", "GUARDLATE")) or "Function not found" in text
+
+
+def _trouble(error: RedisError | OSError) -> str:
+    """What is wrong with the way there. What takes too long while a connection is made is an error of that."""
+    if isinstance(error, AuthenticationError):
+        return "no access"
+    return "late" if "imeout" in str(error) else "gone"
 
 
 def _word(error: ResponseError) -> str:

@@ -19,11 +19,12 @@ PATIENCE = 10.0  # s until a server that does not answer has failed
 class Server:
     """One redis-server. `url` is where it is; `more` are options of its command line."""
 
-    def __init__(self, folder: Path, *more: str, port: int = 0) -> None:
+    def __init__(self, folder: Path, *more: str, port: int = 0, password: str = "") -> None:
         self.folder = folder
         self.socket = folder / "redis.sock"
         self.port = port
         self.more = more
+        self.password = password
         self.url = f"redis://127.0.0.1:{port}" if port else f"unix://{self.socket}"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +50,12 @@ class Server:
 
     def client(self) -> redis.Redis:
         """To look into it."""
-        return redis.Redis(unix_socket_path=str(self.socket), protocol=2)
+        return redis.Redis(unix_socket_path=str(self.socket), password=self.password or None, protocol=2)
+
+    def replicated(self) -> bool:
+        """Whether it has all of its master's data."""
+        with self.client() as client:
+            return client.info("replication").get("master_link_status") == "up"
 
     def pause(self) -> None:
         """It hangs: connections stay, and nothing is answered."""
@@ -70,10 +76,10 @@ class Server:
 
 
 @contextmanager
-def serving(*more: str, port: int = 0) -> Iterator[Server]:
+def serving(*more: str, port: int = 0, password: str = "") -> Iterator[Server]:
     """A server that runs. Its folder is a short one: the path of a unix socket has at most 107 bytes."""
     folder = Path(tempfile.mkdtemp(prefix="guard-redis-"))
-    server = Server(folder, *more, port=port)
+    server = Server(folder, *more, port=port, password=password)
     try:
         server.start()
         yield server
