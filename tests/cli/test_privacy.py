@@ -157,7 +157,10 @@ def test_a_person_is_forgotten(guard: Guard, tmp_path: Path) -> None:
     assert note.kind == "erased"
     for file in tmp_path.glob("guard.db*"):
         assert HERS.encode() not in file.read_bytes(), file
-    assert guard("subject", "erase", "-c", config, HERS, "--yes").out == f"{path}: no call, incident or penalty of this number\n"
+    assert (
+        guard("subject", "erase", "-c", config, HERS, "--yes").out
+        == f"{path}: no call, incident or penalty of this number\n"
+    )
 
 
 def test_a_note_of_an_erasure_is_explained(guard: Guard, tmp_path: Path) -> None:
