@@ -129,7 +129,7 @@ class Sender:
         will = aiomqtt.Will(status, b"offline", qos=1, retain=True)
         client = client_of(self._target, f"guard-{self._target.site}", self._protocol, will)
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(client.abandon)
+            stack.push_async_callback(client.abandon)
             await client.__aenter__()
             lost = asyncio.get_running_loop().create_task(_lost(client))
             stack.push_async_callback(_ended, lost)

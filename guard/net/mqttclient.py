@@ -129,10 +129,12 @@ class Client(aiomqtt.Client):
             self.refusal = reason_code
         super()._on_publish(client, userdata, mid, reason_code, properties)
 
-    def abandon(self) -> None:
+    async def abandon(self) -> None:
         """Close the connection, however far it came; a last will is sent where the broker speaks MQTT 5."""
         if self._client.socket() is not None:
             self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
+            await asyncio.sleep(0)  # what was put off to the next turn is of a socket that is still open
+            self._client.loop_write()
         left = self._client.socket()
         if left is not None:  # it takes nothing more, not even that
             loop = asyncio.get_running_loop()
@@ -226,7 +228,7 @@ async def connected(target: Target, identifier: str) -> AsyncIterator[Client]:
     async with contextlib.AsyncExitStack() as stack:
         while True:
             client = client_of(target, identifier, protocol)
-            stack.callback(client.abandon)
+            stack.push_async_callback(client.abandon)
             try:
                 await client.__aenter__()
             except MqttConnectError as error:
