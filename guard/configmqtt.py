@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
@@ -10,12 +11,15 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from msgspec import Struct
 
 from guard import configschema as schema
+from guard.tomlread import nearest
 
 Tell = Callable[[list[str], str], None]
 Warn = Callable[[str], None]
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 AS: Final = "write it as mqtt://broker.example.net:1883, or mqtts:// for TLS"
 MAX_TOPIC: Final = 200  # octets: what follows it is at most 150, and brokers take at least 1,000
+FAMILIES: Final = ("cli", "dst", "rate", "limit", "quota", "traffic", "source", "site")  # what rules begin with
+PATTERN: Final = re.compile(r"([a-z]+)\.([a-z0-9-]+\*?|\*)\Z|\*\Z")
 LOOPBACK: Final = ("127.", "::1", "localhost")
 
 
@@ -74,6 +78,11 @@ def broker(file: schema.File, folder: Path, tell: Tell, warn: Warn, *, files: bo
             tell(["mqtt", name], f'"{text}": no such file in {folder.absolute()}')
         if text and not tls and name != "password_file":
             tell(["mqtt", name], "is for TLS: the URL must begin with mqtts://")
+    for pattern in written.rules:
+        found = PATTERN.match(pattern)
+        if found is None or found[1] not in {None, *FAMILIES}:
+            known = nearest(found[1], FAMILIES) if found is not None and found[1] else ""
+            tell(["mqtt", "rules"], f'"{pattern}" is no rule: write one, or its beginning as "traffic.*"{known}')
     if bool(written.certificate) != bool(written.key):
         tell(["mqtt", "certificate"], "and key belong together")
     host = url.hostname or ""

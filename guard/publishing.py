@@ -27,6 +27,7 @@ from guard.store.outbox import Outbox, path_of
 from guard.store.sqlite import SqliteWriter
 
 LOOK: Final = 0.5  # s between looks at the log: an alert is on its way within a second and a half of its call
+BREATH: Final = 0.02  # s between two pages of the log: the calls' thread has the interpreter meanwhile
 PARTING: Final = 5.0  # s that stopping waits for the last messages
 
 
@@ -113,9 +114,15 @@ class Publisher:
         with contextlib.suppress(RuntimeError):  # the guard has stopped meanwhile
             self._loop.call_soon_threadsafe(self._fault, error)
 
+    def _unexpected(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """What the loop itself caught."""
+        error = context.get("exception")
+        self._told(error if isinstance(error, Exception) else RuntimeError(str(context.get("message", ""))))
+
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(Aside())
+        loop.set_exception_handler(self._unexpected)
         leaving = asyncio.Event()
         self._leave, self._other = leaving.set, loop
         while not self._leaving.is_set():
@@ -150,12 +157,12 @@ class Publisher:
         sending = asyncio.get_running_loop().create_task(sender.run())
         try:
             while not leaving.is_set() and not sending.done():
-                self._gathered(gatherer)
+                await self._gathered(gatherer)
                 sender.news()
                 self._count(gatherer, sender)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(leaving.wait(), self._look)
-            self._gathered(gatherer)
+            await self._gathered(gatherer)
         finally:
             sender.leave()
             await asyncio.wait({sending}, timeout=PARTING)
@@ -163,11 +170,11 @@ class Publisher:
             await asyncio.gather(sending, return_exceptions=True)
             self._count(gatherer, sender)
 
-    def _gathered(self, gatherer: Gatherer) -> None:
+    async def _gathered(self, gatherer: Gatherer) -> None:
         """Take all that is new. A disk that refuses is tried again at the next look."""
         try:
             while gatherer.gather(self._clock.wall()):
-                pass
+                await asyncio.sleep(BREATH)
             self._trouble = ""
         except StoreError as error:
             self._say(error)

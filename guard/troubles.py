@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from typing import Protocol
 
 from guard.messages.events import Trouble
-from guard.proxy.core import ProxyCore
-from guard.store.sqlite import SqliteWriter
+from guard.proxy.health import Condition
+
+
+class Hops(Protocol):
+    """Knows the next hops: the core."""
+
+    def conditions(self, now: int) -> tuple[Condition, ...]:
+        """Every next hop, and whether it is up."""
+
+
+class Log(Protocol):
+    """The log that is written. `pending` entries wait for the disk, `faults` times it refused, `lost` were not kept."""
+
+    path: str
+    faults: int
+    lost: int
+    last_error: BaseException | None
+
+    @property
+    def pending(self) -> int:
+        """See above."""
 
 
 class Troubles:
@@ -15,8 +35,8 @@ class Troubles:
 
     def __init__(
         self,
-        core: ProxyCore,
-        store: SqliteWriter,
+        core: Hops,
+        store: Log,
         now: Callable[[], int],
         tell: Callable[[tuple[Trouble, ...]], None],
     ) -> None:

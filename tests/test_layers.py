@@ -38,7 +38,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.configtls": ("guard.configschema",),
     "guard.confighep": ("guard.configschema",),
-    "guard.configmqtt": ("guard.configschema",),
+    "guard.configmqtt": ("guard.configschema", "guard.tomlread"),
     "guard.configstate": ("guard.configschema",),
     "guard.configrefusal": ("guard.configschema",),
     "guard.config": (

@@ -27,6 +27,7 @@ LOOK: Final = 1.0  # s between looks for messages that nobody announced
 FIRST: Final = 1.0  # s until a broker that was lost is tried again; doubled each time
 LONGEST: Final = 60.0
 PARTING: Final = 2  # s that parting waits for the last messages, and for the goodbye
+BREATH: Final = 0.02  # s between two pages (some 5 ms of work): a backlog must not keep calls waiting
 ALONE: Final = 3  # connections that one message may cost before a shorter one goes in its place
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"  # CloudEvents 1.0, MQTT binding 3.2.1
 UNSENDABLE: Final = frozenset({0x90, 0x95, 0x99})  # of one message: its topic, its size, its form
@@ -188,6 +189,7 @@ class Sender:
         self.counters["mqtt_sent"] += len(page)
         self._source.taken(page[-1].place)
         self._well()
+        await asyncio.sleep(BREATH)
         return True
 
     def _unsendable(self, message: Outgoing, error: Refused) -> None:

@@ -6,10 +6,19 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+import pytest
+
+from guard.ledger.incidents import Event
+from guard.ledger.limits import Alert
+from guard.messages.events import Trouble
 from guard.model import Verdict
+from guard.proxy.health import Condition
+from guard.store.books import Books
+from guard.troubles import Troubles
 from tests.apprig import run
 from tests.messages.broker import Broker, Listener, first_ids
 from tests.messages.rig import config_of, publishing
+from tests.store.making import AT
 
 VERDICTS: Final[tuple[Verdict, ...]] = ("blocked", "allowed", "flagged", "masked")
 
@@ -33,3 +42,87 @@ def test_each_call_arrives_in_order_on_the_topic_of_its_verdict(
     assert not any(h.retained for h in calls)
     assert first_ids(calls) == [h.id for h in calls]
     assert [h.payload for h in listener.heard if h.topic == "guard/demo/status"] == [b"online", b"offline"]
+
+
+def test_a_limit_that_was_passed_and_troubles_are_told_when_they_change(
+    tmp_path: Path, broker: Broker, listener: Listener
+) -> None:
+    config = config_of(tmp_path, f'url = "{broker.url}"')
+    alert = Alert(span="month", key="2026-11", accrued=7, limit=5, enforces=True)
+    down = (Trouble(kind="trunk", of="operator", text="no next hop answers"),)
+
+    async def scene() -> None:
+        async with publishing(config) as rig:
+            rig.publisher.passed(alert)
+            for troubles in (down, down, (), ()):
+                rig.publisher.troubled(troubles)
+            await asyncio.to_thread(listener.until, lambda h: len([x for x in h if x.payload[:1] == b"{"]) >= 3)
+
+    run(scene)
+    assert [h.topic for h in listener.events()] == ["guard/demo/penalty"] + ["guard/demo/health"] * 2
+
+
+@pytest.mark.parametrize("off", ["penalties", "health", "incidents"])
+def test_what_is_switched_off_is_not_told(tmp_path: Path, broker: Broker, listener: Listener, off: str) -> None:
+    config = config_of(tmp_path, f'url = "{broker.url}"\n{off} = false')
+
+    async def scene() -> None:
+        async with publishing(config) as rig:
+            with Books(rig.store.path, config.zone) as books:
+                books.open(Event(step="open", at=AT, written=AT, subject="+33145678900"))
+            rig.publisher.passed(Alert(span="month", key="2026-11", accrued=7, limit=5))
+            rig.publisher.troubled(())
+            await rig.calls(1, 1)
+            await asyncio.to_thread(listener.until, lambda h: len([x for x in h if x.payload[:1] == b"{"]) >= 3)
+
+    run(scene)
+    kinds = {"penalties": "penalty", "health": "health", "incidents": "incident"}
+    wanted = {"call", *(v for k, v in kinds.items() if k != off)}
+    assert {h.topic.split("/")[2] for h in listener.events()} == wanted
+
+
+class Hops:
+    """What the core says of its next hops."""
+
+    def __init__(self, *up: bool) -> None:
+        self.up = up
+
+    def conditions(self, now: int) -> tuple[Condition, ...]:
+        """As `ProxyCore.conditions`."""
+        assert now == 7
+        return tuple(
+            Condition("operator", ("udp", f"192.0.2.{n}", 5060), up, "" if up else "silent")
+            for n, up in enumerate(self.up)
+        )
+
+
+class Log:
+    """What a log says of itself."""
+
+    path = "guard.db"
+    faults = lost = pending = 0
+    last_error: BaseException | None = OSError("disk full")
+
+
+def test_what_is_a_trouble() -> None:
+    hops, log = Hops(True, True), Log()
+    told: list[tuple[Trouble, ...]] = []
+    watch = Troubles(hops, log, lambda: 7, told.append)
+
+    def now() -> list[tuple[str, str]]:
+        watch.look()
+        return [(t.kind, t.of) for t in told[-1]]
+
+    assert now() == []
+    hops.up = (True, False)
+    assert now() == [("next-hop", "operator: udp 192.0.2.1 port 5060")]
+    hops.up = (False,)
+    assert now() == [("next-hop", "operator: udp 192.0.2.0 port 5060"), ("trunk", "operator")]
+    hops.up = (True,)
+    log.faults, log.pending = 1, 4
+    assert now() == now() == [("log", "guard.db")]
+    assert "disk full" in told[-1][0].text
+    log.pending = 0
+    assert now() == []
+    log.lost = 3
+    assert now() == [("log-lost", "guard.db")]
