@@ -74,6 +74,7 @@ class RedisLink:
         self._since = 0  # when it was greeted
         self._pause = PROBE
         self._serving = False
+        self._stopping = asyncio.Event()
         self._warned: dict[str, int] = {}
         shared.hurry = self._work.set
 
@@ -83,6 +84,7 @@ class RedisLink:
 
     async def stop(self) -> None:
         """Say good-bye, unless calls go on: their channels are kept until the lease is over."""
+        self._stopping.set()  # redis-py may swallow a cancellation that comes with an answer: then this ends the task
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -97,10 +99,12 @@ class RedisLink:
     # ---- the task --------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             try:
                 await self._greet()
                 await self._serve()
+                if self._stopping.is_set():
+                    return
                 self._late()
             except asyncio.CancelledError:
                 raise
@@ -186,7 +190,7 @@ class RedisLink:
         """Round trips, until something goes wrong (raises) or the guard gave up."""
         shared = self._shared
         beat_at = self._clock.now()
-        while not shared.alone:
+        while not shared.alone and not self._stopping.is_set():
             if shared.overrun:
                 await self._greet()
             now = self._clock.now()

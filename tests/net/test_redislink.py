@@ -113,6 +113,22 @@ def test_a_guard_that_stops_says_good_bye_unless_calls_go_on() -> None:
         run(scene)
 
 
+@pytest.mark.parametrize("after", range(12))
+def test_it_stops_whatever_it_is_doing(after: int) -> None:
+    """A cancellation that comes together with an answer is not the last word."""
+
+    async def scene() -> None:
+        async with at_work(Guard(server.url)) as guard:
+            await guard.served()
+            for n in range(20):
+                guard.shared.ask(str(n), (gauge(str(n), None),), SystemClock.now())
+            for _ in range(after):
+                await asyncio.sleep(0)
+
+    with serving() as server:
+        run(lambda: asyncio.wait_for(scene(), PATIENCE))
+
+
 def test_a_full_redis_is_told_and_left_alone_until_there_is_room(caplog: pytest.LogCaptureFixture) -> None:
     async def scene() -> None:
         async with at_work(Guard(server.url)) as guard:
