@@ -23,7 +23,7 @@ LIMIT: Final = 10  # the contract's
 SECOND_NS: Final = 1_000_000_000
 TIMESTAMPNS: Final = 35  # SO_TIMESTAMPNS of Linux
 PATIENCE: Final = 10.0
-HUNG: Final = 1.2  # s that Redis hangs: beyond the deadline, and long enough that guards begin to count alone
+HUNG: Final = 1.8  # s that Redis hangs: beyond the deadline, and long enough that guards begin to count alone
 
 
 class Trunk:
@@ -165,9 +165,9 @@ def said(rigs: list[Rig]) -> set[str]:
 
 def test_no_second_of_the_trunk_has_an_eleventh_call(tmp_path: Path) -> None:
     with serving() as server:
-        trunk, rigs = scene(tmp_path, server, lambda t: load(t, 25, 0.1), deadline=1000)
+        trunk, rigs = scene(tmp_path, server, lambda t: load(t, 18, 0.1), deadline=1000)
     assert trunk.most() <= LIMIT
-    assert len(trunk.arrived) >= 3 * LIMIT, "the trunk is used, not only guarded"
+    assert len(trunk.arrived) >= 2 * LIMIT, "the trunk is used, not only guarded"
     assert said(rigs) == set()
     by_guard = [sum(n == k for n, _ in trunk.arrived) for k in range(3)]
     assert min(by_guard) >= 3, "none of them starves"
@@ -177,12 +177,12 @@ def test_nor_while_redis_hangs_and_comes_back(tmp_path: Path) -> None:
     with serving() as server:
 
         def hang(n: int) -> None:
-            if n == 8:
+            if n == 5:
                 server.pause()
-                asyncio.get_running_loop().call_later(HUNG + 1, server.go_on)
+                asyncio.get_running_loop().call_later(HUNG, server.go_on)
 
         async def play(trunk: Trunk) -> None:
-            await load(trunk, 50, 0.1, hang)
+            await load(trunk, 36, 0.1, hang)
             await until(lambda: all(serves(r) for r in trunk.rigs))
 
         trunk, rigs = scene(tmp_path, server, play)
@@ -195,13 +195,13 @@ def test_nor_while_redis_dies_and_comes_back_with_nothing(tmp_path: Path) -> Non
     with serving() as server:
 
         def die(n: int) -> None:
-            if n == 8:
+            if n == 5:
                 server.kill()
-            elif n == 32:
+            elif n == 24:
                 server.start()
 
         async def play(trunk: Trunk) -> None:
-            await load(trunk, 55, 0.1, die)
+            await load(trunk, 40, 0.1, die)
             await until(lambda: all(serves(r) for r in trunk.rigs))
 
         trunk, rigs = scene(tmp_path, server, play)
@@ -217,10 +217,10 @@ def test_nor_while_one_guard_is_cut_off_from_redis(tmp_path: Path) -> None:
 
         async def play(trunk: Trunk) -> None:
             def at(n: int) -> None:
-                if n == 8 and trunk.cut is not None:
+                if n == 5 and trunk.cut is not None:
                     trunk.cut()
 
-            await load(trunk, 50, 0.1, at)
+            await load(trunk, 38, 0.1, at)
 
         trunk, rigs = scene(tmp_path, server, play, deadline=200, first=way)
     assert trunk.most() <= LIMIT
