@@ -55,7 +55,7 @@ class Server:
     def replicated(self) -> bool:
         """Whether it has all of its master's data."""
         with self.client() as client:
-            return client.info("replication").get("master_link_status") == "up"
+            return str(client.info("replication").get("master_link_status")) == "up"
 
     def pause(self) -> None:
         """It hangs: connections stay, and nothing is answered."""
