@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from guard.policy.schema import Contract
     from guard.store.books import Books
 
+SUM: Final = re.compile(r"[+-]?(?:[0-9]{1,20}(?:[.,][0-9]{0,20})?|[.,][0-9]{1,20})\Z")
+THOUSANDS: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}\Z")  # 1,500 and 1.500: each means two sums
 LARGEST: Final = 10**9  # euros of one entry by hand: more is a slip of the pen
 
 
@@ -74,12 +77,17 @@ def day_of(text: str | None, zone: ZoneInfo, now: int) -> int:
 
 
 def micros_of(text: str) -> int:
-    """A sum as people write it (`1500`, `0.05`, `1500,50`), in micro-euros. CommandError (status 2)."""
-    try:
-        micros = Decimal(text.strip().removesuffix("EUR").strip().replace(",", ".")) * 1_000_000
-        whole = int(micros)
-    except (InvalidOperation, OverflowError, ValueError):
-        raise CommandError(f'--amount "{text}" is no sum: write it as 1500 or 0.05 (euros)', status=2) from None
+    """A sum as people write it (`1500`, `0.05`, `1500,50`), in micro-euros. CommandError (status 2), also for `1,500`,
+    which is a thousand and a half to some and one and a half to others."""
+    said = text.strip().removesuffix("EUR").strip()
+    if not SUM.match(said):
+        raise CommandError(f'--amount "{text}" is no sum: write it as 1500 or 0.05 (euros)', status=2)
+    if THOUSANDS.match(said):
+        plain = said.replace(",", "").replace(".", "")
+        short = said.replace(",", ".").rstrip("0").removesuffix(".")
+        raise CommandError(f'--amount "{text}" may be {plain} or {short} euros: write which of them', status=2)
+    micros = Decimal(said.replace(",", ".")) * 1_000_000
+    whole = int(micros)
     if whole != micros:
         raise CommandError(f'--amount "{text}": more than six decimals', status=2)
     if not whole:

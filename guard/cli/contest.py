@@ -120,6 +120,7 @@ def _contest(args: argparse.Namespace, config: Config | None, zone: ZoneInfo, mo
         unit=within.unit if within is not None else "",
         article=f"{contract.file} {clause.article}" if contract is not None and clause is not None else "",
         says=clause.says if clause is not None else "",
+        quote=clause.quote if clause is not None else "",
         deadline=ends(received, Limit(within.value, within.unit), zone, country) if within is not None else None,
         skipped=invoice.skipped,
     )

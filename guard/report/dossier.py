@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from guard.ledger.reconcile import CLASSES, Class, Item
-from guard.report.html import Cell, Lang, count, day, euros, money, number, page, safe, table
+from guard.report.html import SPACE, Cell, Lang, count, day, euros, money, number, page, safe, table
 from guard.report.words import WORDS
 
 LONGEST: Final = 1_000  # rows of one table on paper
@@ -22,7 +22,8 @@ CSV_HEAD: Final = (
 class Contest(Struct, frozen=True, kw_only=True):
     """What is contested and by when: `deadline` is the last instant (Unix time, µs), None where no limit is named.
 
-    `limit` and `unit` are the contract's time limit, `article` (with its file) and `says` what it asks for.
+    `limit` and `unit` are the contract's time limit, `article` (with its file) and `says` what it asks for, `quote` in
+    its own words.
     """
 
     site: str
@@ -38,6 +39,7 @@ class Contest(Struct, frozen=True, kw_only=True):
     unit: str = ""
     article: str = ""
     says: str = ""
+    quote: str = ""
     deadline: int | None = None
     skipped: tuple[int, ...] = ()
     erased: int = 0
@@ -119,8 +121,10 @@ def _deadline(contest: Contest, lang: Lang) -> Iterator[str]:
         last = day(contest.deadline, contest.zone, lang)
         text = words["deadline_is"].format(limit=f"{limit} {words['since']}", article=contest.article, day=last)
         yield f'<p><b id="deadline">{safe(words["deadline"])} {safe(last)}</b></p><p>{safe(text)}</p>'
-    if contest.says:
+    if contest.says and (lang == "en" or not contest.quote):
         yield f"<p>{safe(words['how'])} {safe(contest.says)}</p>"
+    elif contest.quote:  # the contracts are French: on a French page their own words, not ours
+        yield f"<p>{safe(words['how'])} «{SPACE}{safe(contest.quote)}{SPACE}»</p>"
     yield "</div>"
 
 
@@ -167,7 +171,9 @@ def _cells(contest: Contest, item: Item, lang: Lang) -> tuple[str | Cell, ...]:
     record = words["twice"].format(row=item.twice) if item.twice else ""
     if kept is not None:
         when = day(kept.at, contest.zone, lang, clock=True)
-        record = " · ".join(t for t in (f"{words['record']} {kept.seq}", when, kept.verdict, kept.rule) if t)
+        record = " · ".join(
+            t for t in (f"{words['record']} {kept.seq}", when, words.get(kept.verdict, kept.verdict), kept.rule) if t
+        )
     none = Cell("", 0)
     return (
         str(billed.row) if billed is not None else "",

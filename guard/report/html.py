@@ -18,6 +18,8 @@ MICROS_PER_CENT: Final = 10_000
 NARROW_SPACE: Final = "\u202f"  # between thousands, and before the sign, in French print
 SPACE: Final = "\u00a0"
 SPACES: Final = NARROW_SPACE + SPACE  # of our own making: they hide nothing
+WORD: Final = 24  # characters: a number, a sum, an article; longer words may break, or strangers would widen a page
+WIDE: Final = 7  # columns: from here on small print, so that a row of an A4 page has room for whole words
 
 STYLE: Final = """
 @page { size: A4; margin: 16mm 14mm 18mm; }
@@ -26,12 +28,13 @@ body { font: 10.5pt/1.45 system-ui, "Liberation Sans", Arial, sans-serif; color:
   max-width: 190mm; margin: 0 auto; padding: 8mm 4mm; }
 h1 { font-size: 19pt; margin: 0 0 1mm; } h2 { font-size: 12.5pt; margin: 9mm 0 2mm; break-after: avoid; }
 p { margin: 0 0 2mm; } .quiet { color: #57606a; } .sums { display: flex; gap: 6mm; margin: 6mm 0; flex-wrap: wrap; }
-.sum { border: 1px solid #d0d7de; border-radius: 2mm; padding: 3mm 5mm; min-width: 52mm; }
+.sum { border: 1px solid #d0d7de; border-radius: 2mm; padding: 3mm 5mm; flex: 1 1 52mm; }
 .sum b { display: block; font-size: 17pt; font-variant-numeric: tabular-nums; } .accrued { color: #b42318; }
 .avoided { color: #1a7f37; } table { border-collapse: collapse; width: 100%; font-size: 9pt; }
 thead { display: table-header-group; } tr { break-inside: avoid; }
 th, td { text-align: left; padding: 1.1mm 2mm; border-bottom: 1px solid #d8dee4; vertical-align: top; }
 th { border-bottom: 1.5px solid #57606a; font-weight: 600; } td { overflow-wrap: anywhere; }
+td.w { overflow-wrap: normal; } .wide { font-size: 8pt; } .wide td, .wide th { padding: 1mm 1.4mm; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.total td { border-top: 1.5px solid #1b1f24; border-bottom: none; font-weight: 700; }
 svg { width: 100%; height: auto; display: block; } svg text { font: 9px system-ui, Arial, sans-serif; fill: #57606a; }
@@ -96,7 +99,8 @@ def table(
     name: str, heads: Sequence[str], rows: Iterable[Sequence[str | Cell]], total: Sequence[str | Cell] | None = None
 ) -> str:
     """A table. `name` is its id; cells with numbers carry their value; `total` is the last row."""
-    out = [f'<table id="{safe(name)}"><thead><tr>']
+    wide = " class=wide" if len(heads) >= WIDE else ""
+    out = [f'<table id="{safe(name)}"{wide}><thead><tr>']
     lines = [_row(row) for row in rows]
     right = [isinstance(cell, Cell) for cell in total] if total is not None else []
     for n, head in enumerate(heads):
@@ -113,10 +117,16 @@ def _row(cells: Sequence[str | Cell], kind: str = "") -> str:
     made = [
         f'<td class="n" data-value="{cell.value}">{safe(cell.text)}</td>'
         if isinstance(cell, Cell)
-        else f"<td>{safe(cell)}</td>"
+        else f"<td{' class=w' if _whole(cell) else ''}>{safe(cell)}</td>"
         for cell in cells
     ]
     return f"<tr{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{''.join(made)}</tr>\n"
+
+
+def _whole(text: str) -> bool:
+    """Whether no word is so long that it has to break: a number or a sum cut in two is misread. (A hyphen ends a word
+    for browsers; only plain spaces do here.)"""
+    return all(len(word) <= WORD for word in text.replace("-", "- ").split(" "))
 
 
 def page(title: str, lang: Lang, parts: Iterable[str]) -> str:

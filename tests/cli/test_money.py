@@ -111,7 +111,10 @@ def guarded(guard: Guard, site: Path) -> list[dict[str, str]]:
         (["--amount", "0", "--reason", "x"], 2, "nothing"),
         (["--amount", "inf", "--reason", "x"], 2, "is no sum"),
         (["--amount", "0.0000001", "--reason", "x"], 2, "more than six decimals"),
-        (["--amount", "1e12", "--reason", "x"], 2, "more than 1,000,000,000 euros"),
+        (["--amount", "1000000000001", "--reason", "x"], 2, "more than 1,000,000,000 euros"),
+        (["--amount", "15e3", "--reason", "x"], 2, "is no sum"),
+        (["--amount", "1,500", "--reason", "x"], 2, '"1,500" may be 1500 or 1.5 euros'),
+        (["--amount=-12.000", "--reason", "x"], 2, '"-12.000" may be -12000 or -12 euros'),
         (["--amount", "1", "--reason", " "], 2, "--reason is empty"),
         (["--amount", "1", "--reason", "x", "--at", "2999-01-01"], 2, "still to come"),
         (["--amount", "1", "--reason", "x", "--trunk", "operatr"], 2, 'did you mean "operator"'),
@@ -176,7 +179,7 @@ def test_an_invoice_against_the_log(guard: Guard, site: Path) -> None:
     page = Page(out.read_text("utf-8"))
     assert page.values == {"contested": 2_500_000_000 + 2 * 50_000 + 40_000, "billed": 5_000_240_000}
     assert all(adds_up(table) for table in page.tables.values())
-    assert "À contester avant le 30/11/2026" in page.text
+    assert "À contester au plus tard le 30/11/2026" in page.text
     rows = list(csv.DictReader((site / "dossier.csv").read_text("utf-8").splitlines()))
     assert [r["finding"] for r in rows[:6]] == ["agrees", "differs", "refused", "unknown", "agrees", "unknown"]
     assert sum(int(r["contested_microeuros"]) for r in rows) == page.values["contested"]

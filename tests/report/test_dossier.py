@@ -47,13 +47,27 @@ def test_it_adds_up_whatever_was_billed(drawn: list[Billed], calls: list[Kept]) 
     assert [w["row"] for w in written if w["row"] != ""] == [r.row for r in rows]
 
 
-@pytest.mark.parametrize(("lang", "says"), [("en", "To be contested by 2026-11-22"), ("fr", "avant le 22/11/2026")])
+@pytest.mark.parametrize(
+    ("lang", "says"), [("en", "To be contested by 2026-11-22"), ("fr", "À contester au plus tard le 22/11/2026")]
+)
 def test_it_tells_until_when(lang: Lang, says: str) -> None:
     text = Page(dossier(CONTEST, [], lang)).text
     assert says in text
     assert "003 CG 11.3" in text
     none = Page(dossier(replace(CONTEST, deadline=None, says=""), [], lang)).text
     assert WORDS[lang]["no_deadline"] in none
+
+
+def test_a_french_page_cites_the_contract_in_its_own_words_and_says_verdicts_in_french() -> None:
+    contest = replace(CONTEST, quote="dans un délai de dix (10) jours")
+    items = reconcile([row(2)], [call(1)])
+    french, english = (Page(dossier(contest, items, lang)) for lang in ("fr", "en"))
+    assert "«\u00a0dans un délai de dix (10) jours\u00a0»" in french.text
+    assert "By letter." not in french.text
+    assert "By letter." in english.text
+    assert "By letter." in Page(dossier(CONTEST, items, "fr")).text  # better than nothing
+    for page, verdict in ((french, "laissé passer, signalé"), (english, "let through, flagged")):
+        assert page.tables["rows-agrees"].rows[0][7][0].endswith(f" · {verdict}")
 
 
 def test_what_was_erased_or_left_out_is_said() -> None:

@@ -13,7 +13,7 @@ from guard.ledger.lines import Kind, LedgerLine
 from guard.ledger.tally import Tally
 from guard.report import statement as module
 from guard.report.chart import bars, scale
-from guard.report.html import Lang, euros, safe
+from guard.report.html import WORD, Lang, euros, safe
 from guard.report.statement import Head, statement
 from guard.report.words import WORDS
 from tests.report.reading import Page, adds_up
@@ -103,6 +103,16 @@ def test_what_is_shown_is_what_was_meant() -> None:
     assert [text for text, _ in table.rows[0]][5:] == ["€0.05", "€0.10", "2026-11-21 record 7"]
     assert table.rows[1][1][0] == "</td><script>alert(1)</script>\"'&\\u202e\\u001b[2J\\u0000\\u000a<!--"
     assert "amounts as its digits say" in page.text
+
+
+def test_numbers_and_sums_are_not_cut_in_two_and_what_strangers_chose_is() -> None:
+    lines = [LINE, replace(LINE, number="9" * (WORD + 1), rule="a-" * WORD)]
+    html = statement(HEAD, tallied(lines), "fr")
+    for whole in ("+33145678900", "0,05\u00a0€", "21/11/2026 enregistrement 7", "a-" * WORD + " · operator"):
+        assert f"<td class=w>{whole}</td>" in html
+    assert f"<td>{'9' * (WORD + 1)}</td>" in html
+    wide = {str(named["id"]) for tag, named in Page(html).tags if tag == "table" and named.get("class") == "wide"}
+    assert wide == {"lines-accrued"}
 
 
 def test_in_french() -> None:
