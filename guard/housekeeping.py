@@ -108,6 +108,10 @@ class Housekeeper:
         self._books = await _aside(BookFile(path_of(self._store.path)).stamp)
         self._store.sign(self._clock.wall())
         await self._keep()
+        if last is not None and self._store.path != MEMORY:
+            letters = await _aside(settle_books, self._store.path, self._config.zone, last[0])
+            if letters:
+                LOG.info("deleted %d letters of the books whose entries were erased before the guard stopped", letters)
 
     async def _look(self) -> None:
         await self._keep()
@@ -241,6 +245,12 @@ def purge_books(log: str, zone: tzinfo, now: int, days: int) -> tuple[int, int]:
     with Books(log, zone) as books:
         incidents, entries = books.old(now - days * DAY)
         return books.erase(incidents, entries, "retention", now) if incidents or entries else (0, 0)
+
+
+def settle_books(log: str, zone: tzinfo, last: checkpoint.Checkpoint) -> int:
+    """Finish a deletion of letters that a crash broke off, as `Books.settle` says; how many. Blocks."""
+    with Books(log, zone) as books:
+        return books.settle(last.books, last.books_hash)
 
 
 def _next(found: Iterator[T]) -> T | None:

@@ -322,3 +322,25 @@ def test_closed_incidents_and_penalties_are_purged_with_their_own_age(tmp_path: 
             assert [line.amount for line in books.erased_lines(0, 1 << 62)] == [BILL.amount]
 
     run(tmp_path, scene)
+
+
+def test_letters_that_a_crash_left_are_deleted_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def before(house: House) -> None:
+        letter = tmp_path / "letter.pdf"
+        letter.write_text("of Mrs Martin", encoding="utf-8")
+        await house.until(lambda: len(house.signed()) == 1)
+        with Books(house.path, PARIS) as books, monkeypatch.context() as patch:
+            seq = books.enter(replace(BILL, document=books.keep(letter)))
+            patch.setattr(Books, "_drop", lambda _self, _letters: 0)  # the crash comes here
+            books.erase([], books.passed_on(0, 1 << 62), "request", 1 << 62)
+            assert seq == 1
+            assert len(list(books.folder.iterdir())) == 1
+
+    async def after(house: House) -> None:
+        folder = Books(house.path, PARIS).folder
+        await house.until(lambda: not list(folder.iterdir()))
+
+    run(tmp_path, before)
+    run(tmp_path, after)

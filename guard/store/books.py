@@ -8,6 +8,7 @@ their SHA-256. Several processes may write (guard/store/bookfile.py).
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from datetime import tzinfo
@@ -42,6 +43,7 @@ from guard.store.schema import FILE_MODE
 
 MAX_LETTER: Final = 64 << 20  # octets of one letter: beyond this it is no letter
 FOLDER_MODE: Final = 0o700
+LETTER: Final = re.compile(r"[0-9a-f]{32}(\..{1,11})?\Z")  # a name that `keep` gives; anything else is somebody's own
 FEED_EVERY: Final = 3_600_000_000  # µs: a detector that sees on and on writes once an hour; the log has every call
 DAY: Final = 24 * FEED_EVERY
 # A flood of invented numbers opens no more a day on a trunk: nobody works more, and the books stay small.
@@ -177,6 +179,33 @@ class Books:
                 raise StoreError(f"{self.folder / name}: {error.strerror or error}: delete it by hand") from error
             count += 1
         return count
+
+    def settle(self, seq: int, tip: str) -> int:
+        """Delete letters whose entries were erased when a crash came before they were deleted; how many there were.
+
+        Nothing is deleted where the books are not whole, or not those of which the log's last checkpoint names the
+        entry `seq` and its hash `tip` (hexadecimal): books that an older copy replaced do not know their letters.
+        """
+        links = self._file.links()
+        if not links or chain_fault(links, KINDS) is not None:
+            return 0
+        if seq > len(links) or (seq and links[seq - 1].hash.hex() != tip):
+            return 0
+        named: set[str] = set()
+        noted = 0
+        for _, body in self._entries():
+            if isinstance(body, Erased):
+                noted = max(noted, body.at)
+            elif body.document is not None:
+                named.add(body.document.kept)
+        return self._drop(self._left(named, noted)) if noted else 0
+
+    def _left(self, named: set[str], noted: int) -> list[str]:
+        """Letters that no entry names, kept before an instant (µs): one that a command keeps now is not named yet."""
+        if not self.folder.is_dir():
+            return []
+        found = [path for path in self.folder.iterdir() if LETTER.match(path.name) and path.name not in named]
+        return sorted(path.name for path in found if path.is_file() and path.stat().st_mtime_ns // 1_000 < noted)
 
     def keep(self, path: Path) -> Document:
         """Copy a letter beside the log, once, under its SHA-256; read-only for the guard's user alone."""
@@ -344,6 +373,7 @@ def _too_many(seen: Sighting) -> Sighting:
 def _write_whole(path: Path, data: bytes) -> None:
     """All of it, or no file of that name: a letter that is half there would be taken for changed."""
     if path.exists() and path.read_bytes() == data:
+        os.utime(path)  # kept now: no leftover of an erasure before (`Books.settle`)
         return
     part = path.with_name(path.name + f".{os.getpid()}.part")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE), "wb") as out:

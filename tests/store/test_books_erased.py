@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -19,9 +21,12 @@ from tests.store.making import AT
 from tests.store.making_log import PARIS
 from tests.store.test_books import BILL, HOUR, SEEN
 
+os_utime = os.utime
+
 HERS = "+33145678111"
 DAY = 24 * HOUR
 LATER = AT + 30 * DAY
+FAR = 1 << 33  # s: the year 2242
 
 
 @pytest.fixture
@@ -145,6 +150,70 @@ def test_a_letter_that_cannot_be_deleted_is_told(books: Books, monkeypatch: pyte
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(StoreError, match=r"Operation not permitted: delete it by hand"):
         books.erase(*books.about(HERS), "request", LATER)
+
+
+class Fallen(Exception):
+    """The process ended here."""
+
+
+def fallen(books: Books, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """The erasure of what names HERS is in the books when the crash comes, before its letter is deleted; the tip."""
+
+    def fall(_self: Books, _letters: object) -> int:
+        raise Fallen
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Books, "_drop", fall)
+        with pytest.raises(Fallen):
+            books.erase(*books.about(HERS), "request", time.time_ns() // 1_000 + HOUR)
+    books.close()
+    seq, tip = tip_of(books.path.removesuffix("-books")) or (0, b"")
+    return seq, tip.hex()
+
+
+def test_a_deletion_of_letters_that_a_crash_broke_off_is_finished(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = books.folder / "notes.txt"
+    own.write_text("a person's own", encoding="utf-8")
+    seq, tip = fallen(books, monkeypatch)
+    assert len(list(books.folder.iterdir())) == 3
+    assert books.settle(seq, tip) == 1
+    assert len(list(books.folder.iterdir())) == 2
+    assert own.exists()
+    assert books.verify() == ""
+    assert books.settle(seq, tip) == 0
+
+
+def test_no_letter_goes_that_may_be_wanted(books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seq, tip = tip_of(str(tmp_path / "guard.db")) or (0, b"")
+    strange = books.folder / ("a" * 32 + ".pdf")
+    strange.write_text("no entry names it, and nothing was ever erased", encoding="utf-8")
+    assert books.settle(seq, tip.hex()) == 0
+    seq, late = fallen(books, monkeypatch)
+    assert books.settle(seq + 1, late) == 0  # the books are an older copy than the log's checkpoint knows
+    assert books.settle(seq, tip.hex()) == 0  # not the books that it knows
+    for path in books.folder.iterdir():
+        os.utime(path, (FAR, FAR))  # kept after the erasure: a command is about to enter it
+    assert books.settle(seq, late) == 0
+    books.close()
+    with closing(sqlite3.connect(books.path)) as db, db:
+        db.execute("DELETE FROM entries WHERE seq = 2")
+    assert books.settle(0, "") == 0  # books that were cut do not know their letters
+    books.close()
+    Path(books.path).unlink()
+    assert books.settle(0, "") == 0
+    assert len(list(books.folder.iterdir())) == 3
+
+
+def test_a_letter_kept_again_is_no_leftover(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    seq, tip = fallen(books, monkeypatch)
+    for path in books.folder.iterdir():
+        os.utime(path, (0, 0))
+    monkeypatch.setattr("guard.store.books.os.utime", lambda path: os_utime(path, (FAR, FAR)))
+    letter(books, "facture")  # the very one that was erased, and its entry is not written yet
+    assert books.settle(seq, tip) == 0
+    assert books.verify() == ""
 
 
 @pytest.mark.parametrize(
