@@ -177,7 +177,10 @@ class _Export:
             one = signed(tuple(cells))
             if one is None or not good(one.key, one.message, one.signature):
                 raise CannotExport(f"checkpoint {number}: not what was signed; `guard log --verify` tells more")
-            seq = checkpoint.decode(one.message).seq
+            statement = checkpoint.decode(one.message)
+            if statement.n != number:
+                raise CannotExport(f"checkpoint {number} is missing; `guard log --verify` tells more")
+            seq = statement.seq
             if seq < first:
                 before = one
             else:
@@ -193,7 +196,9 @@ class _Export:
     def _chain(self, tip: bytes, start: int, end: int, since: int, until: int) -> Iterator[bytes]:
         seq = start - 1
         sql = (
-            "SELECT seq, kind, call_seq, at, body_hash, hash, salt, body FROM entries"
+            # Cast: whoever edits the file by hand may leave text where octets were.
+            "SELECT seq, CAST(kind AS TEXT), CAST(call_seq AS INTEGER), CAST(at AS INTEGER), CAST(body_hash AS BLOB),"
+            " CAST(hash AS BLOB), CAST(salt AS BLOB), CAST(body AS BLOB) FROM entries"
             " WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         )
         while rows := self._reader.fetch(sql, (seq, end, PAGE)):

@@ -328,6 +328,9 @@ def test_any_flipped_byte_is_found(output: Path) -> None:
     ("statement", "says"),
     [
         ("UPDATE entries SET body = CAST(replace(body, '+33', '+44') AS BLOB) WHERE seq = 5", "entry 5: its body is"),
+        ("UPDATE entries SET body = replace(body, '+33', '+44') WHERE seq = 5", "entry 5: its body is"),  # text
+        ("UPDATE entries SET hash = 'x', kind = 7 WHERE seq = 5", "entry 5: "),
+        ("DELETE FROM checkpoints WHERE n = 2", "checkpoint 2 is missing"),
         ("DELETE FROM entries WHERE seq = 6", "entry 7: entry 6 is missing"),
         ("DELETE FROM entries WHERE seq > 10", "entry 11 is missing"),
         ("UPDATE checkpoints SET signature = zeroblob(64) WHERE n = 3", "checkpoint 3: not what was signed"),
