@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from datetime import tzinfo
+from typing import Final, TypeVar
 
 from guard.config import Config
 from guard.configschema import Ledger, micro_euros
@@ -15,12 +16,17 @@ from guard.ledger.limits import Alert, Span, Watch
 from guard.ledger.penalties import month_bounds, month_of
 from guard.net.clock import Clock
 from guard.net.say import LOG
+from guard.store.bookfile import tip_of
+from guard.store.books import Books
 from guard.store.errors import StoreError
 from guard.store.money import accrued_since
-from guard.store.reader import SqliteReader
+from guard.store.schema import MEMORY
 from guard.store.sqlite import SqliteWriter
 
+T = TypeVar("T")
 LOOK: Final = 10.0  # s between looks: a limit is told within that time of the call that passes it
+# µs between two looks into books that nobody wrote: only a deadline that passes changes what they come to.
+UNCHANGED: Final = 600_000_000
 CENT: Final = 10_000  # micro-euros
 
 
@@ -51,6 +57,10 @@ class MoneyAlerts:
         self._zone = config.zone
         self._after = 0
         self._watch = Watch({}, config.zone)
+        self._books: tuple[tuple[int, bytes] | None, str] | None = (
+            None  # the tip of the books, and the month that were counted
+        )
+        self._counted = 0
         self.adopt(config)
         self._task: asyncio.Task[None] | None = None
 
@@ -84,12 +94,15 @@ class MoneyAlerts:
             self._switch(())  # the first look with a limit begins at the month's first call all the same
             return
         now = self._clock.wall()
-        since, _ = month_bounds(month_of(now, self._zone), self._zone)
+        month = month_of(now, self._zone)
+        since, until = month_bounds(month, self._zone)
         with self._store.reader() as reader:
-            while page := await _aside(reader, since, self._after):
+            while page := await _aside(accrued_since, reader, since, self._after):
                 for seq, at, accrued in page:
                     self._watch.add(at, accrued)
                     self._after = seq
+        if self._store.path != MEMORY:
+            await self._beside(month, since, until, now)
         for alert in self._watch.alerts(now):
             LOG.warning(
                 "%s EUR of penalties accrued in %s: more than the %s EUR of ledger.alert_%s; see guard penalties",
@@ -98,6 +111,17 @@ class MoneyAlerts:
             if self._passed is not None:
                 self._passed(alert)
         self._switch(tuple(self._watch.beyond(now)))
+
+    async def _beside(self, month: str, since: int, until: int, now: int) -> None:
+        """Count what incidents and entries by hand accrue. Where books cannot be read, calls count all the same."""
+        books = (await _aside(tip_of, self._store.path), month)
+        if books == self._books and 0 <= now - self._counted < UNCHANGED:
+            return
+        self._books, self._counted = books, now
+        try:
+            self._watch.beside(await _aside(_of_books, self._store.path, self._zone, since, until, now))
+        except StoreError as error:
+            LOG.warning("what incidents and entries by hand come to is not known: %s", error)
 
     def _switch(self, beyond: tuple[Alert, ...]) -> None:
         """Have rules on trial act, or look on again; told when that changes, and for each limit once."""
@@ -135,13 +159,18 @@ def _set(written: dict[Span, float | None]) -> dict[Span, int]:
     return {span: micro_euros(limit) for span, limit in written.items() if limit is not None}
 
 
-async def _aside(reader: SqliteReader, since: int, after: int) -> list[tuple[int, int, int]]:
-    """A page of what accrued, read by another thread to its end even where nobody wants it any more."""
-    work = asyncio.get_running_loop().run_in_executor(None, accrued_since, reader, since, after)
+def _of_books(log: str, zone: tzinfo, since: int, until: int, now: int) -> list[tuple[int, int]]:
+    with Books(log, zone) as books:
+        return [(line.at, line.amount) for line in books.lines(since, until, now) if line.state == "accrued"]
+
+
+async def _aside(work: Callable[..., T], *args: object) -> T:
+    """What another thread reads, waited for to its end even where nobody wants it any more."""
+    running = asyncio.get_running_loop().run_in_executor(None, work, *args)
     try:
-        return await asyncio.shield(work)
+        return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait({work})
+        await asyncio.wait({running})
         raise
 
 

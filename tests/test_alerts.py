@@ -7,14 +7,18 @@ import logging
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from guard.alerts import MoneyAlerts
 from guard.config import Config
+from guard.ledger.incidents import Event
 from guard.ledger.limits import Alert, Watch
+from guard.store.books import Books
 from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
 from tests.store.making import AT, SECOND, attempt, decision, finding
 from tests.store.making_log import DIGITS, PARIS
+from tests.store.test_books import BILL, SEEN
 from tests.test_config import loaded
 
 DAY = 86_400 * SECOND
@@ -183,6 +187,46 @@ def test_a_log_that_cannot_be_read_is_told_and_tried_again(
     with caplog.at_level(logging.WARNING):
         asyncio.run(scene())
     assert "what accrued is not known: guard.db: damaged" in caplog.text
+
+
+def test_incidents_and_entries_by_hand_count_as_things_stand(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        s = Scene(tmp_path, "alert_day = 1500\nenforce_above_day = 6000")
+        s.alerts.start()
+        with Books(s.store.path, PARIS) as books:
+            books.enter(replace(BILL, at=AT - DAY))  # of yesterday
+            books.enter(replace(BILL, at=AT, amount=1_500 * EURO))  # the limit itself
+            books.seen([replace(SEEN, at=AT, subject="+33899999999", reached=False)])  # avoided
+            books.enter(replace(BILL, at=AT, amount=1))
+            assert (await s.next()).accrued == 1_500 * EURO + 1
+            books.seen([replace(SEEN, at=AT, reached=True)])
+            assert await s.switch()
+            assert [a.accrued for a in s.alerts.enforcing] == [6_500 * EURO + 1]
+            books.enter(replace(BILL, at=AT, amount=-600 * EURO))  # a credit note
+            assert not await s.switch()
+            books.close()
+        Path(s.store.path + "-books").write_text("no database", encoding="utf-8")
+        s.write(1)
+        assert await s.switch()  # calls count all the same
+        await s.close()
+
+    asyncio.run(scene())
+    assert "what incidents and entries by hand come to is not known: " in caplog.text
+
+
+def test_a_deadline_that_passes_counts_though_nobody_wrote(tmp_path: Path) -> None:
+    async def scene() -> None:
+        s = Scene(tmp_path, "alert_month = 10000")
+        s.clock.at = AT - 15 * DAY
+        with Books(s.store.path, PARIS) as books:
+            books.seen([replace(SEEN, at=s.clock.at, reached=True)])
+            books.step(Event(step="notify", at=s.clock.at, written=s.clock.at, incident=1, letter="breach"))
+        s.alerts.start()
+        s.clock.at = AT
+        assert (await s.next()).accrued == 15_000 * EURO
+        await s.close()
+
+    asyncio.run(scene())
 
 
 # ---- rules on trial that act beyond a limit -------------------------------------------------------------------------

@@ -68,16 +68,10 @@ def add_entry(parser: argparse.ArgumentParser) -> None:
 
 def beside(path: str, zone: ZoneInfo, since: int, until: int) -> Iterator[LedgerLine]:
     """The lines that rest on no call: penalties entered by hand, and incidents, of that time."""
-    from guard.ledger.incidents import costs
-    from guard.store.bookentries import line_of
     from guard.store.books import Books
 
-    now = now_us()
     with Books(path, zone) as books:
-        yield from (line_of(seq, entry) for seq, entry in books.passed_on(since, until))
-        yield from books.erased_lines(since, until)
-        for incident in books.incidents().values():
-            yield from (line for line in costs(incident, now, zone) if since <= line.at < until)
+        yield from books.lines(since, until, now_us())
 
 
 def _all(reader: SqliteReader, path: str, zone: ZoneInfo, month: str) -> Iterator[LedgerLine]:

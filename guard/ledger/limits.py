@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import Final, Literal
 
@@ -33,6 +34,7 @@ class Watch:
         self.enforce = enforce or {}
         self._zone = zone
         self._sums: dict[tuple[Span, str], int] = {}
+        self._beside: dict[tuple[Span, str], int] = {}
         self._told: set[tuple[Span, str]] = set()
 
     def add(self, at: int, accrued: int) -> None:
@@ -41,12 +43,23 @@ class Watch:
             key = (span, self._key(span, at))
             self._sums[key] = self._sums.get(key, 0) + accrued
 
+    def beside(self, sums: Iterable[tuple[int, int]]) -> None:
+        """What accrues beside the calls, as things stand, in place of what was said before: instants and sums."""
+        self._beside = {}
+        for at, accrued in sums:
+            for span in SHAPES:
+                key = (span, self._key(span, at))
+                self._beside[key] = self._beside.get(key, 0) + accrued
+
+    def _accrued(self, key: tuple[Span, str]) -> int:
+        return self._sums.get(key, 0) + self._beside.get(key, 0)
+
     def alerts(self, now: int) -> list[Alert]:
         """What has passed its limit and was not told yet."""
         out: list[Alert] = []
         running: set[tuple[Span, str]] = {(span, self._key(span, now)) for span in SHAPES}
         for span, key in sorted(running):
-            limit, accrued = self.limits.get(span), self._sums.get((span, key), 0)
+            limit, accrued = self.limits.get(span), self._accrued((span, key))
             if limit is not None and accrued > limit and (span, key) not in self._told:
                 self._told.add((span, key))
                 out.append(Alert(span=span, key=key, accrued=accrued, limit=limit))
@@ -61,7 +74,7 @@ class Watch:
         out: list[Alert] = []
         for span, limit in self.enforce.items():
             key = self._key(span, now)
-            accrued = self._sums.get((span, key), 0)
+            accrued = self._accrued((span, key))
             if accrued > limit:
                 out.append(Alert(span=span, key=key, accrued=accrued, limit=limit, enforces=True))
         return out

@@ -126,6 +126,14 @@ class Books:
         found = [line for _, body in self._entries() if isinstance(body, Erased) for line in body.lines]
         return [line for line in found if since <= line.at < until]
 
+    def lines(self, since: int, until: int, now: int) -> Iterator[LedgerLine]:
+        """The lines of the ledger that rest on no call, of days from `since` until before `until`: penalties entered
+        by hand, incidents as they stand at `now`, and what of both was erased."""
+        yield from (line_of(seq, entry) for seq, entry in self.passed_on(since, until))
+        yield from self.erased_lines(since, until)
+        for incident in self._fold().values():
+            yield from (line for line in costs(incident, now, self._zone) if since <= line.at < until)
+
     def about(self, number: str) -> tuple[list[Incident], list[tuple[int, PassedOn]]]:
         """The incidents and the penalties entered by hand that name a number (E.164, short, or a line's)."""
         written = [(seq, body) for seq, body in self._entries() if isinstance(body, PassedOn)]
