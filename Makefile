@@ -42,7 +42,7 @@ soak: setup programs
 
 lock: setup
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 -o requirements.lock --no-emit-index-url --no-header -q
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra fuzz --generate-hashes --python-version 3.11 -o requirements.lock --no-emit-index-url --no-header -q
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .guard-demo
