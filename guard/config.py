@@ -20,6 +20,8 @@ from guard.confignumbers import numbers
 from guard.configsources import sources
 from guard.configstate import Place, shared
 from guard.configtls import Files, tls_files
+from guard.configweb import Place as WebPlace
+from guard.configweb import place as web_place
 from guard.numbering.number import Dial, normalise
 from guard.policy.caseschema import Case
 from guard.policy.siteschema import SiteRule
@@ -66,6 +68,7 @@ class Config(Struct, frozen=True, kw_only=True):
     hep: Collector | None = None
     broker: Broker | None = None
     shared: Place | None = None
+    web: WebPlace | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -197,7 +200,7 @@ class _Compiler:
             zone = ZoneInfo(file.timezone)
         else:
             self.problem(["timezone"], f'"{file.timezone}" is no time zone{nearest(file.timezone, known)}')
-        self._unsupported()
+        self._lists()
         self._money()
         hops = self._trunks()
         who = self._sources(hops)
@@ -218,20 +221,20 @@ class _Compiler:
             hep=collector(file.hep, self.problem),
             broker=broker(file, self.path.parent, self.problem, self._warn, files=self.files),
             shared=shared(file.state, self.problem),
+            web=self._web(),
             warnings=tuple(self.warnings),
         )
 
     def _warn(self, text: str) -> None:
         self.warnings.append(f"{self.path}: {text}")
 
-    def _unsupported(self) -> None:
-        """Keys of INTERFACES that this version reads and cannot serve yet: never in silence."""
-        file = self.file
-        later = "not supported yet by this version"
-        if file.web is not None:
-            self._warn(f"web: {later}, and has no effect")
+    def _lists(self) -> None:
         for name in SHAPES:
-            self._file(getattr(file.prospecting, name, ""), ["prospecting", name])
+            self._file(getattr(self.file.prospecting, name, ""), ["prospecting", name])
+
+    def _web(self) -> WebPlace | None:
+        written = self.file.web.listen if self.file.web is not None else schema.Web().listen
+        return web_place(self.file, self.path.parent, host_port(written), self.problem, self._warn, files=self.files)
 
     def _money(self) -> None:
         """Sums of money: written with a decimal point, exact to a millionth of a euro."""

@@ -272,9 +272,17 @@ class Mqtt(_Strict, frozen=True, kw_only=True):
 
 
 class Web(_Strict, frozen=True, kw_only=True):
-    """[web]: `host:port` of the dashboard and API."""
+    """[web]: `host:port` of the dashboard and API; the other names that it is called by; its files. `open_viewer` lets
+    who is on this machine see masked data without a token."""
 
     listen: str = "127.0.0.1:8080"
+    hosts: tuple[str, ...] = ()
+    tokens: str = ""
+    control: str = ""
+    open_viewer: bool = False
+    certificate: str = ""
+    key: str = ""
+    language: Literal["auto", "en", "fr"] = "auto"
 
 
 class Ledger(_Strict, frozen=True, kw_only=True):

@@ -40,11 +40,12 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.confighep": ("guard.configschema",),
     "guard.configmqtt": ("guard.configschema", "guard.tomlread"),
     "guard.configstate": ("guard.configschema",),
+    "guard.configweb": ("guard.configschema",),
     "guard.configrefusal": ("guard.configschema",),
     "guard.config": (
         *WORDS, "guard.config", "guard.confighep", "guard.configmqtt", "guard.configrefusal", "guard.confighops",
         "guard.confignumbers", "guard.configschema", "guard.configsources",
-        "guard.configstate", "guard.configtls",
+        "guard.configstate", "guard.configtls", "guard.configweb",
         "guard.policy.siteschema", "guard.policy.caseschema", "guard.rules.numbers", "guard.prospecting.lists",
         "guard.tomlread",
     ),
@@ -106,6 +107,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         "guard.config", "guard.configrefusal", "guard.configschema", "guard.proxy.refuse", "guard.tomlread",
     ),
     "guard.keeping": ("*",),
+    "guard.web": ("*",),
     "guard.cli": ("*", "guard.app", "guard.cli", "sim"),
     "sim": ("*", "guard.app", "sim"),
 }  # fmt: skip
