@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core
+PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2
+MODULES := kamailio-tls-modules
 
 .PHONY: run test check lint setup programs bench fuzz soak lock clean
 
@@ -30,6 +31,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 # Programs that the live tests start as peers. Without root the tests that need a missing one fail and say how to get it.
 programs:
 	@for pair in $(PACKAGES); do command -v $${pair%%:*} >/dev/null || sh scripts/need $${pair##*:} || true; done
+	@for package in $(MODULES); do dpkg -s $$package >/dev/null 2>&1 || sh scripts/need $$package || true; done
 
 bench: setup
 	$(BIN)/python -m sim.bench

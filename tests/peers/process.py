@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
 
@@ -103,5 +104,7 @@ def answers_options(host: str, port: int) -> bool:
 
 def listens(protocol: str, host: str, port: int) -> bool:
     """Whether the kernel has a socket there: what sipp has no other sign for."""
-    octets = "".join(f"{int(o):02X}" for o in reversed(host.split(".")))
-    return f" {octets}:{port:04X} " in Path(f"/proc/net/{protocol}").read_text(encoding="ascii")
+    address = ip_address(host)
+    words = [address.packed[n : n + 4][::-1].hex().upper() for n in range(0, len(address.packed), 4)]
+    table = Path(f"/proc/net/{protocol}{'6' if address.version == 6 else ''}")
+    return f" {''.join(words)}:{port:04X} " in table.read_text(encoding="ascii")
