@@ -4,6 +4,10 @@ Towards the operator the guard stands where the IPBX stood: the user part stays,
 URI parameter `guard` holds what was there, where its calls go, and a MAC of both. So nothing has to be remembered: a
 guard that was restarted, or another one with the same key, still finds the IPBX, and nobody can point calls elsewhere.
 The registrar keeps the bindings, their number, order and expiry; digests, Call-ID and CSeq pass as they are.
+
+What was registered over a TCP or TLS connection is called over that connection while it stands (`flows.py`; RFC 5626
+5.3), and where its Contact says once it is gone. Its token holds a digest of the account as well: nobody who registers
+another account, whatever Contact he writes, can draw its calls to a connection of his own.
 """
 
 from __future__ import annotations
@@ -18,12 +22,13 @@ from typing import Final
 from msgspec import Struct
 
 from guard.proxy.effects import Flow, Transport
+from guard.proxy.flows import Flows
 from guard.proxy.forward import URI_ENDS
 from guard.proxy.routing import Here, Target, numeric, secure, target_of
 from guard.sip.edit import Slice
 from guard.sip.headers import BadHeader, NameAddr
-from guard.sip.message import Message
-from guard.sip.uri import BadUri, parse_uri
+from guard.sip.message import BadMessage, Message, parse
+from guard.sip.uri import BadUri, Uri, parse_uri
 from guard.sources import Source, Sources
 
 MARK: Final = b";guard="
@@ -35,7 +40,10 @@ VISIBLE: Final = frozenset({b"user", b"bnc"})  # parameters that a registrar goe
 BURST: Final = 2_000  # REGISTERs of one source at once: a big IPBX registers all its lines when it starts
 PER_SECOND: Final = 100  # and from then on: 6 000 lines, refreshed each minute
 _PRICE: Final = 1_000_000 // PER_SECOND  # µs
-_SIPS, _HOP = 1, 2  # flags of a token: its scheme is sips; a next hop is named, before what stood behind the @
+# Flags of a token: its scheme is sips; a next hop is named, before what stood behind the @; it was registered over a
+# connection, and a digest of the account comes first; its phone keeps that connection for its calls (RFC 5626).
+_SIPS, _HOP, _FLOW, _OUTBOUND = 1, 2, 4, 8
+ACCOUNT_BYTES: Final = 8  # of an account's digest: two of one site that are alike would share a connection
 _TRANSPORTS: Final[dict[str, Transport]] = {"udp": "udp", "tcp": "tcp", "tls": "tls"}
 
 
@@ -49,10 +57,15 @@ class BadBinding(Exception):
 
 
 class Bound(Struct, frozen=True):
-    """What a Contact of ours stands for: the IPBX's own URI, and where requests for it go."""
+    """What a Contact of ours stands for: the IPBX's own URI, and where requests for it go.
+
+    `key` is what the connection is known by over which it was registered, b"" for none; the port of `target` is 0 where
+    that is the only way. An `outbound` one keeps several such ways at its registrar (RFC 5626)."""
 
     uri: bytes
     target: Target
+    key: bytes = b""
+    outbound: bool = False
 
     @property
     def request_uri(self) -> bytes:
@@ -67,6 +80,7 @@ class Bindings:
     def __init__(self, secret: bytes | None, here: Here) -> None:
         self._secret = secret
         self._here = here
+        self.flows = Flows()
         self._left: dict[str, tuple[int, int]] = {}  # source -> the time (µs) that it may spend on REGISTERs, and when
 
     def admit(self, source: Source, now: int) -> bool:
@@ -83,17 +97,28 @@ class Bindings:
         """The edits that make the Contacts of a REGISTER ours. Raises BadBinding."""
         out: list[Slice] = []
         try:
+            account = self._account(m, arrived)
             for at, value in _contacts(m):
                 if not _sip(value.uri):
                     continue  # `*`, or an address that is none of SIP's
                 if len(out) == MAX_CONTACTS:
                     raise BadBinding(403, f"more than {MAX_CONTACTS} contacts in one REGISTER")
-                out.append(_replaced(at, value, self._ours(value, source, sources, arrived, to)))
+                out.append(_replaced(at, value, self._ours(value, source, sources, arrived, to, account)))
         except (BadHeader, BadUri) as error:
             raise BadBinding(400, f"Contact: {error}") from error
         return tuple(out)
 
-    def _ours(self, value: NameAddr, source: Source, sources: Sources, arrived: Flow, to: Flow) -> bytes:
+    @staticmethod
+    def _account(m: Message, arrived: Flow) -> bytes:
+        """A digest of the account that registers over a connection of its own, b"" where it does not: over UDP, or
+        through a proxy, whose connection is not its own (RFC 5626 5.1). Raises BadHeader."""
+        if arrived.conn == 0 or len(m.vias()) > 1:
+            return b""
+        return blake2b(m.to().uri, digest_size=ACCOUNT_BYTES, person=b"account").digest()
+
+    def _ours(
+        self, value: NameAddr, source: Source, sources: Sources, arrived: Flow, to: Flow, account: bytes
+    ) -> bytes:
         """The URI that stands in the place of a Contact's."""
         sips = secure(value.uri)
         if sips and to.transport != "tls":
@@ -103,10 +128,12 @@ class Bindings:
         if len(rest) > MAX_HOST_PART:
             raise BadBinding(400, f"Contact: more than {MAX_HOST_PART} bytes of host and parameters")
         there = target_of(value.uri)
+        account = account if _over(parsed, arrived) else b""
         # Who keeps a connection open for his calls has to be called over it (RFC 5626 4.2.1).
         outbound = arrived.transport != "udp" and ("ob" in parsed.params or "reg-id" in value.params)
         if outbound or there is None or there[0] not in self._here.local or sources.find(there[1]) is not source:
-            there = (arrived.transport, *arrived.peer)
+            # The port that a connection came from takes none: without it the contact stays the same over another one.
+            there = (arrived.transport, arrived.peer[0], 0 if account else arrived.peer[1])
         shown = b"".join(b";" + p for p in rest.partition(b"?")[0].split(b";")[1:] if _name(p) in VISIBLE)
         scheme, end = (b"sips:", b"") if sips else (b"sip:", URI_ENDS[to.transport])
         return (
@@ -116,20 +143,33 @@ class Bindings:
             + self._here.sent_by(to.transport, to.local)
             + end
             + shown
-            + self._token(sips, rest, there)
+            + self._token(rest, there, _SIPS * sips | _OUTBOUND * outbound, account)
         )
 
-    def _token(self, sips: bool, rest: bytes, there: Target) -> bytes:
-        flags, hop = int(sips), b""
+    def _token(self, rest: bytes, there: Target, flags: int, account: bytes) -> bytes:
+        sips, hop = bool(flags & _SIPS), b""
         if target_of(_whole(sips, b"", rest)) != there:
             flags |= _HOP
             hop = b"%s %s %d\0" % (there[0].encode(), there[1].encode(), there[2])
-        payload = bytes((flags,)) + hop + rest
+        if account:
+            flags |= _FLOW
+        payload = bytes((flags,)) + account + hop + rest
         # In base 32, since a URI's parameters may change their case on the way (RFC 3261 19.1.4).
         return MARK + b32encode(self._mac(payload) + payload).rstrip(b"=").lower()
 
     def _mac(self, payload: bytes) -> bytes:
         return blake2b(payload, digest_size=MAC_BYTES, key=self._secret or b"", person=b"contact").digest()
+
+    def registered(self, sent: bytes, arrived: Flow) -> None:
+        """A registrar accepted the REGISTER `sent`, which came over the connection `arrived`: its contacts are called
+        over it from now on."""
+        try:
+            for _, value in _contacts(parse(sent)):
+                bound = self.read(value.uri)
+                if bound is not None and bound.key:
+                    self.flows.keep(bound.key, arrived)
+        except (BadMessage, BadHeader):
+            return  # its request was carried on by the same reading: it cannot be
 
     # ---- towards the IPBX ------------------------------------------------------------------------------------------
 
@@ -168,12 +208,22 @@ def _bound(user: bytes, payload: bytes) -> Bound | None:
     if not payload:
         return None
     flags, rest = payload[0], payload[1:]
-    hop = b""
+    key, hop = b"", b""
+    if flags & _FLOW:
+        key, rest = payload, rest[ACCOUNT_BYTES:]
     if flags & _HOP:
         hop, _, rest = rest.partition(b"\0")
     own = _whole(bool(flags & _SIPS), user, rest)
     target = _target(hop) if hop else target_of(_whole(bool(flags & _SIPS), b"", rest))
-    return Bound(own, target) if target is not None else None
+    return Bound(own, target, key, bool(flags & _OUTBOUND)) if target is not None else None
+
+
+def _over(contact: Uri, arrived: Flow) -> bool:
+    """Whether calls to a contact may go over the connection that it was registered over: not where it names another
+    transport, nor where sips asks for a better one."""
+    if contact.scheme == "sips":
+        return arrived.transport == "tls"
+    return (contact.params.get("transport") or arrived.transport).lower() == arrived.transport
 
 
 def _target(hop: bytes) -> Target | None:

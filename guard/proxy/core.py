@@ -197,9 +197,11 @@ class ProxyCore:
             self._c.layer.step_client(tx, I.ERROR, now)
 
     def flow_closed(self, flow: Flow, now: int) -> None:
-        """A stream closed. Its transactions go on, but for those of which `lost` tells."""
-        del flow, now
+        """A stream closed. Its transactions go on, but for those of which `lost` tells; what was registered over it is
+        not called over it any more."""
+        del now
         self._c.count("streams_closed")
+        self._c.bindings.flows.closed(flow.conn)
 
     def next_timer(self) -> int | None:
         """The instant at which `wake` wants to be called."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from guard.proxy.bindings import Bindings
+from guard.proxy.bindings import Bindings, Bound
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
@@ -40,11 +40,22 @@ def _named(hints: tuple[bytes, ...], host: str) -> bool:
 
 
 class Inbound(Struct, frozen=True):
-    """Whom a trunk's request is for, where it goes, and its Request-URI there (b"": as it is)."""
+    """Whom a trunk's request is for, where it goes, and its Request-URI there (b"": as it is); `bound` where it goes by
+    what was registered."""
 
     source: Source
     target: Target
     uri: bytes = b""
+    bound: Bound | None = None
+
+
+class Way(Struct, frozen=True):
+    """The way to a source, and what a request says there. Without a `flow` there is none any more: `status` says so."""
+
+    source: Source
+    flow: Flow | None
+    changes: Changes = NO_CHANGES
+    status: int = 0
 
 
 def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder, bindings: Bindings) -> Inbound | None:
@@ -56,9 +67,9 @@ def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder,
     if bound is not None:
         source = sources.find(bound.target[1])
         if source is not None and source.trunk == trunk.name:
-            # A Path of the source's own leads there (RFC 3327 5.3).
-            there = target if target is not None and named is source else bound.target
-            return Inbound(source, there, bound.request_uri)
+            if target is not None and named is source:  # a Path of the source's own leads there (RFC 3327 5.3)
+                return Inbound(source, target, bound.request_uri)
+            return Inbound(source, bound.target, bound.request_uri, bound)
     if target is not None and named is not None and named.trunk == trunk.name:
         return Inbound(named, target)
     return _by_number(m, trunk, sources)
@@ -134,12 +145,27 @@ class NextHop:
         if trunk is None:
             return None
         found = self.to_source(m, trunk)
-        return found[1:] if found is not None else None
+        return (found.flow, found.changes) if found is not None and found.flow is not None else None
 
-    def to_source(self, m: Message, trunk: Trunk) -> tuple[Source, Flow, Changes] | None:
-        """The source that a trunk's request is for, the way to it, and what the request says there."""
+    def missing(self, m: Message, trunk: Trunk | None) -> int:
+        """The status of a request that has nowhere to go."""
+        found = self.to_source(m, trunk) if trunk is not None else None
+        return found.status if found is not None else 404
+
+    def to_source(self, m: Message, trunk: Trunk, *, connected: bool = True) -> Way | None:
+        """The source that a trunk's request is for, and the way to it: the connection over which the contact that it
+        names was registered (not without `connected`), else where that contact says."""
         c = self._c
         found = source_for(m, trunk, c.sources, c.forwarder, c.bindings)
         if found is None:
             return None
-        return found.source, c.here.flow_to(*found.target), Changes(found.uri) if found.uri else NO_CHANGES
+        changes = Changes(found.uri) if found.uri else NO_CHANGES
+        bound = found.bound
+        if bound is not None and bound.key:
+            flow = c.bindings.flows.get(bound.key) if connected else None
+            if flow is not None and c.sources.find(flow.peer[0]) is found.source:
+                return Way(found.source, flow, changes)
+            if not bound.target[2]:
+                # 430: another flow of the same phone may stand (RFC 5626 5.3.1); nobody else knows what it says.
+                return Way(found.source, None, changes, 430 if bound.outbound else 480)
+        return Way(found.source, c.here.flow_to(*found.target), changes)

@@ -68,7 +68,7 @@ class Others:
             return
         found = self._hop.outside(m, source, trunk, now)
         if found is None:
-            c.answer(tx, 404, now)
+            c.answer(tx, self._hop.missing(m, trunk), now)
             return
         flow, changes = found
         if flow.transport != "tls" and secure(m.uri):

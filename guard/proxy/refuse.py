@@ -27,6 +27,7 @@ PHRASES: Final[dict[int, bytes]] = {
     413: b"Request Entity Too Large",
     416: b"Unsupported URI Scheme",
     420: b"Bad Extension",
+    430: b"Flow Failed",
     480: b"Temporarily Unavailable",
     481: b"Call/Transaction Does Not Exist",
     482: b"Loop Detected",

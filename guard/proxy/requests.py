@@ -25,13 +25,14 @@ from guard.proxy.rewrite import mask_of
 from guard.proxy.routing import Trunk, secure
 from guard.proxy.tables import C, I
 from guard.proxy.timers import DECISION
-from guard.proxy.transactions import ServerTx
+from guard.proxy.transactions import ClientTx, ServerTx
 from guard.sip.headers import BadHeader
 from guard.sip.message import Message
 from guard.sources import Source
 
 DECISION_WAIT: Final = 32_000_000  # µs; a decision that takes longer than its transaction would live is of no use
 LATE: Final = "no decision in time"
+GONE: Final = "the connection that it registered over is gone"
 
 
 class Requests:
@@ -281,8 +282,8 @@ class Requests:
         if found is None:
             c.answer(tx, 404, now, (reason(404, "no source of this trunk takes calls"),))
             return
-        source, flow, _ = found
-        if flow.transport != "tls" and secure(m.uri):
+        source, flow = found.source, found.flow
+        if flow is not None and flow.transport != "tls" and secure(m.uri):
             c.answer(tx, 480, now, INSECURE)
             return
         key = key_of("\0" + trunk.name, m.first(b"call-id") or b"", tag_of(m, to=False), urgent=False)
@@ -311,14 +312,28 @@ class Requests:
         else:
             self._carry(tx, m, call, now)
 
-    def _carry(self, tx: ServerTx, m: Message, call: Call, now: int) -> None:
-        """Send a call from the operator on to its source."""
+    def _carry(self, tx: ServerTx, m: Message, call: Call, now: int, *, connected: bool = True) -> None:
+        """Send a call from the operator on to its source. Without `connected` not over the connection that it
+        registered over, but where its contact says."""
         c = self._c
-        found = self.hop.to_source(m, c.trunks.get(call.attempt.trunk))
-        if found is None:  # it was taken out of the configuration while the decision was awaited
-            c.answer(tx, 404, now)
-            c.calls.failed(call, 404, now, by="guard")
+        found = self.hop.to_source(m, c.trunks.get(call.attempt.trunk), connected=connected)
+        # Without one it was taken out of the configuration while the decision was awaited, or hung up its connection.
+        status = 404 if found is None else found.status
+        if found is None or found.flow is None:
+            c.answer(tx, status, now, (reason(status, GONE),) if found is not None else ())
+            c.calls.failed(call, status, now, by="guard")
             return
-        _, flow, changes = found
-        call.callee_flow = flow
-        c.relay(tx, m, flow, call, now, changes)
+        call.callee_flow = found.flow
+        c.relay(tx, m, found.flow, call, now, found.changes)
+
+    def disconnected(self, client: ClientTx, now: int) -> bool:
+        """A call from the operator found the connection gone that its callee had registered over. True: it goes where
+        the contact says instead."""
+        tx = client.server
+        if tx is None or tx.call is None or tx.request is None or tx.again or tx.cancelled or not client.flow.conn:
+            return False
+        if tx.call.attempt.direction != "inbound" or client.flow is not tx.call.callee_flow:
+            return False
+        self._c.count("flows_gone")
+        self._carry(tx, tx.request, tx.call, now, connected=False)
+        return True

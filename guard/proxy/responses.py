@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from guard.proxy.calls import By
+from guard.proxy.calls import By, Call
 from guard.proxy.context import Context
 from guard.proxy.keys import session_of, tag_of
 from guard.proxy.nexthop import hints_of
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NO_ANSWER: Final = "no answer from the trunk"
 UNREACHABLE: Final = "the trunk cannot be reached"
+NOT_THERE: Final = {480: "the IPBX cannot be reached", 408: "no answer from the IPBX"}  # of a call that comes in
 _INPUTS: Final = {RETRY: I.RETRY, TIMEOUT: I.TIMEOUT, LINGER: I.LINGER}  # what a timer is to a machine
 _P, _OK, _NO, _PROCEEDING = I.P, I.OK, I.NO, S.PROCEEDING
 
@@ -75,17 +76,20 @@ class Responses:
                 callee_tag = tag_of(response, to=server.from_caller)
                 c.calls.closed(call, callee_tag, "caller" if server.from_caller else "callee", now)
         mask = call.mask if call is not None else None
-        own = self._own_contacts(server, response) if tx.key[1] == b"REGISTER" else ()
+        own = self._registered(tx, server, response) if tx.key[1] == b"REGISTER" else ()
         data = c.forwarder.response(response, server.flow, mask=mask, to_caller=server.from_caller, slices=own)
         request = server.request
         c.layer.respond(server, status, data, now)
         if call is not None and call.watch is not None and 200 <= status < 300:
             self._requests.hangup.answered(call, server, request, response, data, now)
 
-    def _own_contacts(self, server: ServerTx, response: Message) -> tuple[Slice, ...]:
-        """The Contacts of the source that registered, as it wrote them."""
-        source = self._c.sources.find(server.flow.peer[0])
-        return self._c.bindings.inward(response, source, self._c.sources) if source is not None else ()
+    def _registered(self, tx: ClientTx, server: ServerTx, response: Message) -> tuple[Slice, ...]:
+        """The Contacts of the source that registered, as it wrote them; its connection is known from now on."""
+        c = self._c
+        if server.flow.conn and 200 <= response.status < 300:
+            c.bindings.registered(tx.data, server.flow)
+        source = c.sources.find(server.flow.peer[0])
+        return c.bindings.inward(response, source, c.sources) if source is not None else ()
 
     def _of_hop(self, tx: ClientTx, response: Message, now: int) -> bool:
         """A hop of a trunk said something, to an INVITE or to an OPTIONS of ours; True where that is all."""
@@ -156,9 +160,11 @@ class Responses:
             return
         call = server.call
         if tx.invite:
+            if status == 480 and self._requests.disconnected(tx, now):
+                return
             if status == 408 and server.cancelled:
                 status = 487  # the caller asked for no more than that
-            c.answer(server, status, now, (reason(status, UNREACHABLE if status == 480 else NO_ANSWER),))
+            c.answer(server, status, now, (reason(status, _silence(call, status)),))
             if call is not None and not server.again:
                 c.calls.failed(call, status, now, by="guard", cancelled=server.cancelled)
             return
@@ -196,3 +202,10 @@ class Responses:
             self.failed(tx, 408, now)
             return
         self._requests.of_invite.give_up(tx, now, (NO_FINAL,))
+
+
+def _silence(call: Call | None, status: int) -> str:
+    """Who has said nothing to an INVITE."""
+    if call is not None and call.attempt.direction == "inbound":
+        return NOT_THERE.get(status, "")
+    return UNREACHABLE if status == 480 else NO_ANSWER
