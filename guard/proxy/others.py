@@ -43,6 +43,8 @@ class Others:
                 return
             c.answer(tx, 100, now)
         tx.call, tx.from_caller, tx.again = call, from_caller, True
+        if tx.flow.conn:
+            _follow(call, tx.flow, from_caller=from_caller)
         c.calls.alive(call, now)
         if m.method == b"BYE":
             c.calls.closing(call, now)
@@ -93,3 +95,17 @@ class Others:
             return
         c.count("registers")
         c.relay(tx, m, flow, None, now, Changes(slices=slices, path=b"path" in m.index))
+
+
+def _follow(call: Call, flow: Flow, *, from_caller: bool) -> None:
+    """Who speaks over another connection than before is asked over that from now on: his old one may be gone. Only the
+    same host, as the connections of one phone are."""
+    known = call.caller_flow if from_caller else call.callee_flow
+    if known is None or known.conn == flow.conn or not known.conn:
+        return
+    if known.transport != flow.transport or known.peer[0] != flow.peer[0] or known.names != flow.names:
+        return
+    if from_caller:
+        call.caller_flow = flow
+    else:
+        call.callee_flow = flow

@@ -1,4 +1,5 @@
-"""What was registered over a connection is called over it: by whom, how long, and what becomes of calls once it is gone."""
+"""What was registered over a connection is called over it: by whom, how long, and what becomes of calls once it is
+gone."""
 
 from __future__ import annotations
 
@@ -160,6 +161,51 @@ def test_a_source_that_is_taken_away_is_not_called_over_its_connection() -> None
     w.core.adopt(Sources((other,)), w.trunks, "none")
     w.pbx = {"127.0.0.8"}
     assert rung(w, uri)[0].peer == ("127.0.0.8", 5060)  # the one that takes whatever nobody else does
+
+
+def talking(w: World) -> tuple[Flow, Message]:
+    """A call to the phone, answered: the INVITE that it got."""
+    flow, invite = rung(w, bind(w))
+    assert arrows(w(reply(invite, 200, contact=CONTACT), flow)) == ["down 200"]
+    return flow, invite
+
+
+def within(invite: Message, method: str, *, phone: bool, branch: str) -> bytes:
+    """A request within that call, of the phone or of the operator."""
+    caller, callee = invite.from_().address.decode(), invite.to().address.decode()
+    a, b = (invite.from_().tag or b"").decode(), "z9"
+    return request(
+        method,
+        "sip:127.0.0.3:5061;transport=tls" if phone else CONTACT.strip("<>"),
+        caller=callee if phone else caller,
+        tag=b if phone else a,
+        to=caller if phone else callee,
+        to_tag=a if phone else b,
+        call_id="in@op",
+        cseq=7,
+        branch=branch,
+        host=PBX[0] if phone else OPERATOR[0],
+        transport="TLS",
+        more="Route: <sip:127.0.0.1:5061;transport=tls;lr>\r\n",
+    )
+
+
+def test_a_phone_whose_connection_is_another_by_now_is_asked_over_that() -> None:
+    w = world()
+    _, invite = talking(w)
+    w.core.flow_closed(PHONE, w.now)
+    assert arrows(w(within(invite, "UPDATE", phone=True, branch="u1"), AGAIN)) == ["down UPDATE"]
+    assert arrows(w(within(invite, "BYE", phone=False, branch="y1"), OP)) == ["up BYE"]
+    assert w.sent[-1][0] == AGAIN
+
+
+def test_a_call_is_not_drawn_to_another_address() -> None:
+    w = world()
+    _, invite = talking(w)
+    elsewhere = Flow("tls", SECURE, ("127.0.0.99", 40404), 8)
+    w(within(invite, "UPDATE", phone=True, branch="u1"), elsewhere)
+    w(within(invite, "BYE", phone=False, branch="y1"), OP)
+    assert w.sent[-1][0] == PHONE
 
 
 def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
