@@ -1,0 +1,138 @@
+"""What every page knows of its reader, and how a template becomes HTML.
+
+Everything that callers or operators chose goes through `shown`, at each place of a template, before the escaping of
+HTML: what hides or turns other characters comes out as its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from msgspec import Struct
+
+from guard.report.html import count, euros, safe
+from guard.web.words import WORDS, Lang
+
+Theme = Literal["auto", "light", "dark"]
+THEMES: Final[tuple[Theme, ...]] = ("auto", "light", "dark")
+TEMPLATES: Final = Path(__file__).parent.parent / "templates"
+STATIC: Final = Path(__file__).parent.parent / "static"
+PLACES: Final = (
+    ("now", "/"),
+    ("calls", "/calls"),
+    ("lines", "/lines"),
+    ("incidents", "/incidents"),
+    ("exposure", "/exposure"),
+    ("policies", "/policies"),
+    ("decide", "/decide"),
+)
+MINUTE_MS: Final = 60_000
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """The reader of one page: language, theme, what may be seen and done, and where the page stands.
+
+    `here` is the page's own path with its query; `person` the name of the token that signed in ("" for nobody); `sees`
+    whether anything may be seen at all; `full` whether numbers are shown in full.
+    """
+
+    lang: Lang = "en"
+    theme: Theme = "auto"
+    zone: ZoneInfo
+    site: str = ""
+    place: str = ""
+    here: str = "/"
+    csrf: str = ""
+    person: str = ""
+    sees: bool = True
+    operates: bool = False
+    full: bool = False
+    now: int = 0
+
+
+def shown(value: object) -> object:
+    """What a template puts out for a value: strings harmless, HTML of our own as it is."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return Markup(safe(value))
+    return value
+
+
+def word(lang: Lang) -> Callable[..., str]:
+    """The function `t` of the templates: an entry of the table in this language, its places filled in."""
+    column = 1 if lang == "fr" else 0
+
+    def t(key: str, **places: object) -> str:
+        text = WORDS[key][column]
+        return text.format(**places) if places else text
+
+    return t
+
+
+def lasting(milliseconds: int, lang: Lang) -> str:
+    """A span of time as people read it: `4.2 s`, `3 min 05 s`, `2 h 05 min`."""
+    if milliseconds < MINUTE_MS:
+        tenths = f"{milliseconds // 1000}.{milliseconds % 1000 // 100}"
+        return f"{tenths.replace('.', ',') if lang == 'fr' else tenths}\u00a0s"
+    minutes, rest = divmod(milliseconds // 1000, 60)
+    if minutes < 60:
+        return f"{minutes}\u00a0min\u00a0{rest:02d}\u00a0s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours}\u00a0h\u00a0{minutes:02d}\u00a0min"
+    return f"{hours // 24}\u00a0{'j' if lang == 'fr' else 'd'}\u00a0{hours % 24}\u00a0h"
+
+
+def moment(at: str | int, view: View, shape: str = "full") -> str:
+    """An instant (ISO 8601, or Unix time in µs) as the reader's language writes it.
+
+    `shape`: `full` day and time to the second, `ms` to the millisecond, `minute`, `day`, `clock` the time of day only.
+    """
+    found = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at / 1e6, view.zone)
+    found = found.astimezone(view.zone)
+    days = found.strftime("%d/%m/%Y" if view.lang == "fr" else "%Y-%m-%d")
+    if shape == "day":
+        return days
+    clock = found.strftime("%H:%M" if shape == "minute" else "%H:%M:%S")
+    if shape == "ms":
+        clock += f"{',' if view.lang == 'fr' else '.'}{found.microsecond // 1000:03d}"
+    return clock if shape == "clock" else f"{days} {clock}"
+
+
+@cache
+def environment() -> Environment:
+    """The templates, escaped by themselves; a name that is not there is an error, not a hole in a page."""
+    env = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals["places"] = PLACES
+    return env
+
+
+def render(template: str, view: View, **context: object) -> str:
+    """A page as HTML. Templates have `view`, the words `t`, and what is given."""
+    lang = view.lang
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            view=view,
+            t=word(lang),
+            euros=lambda micros: euros(micros, lang),
+            count=lambda number: count(number, lang),
+            lasting=lambda ms: lasting(ms, lang),
+            moment=lambda at, shape="full": moment(at, view, shape),
+            **context,
+        )
+    )
