@@ -78,14 +78,22 @@ class Account:
         self.transport = transport
         self.call_id = secrets.token_hex(8)
         self.cseq = 0
+        self.proof = ""  # the credentials that were sent last
 
     async def register(self, *contacts: str, expires: str = "") -> Sip:
         """Register, with credentials where they are asked for; the final answer."""
+        return await self._proved(contacts or (self.pbx.contact(self.user, self.transport),), expires)
+
+    async def asks(self) -> Sip:
+        """Ask what is registered (RFC 3261 10.2.3)."""
+        return await self._proved((), "")
+
+    async def _proved(self, contacts: tuple[str, ...], expires: str) -> Sip:
         answer = await self._send(contacts, expires, "")
         if answer.status == 401:
             challenge = answer.get("www-authenticate")
-            proof = digest(challenge, "REGISTER", f"sip:{DOMAIN}", self.user, PASSWORD)
-            answer = await self._send(contacts, expires, proof)
+            self.proof = digest(challenge, "REGISTER", f"sip:{DOMAIN}", self.user, PASSWORD)
+            answer = await self._send(contacts, expires, self.proof)
         return answer
 
     async def _send(self, contacts: tuple[str, ...], expires: str, credentials: str) -> Sip:
@@ -98,7 +106,7 @@ class Account:
             ("To", self.aor),
             ("Call-ID", self.call_id),
             ("CSeq", f"{self.cseq} REGISTER"),
-            *[("Contact", c) for c in contacts or (self.pbx.contact(self.user, self.transport),)],
+            *[("Contact", c) for c in contacts],
         ]
         if expires:
             headers.append(("Expires", expires))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,13 @@ class Guarded:
     def record(self) -> Record:
         """The record of the one call since."""
         return self.records(1)[0]
+
+    def restart(self, *, killed: bool = False) -> None:
+        """Stop the guard, or kill it, and start the next one on the same files."""
+        ended = self.daemon.kill() if killed else self.daemon.stop()
+        assert ended == (-signal.SIGKILL if killed else 0), "\n".join(self.daemon.lines)
+        self.daemon = Daemon(self.site.config)
+        self.daemon.wait_ready()
 
     def says(self, what: str) -> None:
         """Wait until it has told this on standard error."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import pytest
+from msgspec import Struct
+
 from sim.site import CUSTOMER
 from tests.peers.process import Program, answers_options
 
@@ -34,6 +37,7 @@ server_header="Server: operator"
 tcp_connection_lifetime=3605
 listen=udp:@HOST@:@PORT@
 listen=tcp:@HOST@:@PORT@
+@TLS@
 loadmodule "tm.so"
 loadmodule "sl.so"
 loadmodule "rr.so"
@@ -49,6 +53,7 @@ loadmodule "auth.so"
 loadmodule "corex.so"
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "max_expires", 3600)
+modparam("registrar", "min_expires", 1)
 modparam("rr", "enable_full_lr", 1)
 modparam("htable", "htable", "accounts=>size=6;")
 modparam("tm", "fr_timer", 5000)
@@ -71,6 +76,7 @@ request_route {
     t_check_trans();
     if (is_method("OPTIONS") && (uri == myself)) { sl_send_reply("200", "Keepalive"); exit; }
     if (is_method("REGISTER")) {
+        xlog("L_NOTICE", "registers: $hdr(Authorization)\n");
         if (!pv_www_authenticate("@REALM@", "$sht(accounts=>$au)", "0")) { www_challenge("@REALM@", "0"); exit; }
         consume_credentials();
         if (!save("location")) sl_reply_error();
@@ -113,11 +119,33 @@ request_route {
 @ROUTE@
 """
 
+# Nobody without a certificate of the same authority, either way.
+OVER_TLS: Final = """\
+enable_tls=yes
+listen=tls:@HOST@:{port}
+loadmodule "tls.so"
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{certificate}")
+modparam("tls", "ca_list", "{ca}")
+modparam("tls", "verify_certificate", 1)
+modparam("tls", "require_certificate", 1)
+"""
+
+
+class Tls(Struct, frozen=True):
+    """Where it speaks TLS, and with what: PEM files, the key with its certificate."""
+
+    port: int
+    certificate: Path
+    ca: Path
+
 
 class Kamailio(Program):
     """A running operator. `accounts` may register; who is not registered is looked for at `callee` (`host:port`).
 
-    With `route`, which defines route[GUARD], it is an exchange instead whose calls all leave by that.
+    With `tls` it speaks that as well. With `route`, which defines route[GUARD], it is an exchange instead whose calls
+    all leave by that.
     """
 
     def __init__(
@@ -130,9 +158,14 @@ class Kamailio(Program):
         second: str = "",
         accounts: tuple[str, ...] = (),
         route: str = "",
+        tls: Tls | None = None,
     ) -> None:
         self.host, self.port = host, port
+        if tls is not None and not list(Path("/usr/lib").glob("*/kamailio/modules/tls.so")):
+            pytest.fail("Kamailio's TLS is missing: sudo apt-get install kamailio-tls-modules", pytrace=False)
+        over = OVER_TLS.format(port=tls.port, certificate=tls.certificate, ca=tls.ca) if tls is not None else ""
         words = {
+            "TLS": over,
             "HOST": host,
             "PORT": str(port),
             "REALM": REALM,

@@ -18,7 +18,7 @@ from tests.certs import authority
 from tests.live.world import rules
 from tests.peers.baresip import Baresip
 from tests.peers.guarded import Guarded, between, guarded
-from tests.peers.kamailio import ASKED, MOVED, REALM, Kamailio
+from tests.peers.kamailio import ASKED, MOVED, REALM, Kamailio, Tls
 from tests.peers.test_sipp import ANSWERED, end
 
 pytestmark = pytest.mark.live
@@ -44,8 +44,10 @@ class Phones:
 
 
 @contextmanager
-def phones(folder: Path, transport: Transport, *, user: str = s.ALICE, record: str = "") -> Iterator[Phones]:
-    """All of it, running and registered."""
+def phones(
+    folder: Path, transport: Transport, *, user: str = s.ALICE, record: str = "", trunk: Transport = "udp"
+) -> Iterator[Phones]:
+    """All of it, running and registered. `transport` is Alice's to the guard, `trunk` the guard's to Kamailio."""
     site = between(folder)
     host, port = s.IPBX, site.port
     swap = {}
@@ -57,11 +59,16 @@ def phones(folder: Path, transport: Transport, *, user: str = s.ALICE, record: s
         authority().issue(s.GUARD).write(folder, "guard")
         files = 'certificate = "guard.pem"\nca = "ca.pem"'
         swap["[listen]\n"] = f'[tls]\n{files}\n\n[listen]\ntls = ["{s.GUARD}:{port}"]\n'
+    over = None
+    if trunk == "tls":
+        shown = authority().issue(s.OPERATOR).write(folder, "operator")
+        over = Tls(port=free_port(s.OPERATOR), certificate=shown, ca=authority().write(folder))
+        site.next_hops = (f"sip:{s.OPERATOR}:{over.port};transport=tls",)
     server = f"{s.GUARD}:{port}"
     ca = authority().write(folder)
     shows = authority().issue(host).write(folder, "phone") if transport == "tls" else None
     with (
-        Kamailio(folder, s.OPERATOR, site.trunk_port, callee=NOBODY, accounts=(user, s.CUSTOMER)),
+        Kamailio(folder, s.OPERATOR, site.trunk_port, callee=NOBODY, accounts=(user, s.CUSTOMER), tls=over),
         guarded(folder, site, swap=swap, record=record) as guard,
         Baresip(folder, FRIEND, s.CUSTOMER, f"{s.OPERATOR}:{site.trunk_port}", domain=REALM, registers=600) as customer,
         Baresip(
@@ -79,9 +86,11 @@ def phones(folder: Path, transport: Transport, *, user: str = s.ALICE, record: s
         yield Phones(guard, alice, customer)
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
-def test_a_registered_phone(transport: Transport, tmp_path: Path) -> None:
-    with phones(tmp_path, transport, record="" if transport == "tls" else f"baresip-{transport}") as both:
+@pytest.mark.parametrize(("transport", "trunk"), [("udp", "udp"), ("tcp", "udp"), ("tls", "udp"), ("tls", "tls")])
+def test_a_registered_phone(transport: Transport, trunk: Transport, tmp_path: Path) -> None:
+    """Certificates on both sides where it is TLS: the phone's, the guard's, Kamailio's."""
+    record = "" if transport == "tls" else f"baresip-{transport}"
+    with phones(tmp_path, transport, record=record, trunk=trunk) as both:
         alice, customer, guard = both.alice, both.customer, both.guard
 
         both.talk()  # held, resumed, and ended by the caller
