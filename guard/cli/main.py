@@ -27,6 +27,8 @@ COMMANDS: Final[dict[str, str]] = {
     "subject": "what the log holds about one number: export it, erase it",
     "replay": "captured traffic through the same engine",
     "watch": "traffic that others mirror through the same engine, as it happens",
+    "web": "the dashboard and the HTTP API",
+    "token": "tokens of the dashboard and the HTTP API: make, list, revoke",
     "policy": "policies in force, with their sources",
 }
 

@@ -1,0 +1,70 @@
+"""The web application: its routes, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final, cast
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from guard.web import pages, problems
+from guard.web.api_health import HEALTH
+from guard.web.door import MAX_BODY, Door
+from guard.web.room import Room
+
+if TYPE_CHECKING:
+    from litestar.types import ControllerRouterHandler
+
+    from guard.config import Config
+    from guard.web.asgi import App
+
+ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (*HEALTH, *getattr(pages, "ROUTES", ()))
+
+
+def make_app(config: Config, room: Room | None = None) -> Door:
+    """The application of a site, as ASGI. StoreError."""
+    room = room or Room(config)
+    return Door(cast("App", _litestar(room)), room)
+
+
+def _litestar(room: Room) -> Litestar:
+    @asynccontextmanager
+    async def life(_: Litestar) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            room.close()
+
+    return Litestar(
+        route_handlers=[*ROUTES],
+        state=State({"room": room}),
+        exception_handlers={Exception: problems.handle},
+        openapi_config=_openapi(),
+        request_max_body_size=MAX_BODY,
+        logging_config=None,
+        debug=False,
+        lifespan=[life],
+    )
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="sip-guard",
+        version=version("sip-guard"),
+        description="Calls that a guard decided, what they cost, and decisions for those who ask.",
+        path="/schema",
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        security=[{"token": []}],
+        components=Components(
+            security_schemes={
+                "token": SecurityScheme(type="http", scheme="bearer", description="made with `guard token create`")
+            }
+        ),
+        use_handler_docstrings=True,
+    )
