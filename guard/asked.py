@@ -5,6 +5,8 @@ The attempt is built as `proxy/facts` builds it from a message, and decided by t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from guard.desk import Desk
@@ -13,7 +15,7 @@ from guard.engine import Engine
 from guard.ledger.penalties import assess
 from guard.ledger.record import NO_MONEY, DecisionBody, decision_body
 from guard.model import CallAttempt, Decision, Direction, Header, Identity, Usage
-from guard.numbering.number import NONE, emergency_of, normalise
+from guard.numbering.number import NONE, Dial, emergency_of, normalise
 from guard.policy.load import Policy
 from guard.sources import Source
 from guard.state.memory import MemoryState
@@ -37,6 +39,7 @@ class Question(Struct, frozen=True, kw_only=True):
     user_agent: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     direction: Direction = "outbound"
+    call_id: str = "asked"
 
 
 def attempt_of(question: Question) -> CallAttempt:
@@ -52,7 +55,7 @@ def attempt_of(question: Question) -> CallAttempt:
     line = question.line or _user(question.caller)
     headers = dict(question.headers)
     return CallAttempt(
-        call_id="asked",
+        call_id=question.call_id,
         from_tag="",
         at=question.at,
         source=source.name,
@@ -72,6 +75,12 @@ def attempt_of(question: Question) -> CallAttempt:
         headers=tuple((n, v) for n, v in question.headers if n in source.headers),
         direction=question.direction,
     )
+
+
+def emergency_in(callee: str, dials: Iterable[Dial]) -> str:
+    """The emergency number that is called by one of these ways to dial, in its plain form (`112`), "" for none."""
+    user, scheme = _user(callee), _scheme(callee)
+    return next((found for d in dials if (found := emergency_of(user, d, scheme=scheme))), "")
 
 
 def _scheme(written: str) -> str:

@@ -273,12 +273,14 @@ class Mqtt(_Strict, frozen=True, kw_only=True):
 
 class Web(_Strict, frozen=True, kw_only=True):
     """[web]: `host:port` of the dashboard and API; the other names that it is called by; its files. `open_viewer` lets
-    who is on this machine see masked data without a token."""
+    who is on this machine see masked data without a token. A call that was decided for another switch, and of whose end
+    nobody tells, holds its channel for `lease_s`."""
 
     listen: str = "127.0.0.1:8080"
     hosts: tuple[str, ...] = ()
     tokens: str = ""
     control: str = ""
+    lease_s: Annotated[int, Meta(ge=0, le=86_400)] = 180
     open_viewer: bool = False
     certificate: str = ""
     key: str = ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from guard.model import CallAttempt, CallEnded, Decision, Finding
 from guard.state.contract import Reading, State, StateError, Touch
 
 Taken = tuple[int, Decision]
+ASKED: Final = "asked"  # in place of a ticket: of a call that is only asked about
 
 
 class Waiting(Struct):
@@ -70,6 +71,10 @@ class Desk:
 
     def __len__(self) -> int:
         return len(self._queue_of)
+
+    def queued(self) -> dict[str, int]:
+        """How many wait, by trunk."""
+        return {trunk: len(queue) for trunk, queue in self._queues.items()}
 
     def submit(self, ticket: int, call: CallAttempt, now: int) -> list[Taken]:
         """A new attempt. Its decision if there is one now; nothing when it is held."""
@@ -166,6 +171,26 @@ class Desk:
         """What the rules say that need no counter; nothing is counted."""
         del now
         return self._engine.judge(call)
+
+    def asked(self, call: CallAttempt, now: int) -> Decision:
+        """What would be decided now, with nothing counted, taken or learned. With `held_until` the call would wait."""
+        engine, watch = self._engine, self.watch
+        prepared = engine.prepare(call, ASKED)
+        if watch is not None and not call.emergency:
+            signals = watch.asked(call, engine.price(call))
+            prepared = engine.warned(prepared, signals) if signals else prepared
+        ahead = len(self._queues.get(call.trunk, ())) if self._waits_behind(prepared) else 0
+        try:
+            readings = self._look(tuple(replace(t, take=False) for t in prepared.touches), now)
+        except StateError as error:
+            return self._fault(error, prepared)
+        if ahead:
+            readings = _behind(prepared.touches, readings, now)
+        return engine.decide(prepared, readings, now, ahead=ahead)
+
+    def _look(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
+        """Read counters for a call that is only asked about."""
+        return self._state.touch(touches, now) if touches else ()
 
     def _touch(self, prepared: Prepared, now: int, *, take: bool = True) -> tuple[Reading, ...]:
         touches = prepared.touches
@@ -268,6 +293,8 @@ class Desk:
         if call is not None and ended is not None:
             for touch in self._engine.after(call, ended):
                 self._state.restore(replace(touch, ident=ident))
+        if ended is None and self.watch is not None:
+            self.watch.lost(ident)
         return self._learned(ident, ended) if self.watch is not None and ended is not None else ()
 
     def _learned(self, ident: str, ended: CallEnded) -> tuple[Finding, ...]:

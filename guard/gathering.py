@@ -62,7 +62,7 @@ class Gatherer:
     """Of one thread. What the guard itself has to say comes by the queue `said`.
 
     `first` is the last entry of the log that was there before the first start: what came before is not told of. `lost`
-    counts messages that were given up, `summarised` calls that went into summaries.
+    counts messages that were given up, `summarised` calls that went into summaries, `waiting` messages in the outbox.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Gatherer:
         first: int,
         now: int,
     ) -> None:
-        self.lost = self.summarised = 0
+        self.lost = self.summarised = self.waiting = 0
         self.full = False
         self._site, self._zone, self._what = config.site, config.zone, broker.what
         self._log, self._outbox = log, outbox
@@ -217,7 +217,7 @@ class Gatherer:
 
     def _bound(self, now: int) -> None:
         """Give up the oldest where more wait than may; one summary stands for them."""
-        count = self._outbox.count()
+        count = self.waiting = self._outbox.count()
         if count <= self._what.keep:
             self.full = self.full and count > 0
             return

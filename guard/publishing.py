@@ -56,6 +56,8 @@ class Publisher:
         self._leaving = threading.Event()
         self._first = 0
         self._trouble = ""
+        self.connected = False
+        self.waiting = 0  # messages in the outbox, as of the last look
 
     def start(self) -> None:
         """Begin: of an outbox that is not there yet with the calls from now on."""
@@ -185,5 +187,6 @@ class Publisher:
         self._trouble = str(error)
 
     def _count(self, gatherer: Gatherer, sender: Sender) -> None:
+        self.connected, self.waiting = not sender.trouble, gatherer.waiting
         self.counters |= sender.counters
         self.counters |= {"mqtt_summarised": gatherer.summarised, "mqtt_given_up": gatherer.lost}

@@ -75,6 +75,10 @@ class SharedDesk(Desk):
         known = any(f.rule == APART for f in prepared.findings)
         return prepared if known or not self._shared.decides else self._engine.alone(prepared, self._shared.why)
 
+    def _look(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
+        """Of this guard's own counters: nobody waits for those of others who only asks."""
+        return self._shared.mirror.touch(touches, now) if touches else ()
+
     # ---- answers ---------------------------------------------------------------------------------------------------
 
     def heard(self, ticket: int, answer: Answer) -> None:

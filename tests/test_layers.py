@@ -56,6 +56,10 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.engine": (*WORDS, "guard.engine", "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract"),
     "guard.desk": (*WORDS, "guard.detectors", "guard.engine", "guard.policy", "guard.state.contract"),
+    "guard.figures": ("guard.model",),
+    "guard.control": ("guard.figures", "guard.ledger.record", "guard.model"),
+    "guard.instruments": ("*",),
+    "guard.switchboard": ("*",),
     "guard.shareddesk": (
         *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.state.contract", "guard.state.shared",
         "guard.state.wire",
@@ -92,7 +96,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.net": (
         *WORDS, *CONTRACTS, "guard.net", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",
         "guard.configschema",
-        "guard.configstate", "guard.configtls", "guard.state.shared", "guard.state.wire",
+        "guard.configstate", "guard.configtls", "guard.control", "guard.state.shared", "guard.state.wire",
     ),
     "guard.capture": (
         *WORDS, *CONTRACTS, "guard.capture", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",

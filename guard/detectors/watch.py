@@ -147,6 +147,18 @@ class Watch:
         lasting = self.alarms.signals(keys, price, now, {e.rule for _, e in begun})
         return lasting + (self.alarms.shut_off(_shuts(call, keys), now) if self.alarms.closed else ())
 
+    def asked(self, call: CallAttempt, price: Price) -> tuple[Signal, ...]:
+        """What a call would hear that nobody places: nothing is learned of it."""
+        if call.direction == "inbound":
+            return ()
+        keys = _keys(call, price)
+        lasting = self.alarms.signals(keys, price, call.at, set())
+        return lasting + (self.alarms.shut_off(_shuts(call, keys), call.at) if self.alarms.closed else ())
+
+    def lost(self, ident: str) -> None:
+        """Nobody will tell how a call ended."""
+        self._open.pop(ident, None)
+
     def reached(self, found: Evidence) -> bool:
         """Whether any call that an alarm speaks of went out: whether the operator saw something of it."""
         known = self.subjects.find(key_of(found.kind, found.subject))

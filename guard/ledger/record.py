@@ -246,7 +246,7 @@ def decision_body(call: CallAttempt, decision: Decision, site: str, money: Money
         held_us=decision.held_us,
         withdrawn=decision.held_until > 0,
         policy=decision.policy,
-        findings=tuple(map(_kept, decision.findings)),
+        findings=tuple(map(kept, decision.findings)),
         money=money,
     )
 
@@ -261,7 +261,8 @@ def _identity(identity: Identity) -> SeenIdentity:
     return SeenIdentity(header=identity.header, raw=n.raw, value=n.value, reason=n.reason)
 
 
-def _kept(f: Finding) -> FindingRecord:
+def kept(f: Finding) -> FindingRecord:
+    """What is kept of a finding."""
     return FindingRecord(rule=f.rule, action=f.action, mode=f.mode, article=f.article, text=f.text, facts=dict(f.facts))
 
 
@@ -275,7 +276,7 @@ def end_body(call: int, ended: CallEnded, money: Money = NO_MONEY) -> EndBody:
         talk_us=ended.talk_us,
         final_status=ended.final_status,
         by=ended.by,
-        findings=tuple(map(_kept, ended.findings)),
+        findings=tuple(map(kept, ended.findings)),
         money=money,
     )
 

@@ -17,7 +17,19 @@ from guard.net.say import Voice
 from guard.net.stream import Streams
 from guard.net.udp import UdpSocket
 from guard.net.verdicts import Verdicts
-from guard.proxy.effects import Address, Close, Decide, Effect, Ended, Flow, HopTurned, Send, Stranger, Withdraw
+from guard.proxy.effects import (
+    Address,
+    Close,
+    Decide,
+    Effect,
+    Ended,
+    Flow,
+    HopTurned,
+    Send,
+    Stranger,
+    Transport,
+    Withdraw,
+)
 from guard.proxy.routing import host_text
 
 EARLIEST: Final = 1_000  # µs; the loop's timers count milliseconds, and waking early is waking twice
@@ -60,12 +72,15 @@ class Core(verdicts.Core, Protocol):
 
 
 class Driver:
-    """Drives one core. `counters` are the driver's own; the core counts apart."""
+    """Drives one core. `counters` are the driver's own; the core counts apart. `received` and `sent` count messages, by
+    transport."""
 
     def __init__(self, core: Core, clock: Clock, voice: Voice) -> None:
         self.core = core
         self.mirror: Mirror | None = None  # gets a copy of each message
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+        self.received: dict[Transport, int] = {"udp": 0, "tcp": 0, "tls": 0}
+        self.sent = dict(self.received)
         self.now = clock.now
         self._clock = clock
         self._voice = voice
@@ -102,6 +117,7 @@ class Driver:
         """One datagram, or one framed message of a stream."""
         now = self.now()
         core = self.core
+        self.received[flow.transport] += 1
         if self.mirror is not None:
             self.mirror.received(data, flow, now + core.wall_offset)
         try:
@@ -203,6 +219,7 @@ class Driver:
         if isinstance(effect, Send):
             self.counters["sends"] += 1
             if self._send(effect):
+                self.sent[effect.flow.transport] += 1
                 if self.mirror is not None:
                     self.mirror.sent(effect.data, effect.flow, now + self.core.wall_offset)
             elif effect.key:

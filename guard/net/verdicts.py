@@ -10,6 +10,7 @@ what is missing, and the next call has its turn.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +21,7 @@ from msgspec.structs import replace
 
 from guard.configschema import FaultVerdict
 from guard.engine import faulty
-from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding
+from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding, Verdict
 from guard.proxy.effects import Decide, Ended, Stranger, Withdraw
 from guard.store.contract import Writer
 
@@ -29,6 +30,8 @@ REPEATS: Final = 32 * SECOND  # µs that a caller sends an unanswered INVITE aga
 STRANGERS_RECORDED: Final = 10  # records a second of calls from nowhere: evidence of a scan, not a way to fill the disk
 P = ParamSpec("P")
 R = TypeVar("R")
+# µs, of the histogram of what the guard adds to a set-up: from what costs a decision to the longest wait for a place.
+BOUNDS: Final = (250, 500, 1_000, 2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 2_500_000)
 LOST: Final = -1  # instead of a record's number: the log took nothing
 
 COUNTERS: Final = (
@@ -92,7 +95,9 @@ class Uncommitted(Struct):
 class Verdicts:
     """Takes the core's `Decide`, `Withdraw`, `Ended` and `Stranger`. `hurry` wakes the loop from the log's thread.
 
-    `told` hears of exceptions that only one of several calls is to suffer from; without it they are raised.
+    `told` hears of exceptions that only one of several calls is to suffer from; without it they are raised. `by` counts
+    decisions by trunk, verdict and rule: of as many as the configuration names. `latency` counts set-ups by how long
+    they took from their INVITE to its being sent on, in the classes of BOUNDS and one beyond.
     """
 
     def __init__(
@@ -112,8 +117,13 @@ class Verdicts:
         self._counters = counters
         self._hurry = hurry
         self._told = told
+        self._asked_by: Core | None = None  # who hears of calls that others set up: their tickets are negative
         self._asked: dict[int, Decide] = {}  # held: no decision yet. All tables hold at most the core's open calls
         self._seqs: dict[int, int] = {}  # decided: the record's number, 0 where there is none
+        self._since: dict[int, int] = {}  # when a call came that has not left yet
+        self.by: dict[tuple[str, Verdict, str], int] = {}
+        self.latency = [0] * (len(BOUNDS) + 1)
+        self.latency_sum = 0
         self._uncommitted: dict[int, Uncommitted] = {}
         self._deadlines: deque[tuple[int, int]] = deque()  # (until, ticket), in order: all wait equally long
         self._landed: deque[tuple[int, BaseException | None]] = deque()  # filled by the log's thread
@@ -122,6 +132,10 @@ class Verdicts:
         self._deciding: Decide | None = None
         self._strangers = (0, 0)  # second, records in it
         self._met: OrderedDict[tuple[str, str, str], int] = OrderedDict()  # strangers' attempts, and when
+
+    def serve(self, others: Core) -> None:
+        """Calls with negative tickets are decided for `others`, which set them up themselves."""
+        self._asked_by = others
 
     def adopt(self, faults: FaultPolicy) -> None:
         """What becomes of faults from now on."""
@@ -148,6 +162,7 @@ class Verdicts:
             self._deciding = None
             self._settle(effect, decision, now)
             return
+        self._since[effect.ticket] = now
         decided = self._desk.submit(effect.ticket, effect.call, now)
         self._deciding = None
         self._asked[effect.ticket] = effect
@@ -200,6 +215,12 @@ class Verdicts:
         seq = self._record(call, decision, None)
         if seq > 0:
             self._log.ended(seq, CallEnded(at=call.at, outcome="blocked", by="guard"))
+
+    def forget(self, ticket: int, now: int) -> None:
+        """Nobody will tell how a decided call ended: what it holds goes back, and its record stays without an end."""
+        self._seqs.pop(ticket, None)
+        self._since.pop(ticket, None)
+        self._alone(self._desk.ended, ticket, now)
 
     # ---- time ------------------------------------------------------------------------------------------------------
 
@@ -255,6 +276,10 @@ class Verdicts:
             departing, self._departing = self._departing, []
             now = clock()
             for ticket in departing:
+                since = self._since.pop(ticket, None)
+                if since is not None:
+                    self.latency[bisect_left(BOUNDS, now - since)] += 1
+                    self.latency_sum += now - since
                 self._alone(self._desk.departed, ticket, now)
 
     # ---- one decision ----------------------------------------------------------------------------------------------
@@ -288,8 +313,7 @@ class Verdicts:
             self._core.decided(ticket, decision, 0, now)
             return
         if not effect.again:
-            self._counters["decided"] += 1
-            self._counters[decision.verdict] += 1
+            self._count(call, decision)
         # What comes in is screened, and not held up: whatever it is allowed, it goes on at once.
         comes_in = call.direction == "inbound" and decision.verdict != "blocked"
         quick = effect.passed or bool(call.emergency) or comes_in
@@ -307,6 +331,12 @@ class Verdicts:
         until = now + self._faults.wait
         self._uncommitted[ticket] = Uncommitted(ticket, decision, seq, until)
         self._deadlines.append((until, ticket))
+
+    def _count(self, call: CallAttempt, decision: Decision) -> None:
+        self._counters["decided"] += 1
+        self._counters[decision.verdict] += 1
+        key = call.trunk, decision.verdict, decision.rule
+        self.by[key] = self.by.get(key, 0) + 1
 
     def _record(
         self, call: CallAttempt, decision: Decision, done: Callable[[BaseException | None], None] | None
@@ -326,7 +356,8 @@ class Verdicts:
         self._uncommitted.pop(ticket, None)
         if decision.verdict != "blocked" and ticket in self._seqs:
             self._departing.append(ticket)
-        self._alone(self._core.decided, ticket, decision, seq, now)
+        to = self._core if ticket > 0 or self._asked_by is None else self._asked_by
+        self._alone(to.decided, ticket, decision, seq, now)
 
     def _unsaved(self, waiting: Uncommitted, now: int) -> None:
         """Its record is not on disk, and may never be: what the file says for that."""
@@ -338,6 +369,7 @@ class Verdicts:
     def _finish(self, ticket: int, ended: CallEnded, now: int) -> None:
         """A call is over, decided or not: counters go back, and the record closes."""
         self._uncommitted.pop(ticket, None)
+        self._since.pop(ticket, None)
         seq = self._seqs.pop(ticket, None)
         if seq is None:
             effect = self._asked.pop(ticket, None)
@@ -346,12 +378,11 @@ class Verdicts:
             # A fault is what it was where the desk does not know of it any more.
             decision = self._alone(self._desk.withdraw, ticket, now) or faulty("engine", "", passes=True)
             seq = self._record(effect.call, decision, None)
-            self._counters["decided"] += 1
-            self._counters[decision.verdict] += 1
+            self._count(effect.call, decision)
         else:
             late = self._alone(self._desk.ended, ticket, now, ended)
             if late:
-                ended = replace(ended, findings=late)
+                ended = replace(ended, findings=(*ended.findings, *late))
         if seq > 0:
             self._log.ended(seq, ended)
 

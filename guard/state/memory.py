@@ -193,6 +193,14 @@ class MemoryState:
         """The gauges that a call has a place in."""
         return self._held.get(ident, ())
 
+    def value(self, key: str, now: int) -> int:
+        """The places of a window or a gauge that are in use."""
+        window = self._windows.get(key)
+        if window is None:
+            return len(self._gauges.get(key, ()))
+        self.places -= window.prune(now)
+        return window.value()
+
     def counts(self) -> list[tuple[str, int]]:
         """Every gauge, and its calls at once."""
         return [(key, len(gauge)) for key, gauge in self._gauges.items()]

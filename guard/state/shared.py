@@ -311,6 +311,10 @@ class Shared:
         self._more = True
         self._last_lost = self._last
 
+    def value(self, key: str, now: int) -> int:
+        """The places of a window or a gauge that this guard itself uses."""
+        return self.mirror.value(key, now)
+
     def beaten(self, of: int, rank: int) -> None:
         """Which part this guard may take when it is alone."""
         self.places = replace(self.places, of=max(of, 1), rank=rank)
