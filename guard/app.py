@@ -21,6 +21,7 @@ from guard.instruments import Instruments
 from guard.keeping import Keeper, Known, path_of
 from guard.net import stream, udp
 from guard.net.clock import SystemClock
+from guard.net.control import Control
 from guard.net.driver import Driver
 from guard.net.garbage import Garbage
 from guard.net.hep import Mirror, MirroredLog

@@ -21,7 +21,6 @@ from guard.net.redislink import RedisLink
 from guard.shareddesk import SharedDesk
 from guard.state.memory import MemoryState
 from guard.state.shared import Shared
-from guard.state.shuts import Shuts
 from guard.store.errors import StoreError
 
 NAME: Final = 6  # random bytes of a guard's name among those that share
@@ -30,13 +29,11 @@ SECOND: Final = 1_000_000
 
 
 class Counters(Struct, frozen=True):
-    """What keeps them, who asks, and the way to the server (None: they are in this process, and so is who is shut
-    off)."""
+    """What keeps them, who asks, and the way to the server (None: they are in this process)."""
 
     state: MemoryState | Shared
     desk: Desk
     link: RedisLink | None = None
-    shuts: Shuts | None = None  # who is shut off at any of the guards that share
 
 
 def counters(
