@@ -129,8 +129,9 @@ class App:
         self.alerts = MoneyAlerts(store, config, clock, self.driver.fault, passed=passed, enforce=self._enforce)
         self.incidents = Incidents(store, config, contracts_of(config, policy), clock, self.driver.fault)
         self.detection = Detection(
-            self.desk, store, config, lambda: self._engine, self.incidents, clock, self.driver.fault
-        )
+            self.desk, store, config, lambda: self._engine, self.incidents, clock, self.driver.fault,
+            shuts=counted.shuts,
+        )  # fmt: skip
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
         self._hops = NextHops(config, trunks, self._reroute)

@@ -7,15 +7,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from guard.config import Config
 from guard.desk import Desk
 from guard.detectors.watch import Watch
 from guard.engine import Engine
+from guard.fleetshuts import FleetShuts
 from guard.incidents import Incidents
 from guard.net.clock import Clock
 from guard.quarantines import LOOK, Quarantines
 from guard.relearn import Journaled, Relearning
 from guard.shut import sightings
+from guard.state.shuts import Shuts
 from guard.store.errors import StoreError
 from guard.store.reader import Detail
 from guard.store.sqlite import SqliteWriter
@@ -27,7 +31,7 @@ DROPPED: Final = "incidents_dropped"  # of detectors and of the log alike
 class Detection:
     """Made before the desk takes calls: its watch is `desk.watch`. `load`, then `start`; `tick` now and then; `stop`
     before the incidents are. `engine` gives the policy in force. `revived` are the tickets of calls that go on from an
-    earlier life, by their entries of the log."""
+    earlier life, by their entries of the log; `shuts` is what guards that share counters tell each other."""
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Detection:
         clock: Clock,
         fault: Callable[[Exception], None],
         look: float = LOOK,
+        shuts: Shuts | None = None,
     ) -> None:
         self.revived: dict[int, int] = {}
         self._desk = desk
@@ -47,7 +52,8 @@ class Detection:
         self._incidents = incidents
         self._clock = clock
         self._fault = fault
-        self._quarantines = Quarantines(store.path, config, clock, lambda: desk.watch, fault, look)
+        self._fleet = FleetShuts(shuts, lambda: desk.watch, fault) if shuts is not None else None
+        self._quarantines = Quarantines(store.path, config, clock, lambda: desk.watch, fault, look, self._fleet)
         self._relearning: Relearning | None = None
 
     async def load(self) -> None:
@@ -75,6 +81,9 @@ class Detection:
             return
         try:
             for sighting in sightings(watch, self._engine().late):
+                shut = sighting.quarantine
+                if shut is not None and self._fleet is not None and not self._fleet.shut(shut, sighting.trunk):
+                    sighting = replace(sighting, quarantine=None)  # released since at another guard
                 self._incidents.sighted(sighting)
         except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
             self._fault(error)

@@ -12,6 +12,7 @@ from typing import Final
 
 from guard.config import Config
 from guard.detectors.watch import Watch
+from guard.fleetshuts import FleetShuts, Held, write
 from guard.net.clock import Clock
 from guard.net.say import LOG
 from guard.shut import Name, Standing, shut_off, standing
@@ -19,11 +20,13 @@ from guard.store.books import Books
 from guard.store.errors import StoreError
 from guard.store.schema import MEMORY
 
+TOLD: Final = 33 * 86_400_000_000  # µs that a release is told to other guards, as they keep it (guard.lua)
 LOOK: Final = 1.0  # s between looks at the books: who was released calls again within this time
 
 
 class Quarantines:
-    """`load` before calls are taken, `start` then, `stop` at the end. `watch` gives the watch that calls go to now."""
+    """`load` before calls are taken, `start` then, `stop` at the end. `watch` gives the watch that calls go to now;
+    `fleet` has what other guards say, where there are any."""
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Quarantines:
         watch: Callable[[], Watch | None],
         fault: Callable[[Exception], None],
         look: float = LOOK,
+        fleet: FleetShuts | None = None,
     ) -> None:
         self.releases: list[tuple[int, Name]] = []  # when who was let go before the start: for who learns the past
         self._path = path
@@ -41,6 +45,7 @@ class Quarantines:
         self._watch = watch
         self._fault = fault
         self._look = look
+        self._fleet = fleet
         self._stamp = (-1, -1)  # of no file, not even of one that is not there
         self._known: Standing | None = None
         self._trouble = ""
@@ -81,14 +86,23 @@ class Quarantines:
     async def _once(self) -> None:
         if self._path == MEMORY:
             return  # a log that nobody keeps has no books beside it
-        found = await asyncio.get_running_loop().run_in_executor(None, self._read, self._stamp)
+        told = self._fleet.take() if self._fleet is not None else []
+        reading = asyncio.get_running_loop().run_in_executor(None, self._read, self._stamp, told)
+        try:
+            found = await reading
+        except StoreError:
+            if self._fleet is not None:
+                self._fleet.put_back(told)
+            raise
         if found is not None:
             self._stamp, now = found
             self._take(now)
 
-    def _read(self, known: tuple[int, int]) -> tuple[tuple[int, int], Standing] | None:
-        """In a thread: the books, where they were written since."""
+    def _read(self, known: tuple[int, int], told: list[Held]) -> tuple[tuple[int, int], Standing] | None:
+        """In a thread: the books, where they were written since, or now with what other guards say."""
         with Books(self._path, self._zone) as books:
+            if told:
+                write(books, told, self._clock.wall())
             stamp = books.stamp()
             if stamp == known:
                 return None
@@ -100,15 +114,37 @@ class Quarantines:
         if watch is None:
             return
         if was is None:
-            was = Standing({}, {})
             self.releases = [(at, name) for name, at in found.closed.values()]
+            self._tell_all(found)
+            was = Standing({}, {}, {})
         else:
-            now = self._clock.wall()
-            over = [n for n, (q, _) in was.shut.items() if n not in found.shut and (q.until < 0 or q.until > now)]
-            over += [name for n, (name, _) in found.closed.items() if n not in was.closed]
-            for name in dict.fromkeys(over):
-                if name not in found.shut:
-                    watch.release(*name)
+            self._let_go(watch, was, found)
         for name, (quarantine, trunk) in found.shut.items():
-            if name not in was.shut or was.shut[name][0] != quarantine:
+            if (name in was.shut and was.shut[name][0] == quarantine) or self._told_else(name):
+                continue
+            if self._fleet is None or self._fleet.shut(quarantine, trunk):
                 shut_off(watch, quarantine, trunk)
+
+    def _let_go(self, watch: Watch, was: Standing, found: Standing) -> None:
+        """Whoever is shut off no more, and whoever's incident was closed."""
+        now = self._clock.wall()
+        over = [n for n, (q, _) in was.shut.items() if n not in found.shut and (q.until < 0 or q.until > now)]
+        closed = [name for n, (name, _) in found.closed.items() if n not in was.closed]
+        for name in dict.fromkeys([*over, *closed]):
+            if name in found.shut or self._told_else(name):
+                continue
+            watch.release(*name)
+            if self._fleet is not None and (name in over or name in found.freed):
+                self._fleet.freed(name, found.freed.get(name, (0, "released"))[1], now)
+
+    def _told_else(self, name: Name) -> bool:
+        """Whether another guard has said something of a subject that the books do not know yet: that holds."""
+        return self._fleet is not None and self._fleet.pends(name)
+
+    def _tell_all(self, found: Standing) -> None:
+        """At the start, the other guards hear what changed while this one was not at work."""
+        if self._fleet is None:
+            return
+        for name, (at, state) in found.freed.items():
+            if name not in found.shut and at > self._clock.wall() - TOLD:
+                self._fleet.freed(name, state, at)

@@ -21,6 +21,7 @@ from guard.net.redislink import RedisLink
 from guard.shareddesk import SharedDesk
 from guard.state.memory import MemoryState
 from guard.state.shared import Shared
+from guard.state.shuts import Shuts
 from guard.store.errors import StoreError
 
 NAME: Final = 6  # random bytes of a guard's name among those that share
@@ -29,11 +30,13 @@ SECOND: Final = 1_000_000
 
 
 class Counters(Struct, frozen=True):
-    """What keeps them, who asks, and the way to the server (None: they are in this process)."""
+    """What keeps them, who asks, and the way to the server (None: they are in this process, and so is who is shut
+    off)."""
 
     state: MemoryState | Shared
     desk: Desk
     link: RedisLink | None = None
+    shuts: Shuts | None = None  # who is shut off at any of the guards that share
 
 
 def counters(
@@ -61,7 +64,7 @@ def counters(
     )
     desk = SharedDesk(engine, shared, fault_of(config), watch, told)
     link = RedisLink(config.shared, shared, written.lease_s * SECOND, clock, desk, turn)
-    return Counters(shared, desk, link)
+    return Counters(shared, desk, link, shared.shuts)
 
 
 def name_of(log: Path) -> str:

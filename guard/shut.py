@@ -13,7 +13,7 @@ from msgspec import Struct
 from guard.detectors import alarms
 from guard.detectors.watch import Watch
 from guard.detectors.words import FEATURES, Evidence, Feature, Kind, Measure, Sense, key_of
-from guard.ledger.incidents import FOR_GOOD, Incident, Quarantine, Subject
+from guard.ledger.incidents import FOR_GOOD, Incident, Quarantine, State, Subject
 from guard.ledger.sightings import Sighting
 from guard.model import Finding
 from guard.rules.detect import SHUT
@@ -29,25 +29,30 @@ class Standing(Struct, frozen=True):
 
     shut: dict[Name, tuple[Quarantine, str]]  # with the incident's trunk
     closed: dict[int, tuple[Name, int]]  # by the incident's id: its subject, and when it was closed (Unix time, µs)
+    freed: dict[Name, tuple[int, State]]  # who was shut off once: when that was last closed, and how
 
 
 def standing(incidents: Iterable[Incident], now: int) -> Standing:
     """What holds at an instant (Unix time, µs). A subject of several open incidents is shut off as long as any says."""
     shut: dict[Name, tuple[Quarantine, str]] = {}
     closed: dict[int, tuple[Name, int]] = {}
+    freed: dict[Name, tuple[int, State]] = {}
     for incident in incidents:
-        name = _named(incident)
+        name = named(incident)
         if name is None:
             continue
         if incident.closed is not None:
             closed[incident.id] = name, incident.closed
+            if incident.quarantine is not None:
+                freed[name] = max(freed.get(name, (0, incident.state)), (incident.closed, incident.state))
         found = incident.shut_off(now)
         if found is not None and found.beyond(shut[name][0] if name in shut else None):
             shut[name] = found, incident.trunk
-    return Standing(shut, closed)
+    return Standing(shut, closed, freed)
 
 
-def _named(incident: Incident) -> Name | None:
+def named(incident: Incident) -> Name | None:
+    """Whom an incident is of, as detection calls it; None for what it does not know."""
     kind = _KIND_OF.get(incident.subject_kind)
     if incident.quarantine is not None:  # it has the whole name, however long
         word = incident.quarantine.kind

@@ -86,6 +86,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.shut": (*WORDS, "guard.detectors", "guard.ledger", "guard.rules.detect"),
     "guard.relearn": (*WORDS, "guard.shut", "guard.detectors", "guard.engine", "guard.ledger", "guard.policy"),
     "guard.quarantines": ("*",),
+    "guard.fleetshuts": ("*",),
     "guard.detection": ("*",),
     "guard.housekeeping": ("*",),
     "guard.alerts": ("*",),

@@ -181,6 +181,7 @@ class RedisLink:
             self._warned.clear()
             LOG.info("shared counters: %s, one guard of %d%s", self._place, of, ", which had none yet" if lost else "")
         skew = self._clock.wall() - at
+        shared.shuts.clock(skew)
         if abs(skew) > SKEW:
             self._warn("clock", f"this machine's clock is {skew / SECOND:+.0f} s from the server's: set one of them")
 
@@ -195,9 +196,9 @@ class RedisLink:
                 await self._greet()
             now = self._clock.now()
             ops = shared.collect()
-            if now >= beat_at:
+            if now >= beat_at or shared.shuts.waiting:
                 beat_at = now + int(BEAT * SECOND)
-                ops.append(Op("beat", shared.heads, []))
+                ops.append(shared.beat())
             if not ops:
                 await self._idle((beat_at - now) / SECOND)
                 continue
@@ -257,8 +258,7 @@ class RedisLink:
             elif isinstance(reply, ResponseError):
                 raise reply
             elif op.function == "beat":
-                _, of, rank = cast("list[int]", reply)
-                shared.beaten(of, rank)
+                self._beaten(reply)
             elif op.function == "note":
                 wrong = cast("list[bytes]", reply)[1]
                 if wrong:
@@ -269,6 +269,12 @@ class RedisLink:
         if heard:
             self._turn()
         return any_stale
+
+    def _beaten(self, reply: object) -> None:
+        at, of, rank, seen = cast("list[int]", reply)[:4]
+        self._shared.beaten(of, rank)
+        self._shared.shuts.clock(self._clock.wall() - at)
+        self._shared.shuts.merge(seen, cast("list[bytes]", reply)[4:])
 
     def _answer(self, ask: Ask, reply: object, now: int) -> None:
         self.counters["state_asked"] += 1

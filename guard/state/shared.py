@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from guard.model import SECOND
 from guard.state.contract import Reading, StateError, Touch
 from guard.state.memory import MemoryState
+from guard.state.shuts import Shuts
 from guard.state.wire import WHOLE, Ask, Keys, Op, Part, Told
 
 SILENT: Final = 600_000  # µs, as in guard.lua: a guard unheard for so long may be deciding alone
@@ -55,6 +56,7 @@ class Shared:
         self.deadline = deadline
         self.decides = decides
         self.hurry: Callable[[], None] = _nobody  # called when there is something to send
+        self.shuts = Shuts(self._hasten)  # who is shut off at all guards
         self.places = Part(share=round(share * WHOLE))
         self._keys = Keys(site)
         self.heads = self._keys.heads
@@ -99,7 +101,11 @@ class Shared:
     @property
     def waiting(self) -> bool:
         """Whether there is anything to send."""
-        return bool(self._asks or self._told or self._more)
+        return bool(self._asks or self._told or self._more or self.shuts.waiting)
+
+    def beat(self) -> Op:
+        """Say that this guard is there; `beaten` and `shuts.merge` take the answer."""
+        return self._keys.beat(self.shuts.page())
 
     def again(self, asks: Iterable[Ask]) -> None:
         """Ask these first: they went to a server that did not know this guard yet."""
@@ -300,6 +306,7 @@ class Shared:
                 if t.kind == "window" and t.take and ask.ident not in self._windows:
                     self._tell("dropped", "w", t.key, self._member(ask.ident))
         self._flying.clear()
+        self.shuts.greeted()
         for key, count in self.mirror.counts():
             self._tell("calls", "g", key, count)
         for key, span, ident, left in self.mirror.departures(now):
@@ -328,6 +335,9 @@ class Shared:
                     yield "used", self._keys.name("s", key), (hour, amount)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _hasten(self) -> None:
+        self.hurry()
 
     def _named(self, t: Touch) -> Touch:
         """A tally that counts each call gets a member for it: the same one in this life and when it is restored."""

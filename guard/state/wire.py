@@ -59,6 +59,7 @@ class Keys:
     def __init__(self, site: str) -> None:
         self._tag = f"{{guard:{quote(site, safe='')}}}"
         self.heads = tuple(f"{self._tag}:{name}" for name in ("meta", "heard", "guards"))
+        self.beats = (*self.heads, *(f"{self._tag}:{name}" for name in ("shut", "shuts")))
 
     def name(self, kind: str, key: str) -> str:
         """A counter's: `kind` is the first letter of what it is."""
@@ -82,6 +83,10 @@ class Keys:
             for t in ask.touches
         ]  # fmt: skip
         return Op("touch", tuple(keys), [member, rows], ask)
+
+    def beat(self, shuts: list[object]) -> Op:
+        """Say that this guard is there, and who is shut off (guard/state/shuts.py)."""
+        return Op("beat", self.beats, shuts)
 
     def note(self, told: Iterable[Told]) -> Op:
         """Tell what happened to calls."""

@@ -71,8 +71,9 @@ class Kept:
     def beat(self, now: int) -> None:
         """Be heard."""
         set_clock(self.client, now)
-        _, of, rank = self.call(Op("beat", self.shared.heads, []))
-        self.shared.beaten(of, rank)
+        reply = self.call(self.shared.beat())
+        self.shared.beaten(*reply[1:3])
+        self.shared.shuts.merge(reply[3], cast("list[bytes]", reply[4:]))
 
     def flush(self, now: int) -> dict[str, tuple[Reading, ...]]:
         """Send all that waits; answers by ident."""

@@ -3,6 +3,9 @@
 -- KEYS[1] meta   hash: v (layout of the keys), born, quiet (no window has room before this instant)
 -- KEYS[2] heard  sorted set: guard -> when it was last heard
 -- KEYS[3] guards hash: guard -> "epoch:lease:share:of:rank:life", its life and its part of every limit when alone
+-- of `beat` also, who is shut off at all guards (guard/state/shuts.py):
+-- KEYS[4] shut   hash: subject -> "version:until:what it is"; version is when that was so, until 0: released, -1: for good
+-- KEYS[5] shuts  sorted set: subject -> which change of all it was last changed by
 -- then the counters that a call of a function touches:
 --   window  sorted set: member -> when its set-up left; PENDING + when it was taken, until it left
 --   gauge   hash: "guard:epoch" -> calls at once; what another epoch of a guard held is nobody's any more
@@ -23,6 +26,8 @@ local RETAIN = 33 * DAY           -- the longest month, and two days for clocks 
 local GAUGE = 31 * 24 * 3600 * 1000 -- ms; longer than any call, as in guard/state/memory.py
 local KEEP = 2 * 24 * 3600 * 1000 -- ms that a fleet without a guard is remembered
 local MAX_OF_ONE = 100000         -- members of one tally or window, as in guard/state/tally.py
+local MAX_SHUT = 10000            -- subjects that are shut off, as in guard/state/shuts.py
+local PAGE = 100                  -- changes of them in one answer, as there
 local MAX_TOTALS = 4              -- months whose totals of a sum are kept beside its hours
 
 -- What this process has served. A server that was restarted, or promoted, has served nothing: its counters may lack the
@@ -141,11 +146,44 @@ local function hello(keys, argv)
   return {t, epoch, lost and 1 or 0, of, rank}
 end
 
+-- Who is shut off: of what is told of a subject the later holds; of two at one instant the longer.
+local function shut(keys, t, name, version, ends, body)
+  local line = on(keys[4], 'HGET', name)
+  if line then
+    local v, u = string.match(line, '^(%d+):(-?%d+):')
+    v, u = tonumber(v), tonumber(u)
+    local longer = u ~= -1 and (ends == -1 or ends > u)
+    if version < v or (version == v and not longer) then return end
+  end
+  on(keys[4], 'HSET', name, text(version) .. ':' .. text(ends) .. ':' .. body)
+  local last = on(keys[5], 'ZREVRANGE', 0, 0, 'WITHSCORES')
+  on(keys[5], 'ZADD', tonumber(last[2] or 0) + 1, name)
+  local surplus = on(keys[5], 'ZCARD') - MAX_SHUT
+  for i, old in ipairs(on(keys[5], 'ZRANGE', 0, 9)) do  -- what is long over, or too much
+    local v, u = string.match(on(keys[4], 'HGET', old) or '1:0:', '^(%d+):(-?%d+):')
+    local gone = u ~= '-1' and math.max(tonumber(v), tonumber(u)) < t - RETAIN
+    if old ~= name and (i <= surplus or gone) then  -- the last change of all stays: others are counted from it
+      on(keys[4], 'HDEL', old)
+      on(keys[5], 'ZREM', old)
+    end
+  end
+end
+
 local function beat(keys, argv)
   local t, who, e = enter(keys, argv)
   silents(keys, t, who)
   local of, rank = heard(keys, who, e, t)
-  return {t, of, rank}
+  local asked = cmsgpack.unpack(argv[2])
+  for _, a in ipairs(asked[2]) do shut(keys, t, a[1], a[2], a[3], a[4]) end
+  local changed = on(keys[5], 'ZRANGEBYSCORE', '(' .. text(asked[1]), '+inf', 'WITHSCORES', 'LIMIT', 0, PAGE)
+  local out = {t, of, rank, asked[1]}
+  for i = 1, #changed, 2 do
+    out[4] = tonumber(changed[i + 1])
+    out[#out + 1] = changed[i]
+    out[#out + 1] = on(keys[4], 'HGET', changed[i]) or '0:0:'
+  end
+  for i = 4, 5 do on(keys[i], 'PEXPIRE', text(RETAIN / 1000)) end
+  return out
 end
 
 local function bye(keys, argv)
