@@ -70,6 +70,12 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         *WORDS, *CONTRACTS, "guard.desk", "guard.detectors", "guard.engine", "guard.policy", "guard.ledger",
         "guard.state",
     ),
+    "guard.wanted": ("guard.model", "guard.numbering", "guard.rules", "guard.store.contract"),
+    "guard.exposure": ("guard.exposure", "guard.ledger", "guard.store"),
+    "guard.questions": (
+        *WORDS, "guard.asked", "guard.config", "guard.detectors", "guard.shut", "guard.store", "guard.tomlread",
+        "guard.wanted",
+    ),
     "guard.cases": (
         *WORDS, "guard.asked", "guard.config", "guard.configschema", "guard.desk", "guard.detectors", "guard.engine",
         "guard.policy",

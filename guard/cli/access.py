@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from guard.cli.common import DEFAULT_CONFIG, CommandError, reading_config
-from guard.ledger.masking import masked_end, masked_parts
+from guard.store.whole import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,12 +49,6 @@ def view_of(args: argparse.Namespace, store: str) -> Callable[[Detail], Detail] 
         return masked
     note(store, args.command, args)
     return None
-
-
-def masked(detail: Detail) -> Detail:
-    """A call with the last four digits of every number hidden."""
-    record, body = masked_parts(detail.record, detail.body)
-    return msgspec.structs.replace(detail, record=record, body=body, end=masked_end(detail.end))
 
 
 def _refusal(args: argparse.Namespace, store: str) -> str:

@@ -6,13 +6,16 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
+
+from guard import wanted
 
 if TYPE_CHECKING:
     from guard.config import Config
@@ -103,45 +106,29 @@ def key_of(args: argparse.Namespace, store: str) -> Path:
     return Path(store + "-key")
 
 
-_AGO: Final = re.compile(r"(\d{1,6})\s*([smhd])\Z")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
 def instant(text: str, zone: tzinfo, now: datetime | None = None) -> int:
     """An instant (Unix time, µs) from ISO 8601 (in `zone` where it names none), `today`, or an age such as `15m`.
 
     Raises CommandError (status 2).
     """
-    now = now or datetime.now(UTC)
-    ago = _AGO.match(text.strip())
-    if ago is not None:
-        age = timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))})
-        return micros(now) - age // timedelta(microseconds=1)  # may be before the first day that a date can name
-    if text == "today":
-        return micros(now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0))
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        wanted = 'write a time as 2026-11-21T10:00, a date as 2026-11-21, an age as 15m, 2h or 7d, or "today"'
-        raise CommandError(f'"{text}" is no time: {wanted}', status=2) from error
-    return micros(at if at.tzinfo is not None else at.replace(tzinfo=zone))
-
-
-EARLIEST: Final = 0  # 1970-01-01
-LATEST: Final = 7_258_118_400_000_000  # 2200-01-01: the law, months and zones can be told on either side of every day
+    with words_meant():
+        return wanted.instant(text, zone, now)
 
 
 def dated(text: str, zone: tzinfo) -> int:
     """An instant as `instant` reads it that a call or a letter can have. Raises CommandError (status 2)."""
-    at = instant(text, zone)
-    if not EARLIEST <= at < LATEST:
-        raise CommandError(f'"{text}" is out of range: a time from 1970 to 2199 is wanted', status=2)
-    return at
+    with words_meant():
+        return wanted.dated(text, zone)
 
 
-def micros(at: datetime) -> int:
-    """Unix time in microseconds, exactly."""
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+@contextmanager
+def words_meant() -> Iterator[None]:
+    """A mistake in what was written on the command line as a CommandError (status 2) that names the option."""
+    try:
+        yield
+    except wanted.Mistake as error:
+        option = f"--{error.field.replace('_', '-')} " if error.field else ""
+        raise CommandError(f"{option}{error.text}", status=2) from error
 
 
 def json_lines(objects: Iterable[object]) -> None:

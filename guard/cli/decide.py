@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from guard.cli.common import CommandError, config_option, dated, json_lines, load_config
+from guard.cli.common import CommandError, config_option, json_lines, load_config, words_meant
 
 if TYPE_CHECKING:
     from guard.config import Config
     from guard.detectors.watch import Watch
-    from guard.model import Usage
-    from guard.sources import Source
 
 USAGES: Final = ("human", "automated", "platform", "prospecting")
 
@@ -41,12 +39,13 @@ def run(args: argparse.Namespace) -> int:
     """0 when the call would go out (masked or flagged too), 1 when it would be refused."""
     from rich.text import Text
 
-    from guard.asked import Question, answer, attempt_of
+    from guard.asked import answer, attempt_of
     from guard.cli.explained import paragraphs
     from guard.cli.show import console
     from guard.config import ConfigError
     from guard.ledger.record import to_record
     from guard.policy.load import load_policy
+    from guard.questions import Asked, question_of
     from guard.store.reader import Detail
 
     config = load_config(args.config)
@@ -54,20 +53,22 @@ def run(args: argparse.Namespace) -> int:
         policy = load_policy(config)
     except ConfigError as error:
         raise CommandError(*(str(p) for p in error.problems)) from error
-    question = Question(
-        source=_source(config, args.source),
-        caller=args.caller,
-        callee=args.callee,
-        at=dated(args.at, config.zone) if args.at else time.time_ns() // 1000,
-        line=args.line,
-        usage=_usage(args.usage),
-        asserted=tuple(args.pai),
-        diversion=tuple(args.diversion),
-        privacy=args.privacy,
-        user_agent=args.user_agent,
-        headers=tuple(map(_header, args.header)),
-        direction="inbound" if args.inbound else "outbound",
-    )
+    with words_meant():
+        asked = Asked(
+            caller=args.caller,
+            callee=args.callee,
+            source=args.source,
+            line=args.line,
+            usage=args.usage,
+            pai=tuple(args.pai),
+            diversion=tuple(args.diversion),
+            privacy=args.privacy,
+            user_agent=args.user_agent,
+            header=tuple(args.header),
+            inbound=args.inbound,
+            at=args.at,
+        )
+        question = question_of(config, asked, time.time_ns() // 1000)
     decision, body = answer(policy, attempt_of(question), config.site, _watch(config, question.at))
     record = to_record(0, b"", body, None, config.zone)
     if args.json:
@@ -82,45 +83,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _watch(config: Config, at: int) -> Watch:
-    """What knows who is shut off at an instant, by the books of this site."""
+    """What knows who is shut off at an instant; of books that cannot be read, nobody."""
     from guard.detectors.watch import Watch
-    from guard.shut import shut_off, standing
-    from guard.store.books import Books
+    from guard.questions import watch_of
     from guard.store.errors import StoreError
 
-    watch = Watch()
     try:
-        with Books(config.store_path, config.zone) as books:
-            for quarantine, trunk in standing(books.incidents().values(), at).shut.values():
-                shut_off(watch, quarantine, trunk)
+        return watch_of(config, at)
     except StoreError as error:
         print(f"guard: who is shut off is not known: {error}", file=sys.stderr)
-    return watch
-
-
-def _source(config: Config, name: str | None) -> Source:
-    from guard.tomlread import nearest
-
-    names = [s.name for s in config.sources]
-    if name is None:
-        return config.sources[0]
-    if name not in names:
-        raise CommandError(f'--source: no [[source]] "{name}"{nearest(name, names)}', status=2)
-    return config.sources[names.index(name)]
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        raise CommandError(f'--header: "{text}" is no header: write it as "X-Tenant: acme"', status=2)
-    return name.strip().lower(), value.strip()
-
-
-def _usage(text: str | None) -> tuple[Usage, ...]:
-    from guard.tomlread import nearest
-
-    words = [w.strip() for w in text.split(",")] if text else []
-    for word in words:
-        if word not in USAGES:
-            raise CommandError(f'--usage: "{word}" is not one of {", ".join(USAGES)}{nearest(word, USAGES)}', status=2)
-    return cast("tuple[Usage, ...]", tuple(words))
+        return Watch()

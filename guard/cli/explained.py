@@ -22,24 +22,17 @@ HEADERS: Final = {
     "diversion": "Diversion",
     "history-info": "History-Info",
 }
-SEEN: Final = (
-    *("source_address", "country", "forwarded", "caller_raw", "caller_reason", "callee_raw", "callee_reason"),
-    *("identities", "emergency", "privacy", "user_agent", "from_tag", "headers"),
-)
-DONE: Final = ("rule", "retry_after", "masked", "masked_numbers")
-
 Paragraph = tuple[str, str]  # a harmless line, and its style
 
 
 def as_object(detail: Detail) -> dict[str, object]:
     """The record of INTERFACES, and beside it `seen`, `done`, `money` (micro-euros) and `end` as they were kept."""
-    made: dict[str, object] = msgspec.to_builtins(detail.record)
-    body = detail.body
-    made["seen"] = {name: getattr(body, name) for name in SEEN}
-    made["done"] = {name: getattr(body, name) for name in DONE}
-    money = detail.money
-    made["money"] = {name: getattr(money, name) for name in money.__struct_fields__}
-    made["end"] = {"seq": detail.end_seq, "by": detail.end.by} if detail.end else None
+    from guard.store.whole import whole
+
+    kept = whole(detail)
+    made: dict[str, object] = msgspec.to_builtins(kept.record)
+    made |= {name: getattr(kept, name) for name in ("seen", "done", "end")}
+    made["money"] = {name: getattr(kept.money, name) for name in kept.money.__struct_fields__}
     return made
 
 

@@ -66,20 +66,13 @@ def add_entry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="JSON Lines")
 
 
-def beside(path: str, zone: ZoneInfo, since: int, until: int) -> Iterator[LedgerLine]:
-    """The lines that rest on no call: penalties entered by hand, and incidents, of that time."""
-    from guard.store.books import Books
-
-    with Books(path, zone) as books:
-        yield from books.lines(since, until, now_us())
-
-
 def _all(reader: SqliteReader, path: str, zone: ZoneInfo, month: str) -> Iterator[LedgerLine]:
+    from guard.exposure import beside
     from guard.store.money import ledger_lines
 
     since, until = month_bounds(month, zone)
     yield from ledger_lines(reader, since, until)
-    yield from beside(path, zone, since, until)
+    yield from beside(path, zone, since, until, now_us())
 
 
 def run_lines(args: argparse.Namespace) -> int:

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 from guard.cli.access import numbers_option
 from guard.cli.common import CommandError, csv_lines, json_lines, log_of, output_options, store_option
 from guard.cli.show import euros, harmless, nearest, table
-from guard.ledger.penalties import By, Line, month_bounds, summarise
+from guard.ledger.penalties import By, Line
 from guard.ledger.record import MICROS_PER_CENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from zoneinfo import ZoneInfo
 
-    from guard.ledger.penalties import Exposure
 
 MONTH: Final = re.compile(r"[12][0-9]{3}-(0[1-9]|1[0-2])\Z")
 CSV: Final = ("key", "calls", "numbers", "accrued_cents", "avoided_cents", "accrued_microeuros", "avoided_microeuros")
@@ -78,41 +77,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sums(args: argparse.Namespace) -> int:
-    from guard.cli.books import number_view
-    from guard.cli.ledger import beside
-    from guard.ledger.lines import joined, sums
-    from guard.store.money import surcharges
+    from guard.cli.books import now_us, number_view
+    from guard.exposure import month_sums, seen
     from guard.store.reader import SqliteReader
 
     by = by_of(args.by)
     path, zone = log_of(args)
     month = month_of(args.month, zone)
-    terms: set[tuple[str, str]] = set()
-    since, until = month_bounds(month, zone)
     with SqliteReader(path, timezone=zone.key) as reader:
-        groups = summarise(_noting(reader.exposures(since, until), terms), by, zone)
-        more = [*surcharges(reader, since, until), *beside(path, zone, since, until)]
-    terms |= {(line.contract, line.reading) for line in more if line.contract and line.kind != "passed-on"}
-    lines = joined(groups, sums(more, by, zone))
+        found = month_sums(reader, zone, month, by, now_us())
+    lines = found.lines
     if by in {"number", "line"}:
-        lines = _seen(lines, number_view(args, path))
+        shown = number_view(args, path)
+        lines = seen(lines, {line.key: shown(line.key) for line in lines})
     if args.json:
         json_lines(as_object(line) for line in lines)
     elif args.csv:
         csv_lines(CSV, (_csv_row(line) for line in lines))
     else:
-        _people(lines, by, month, terms)
+        _people(lines, by, month, found.terms)
     return 0
-
-
-def _seen(lines: list[Line], shown: Callable[[str], str]) -> list[Line]:
-    """The same with keys as they are shown: masked numbers that look alike are one."""
-    groups: dict[str, Line] = {}
-    for line in lines[:-1]:
-        key = shown(line.key)
-        group = groups.get(key) or groups.setdefault(key, Line(key=key))
-        group.add(line.calls, line.numbers, line.accrued, line.avoided)
-    return [*groups.values(), lines[-1]]
 
 
 def as_object(line: Line) -> dict[str, str | int]:
@@ -129,14 +113,14 @@ def _csv_row(line: Line) -> tuple[object, ...]:
     return (harmless(line.key), line.calls, line.numbers, *cents, line.accrued, line.avoided)
 
 
-def _people(lines: list[Line], by: By, month: str, terms: set[tuple[str, str]]) -> None:
+def _people(lines: list[Line], by: By, month: str, terms: list[tuple[str, str]]) -> None:
     print(f"Penalties at stake in {month}, by {by}")
     if len(lines) > 1:
         rows = [_row(line, NO_KEY.get(by, "(none)")) for line in lines]
         table((by, "calls", "numbers", "accrued", "avoided"), rows, right=("calls", "numbers", "accrued", "avoided"))
     else:
         print("none: no recorded call of this month broke a rule that a contract fines")
-    for contract, reading in sorted(terms):
+    for contract, reading in terms:
         words = f", amounts as its {reading} say" if reading else ""
         print(harmless(f"contract {contract}{words}"))
 
@@ -149,13 +133,6 @@ def _row(line: Line, no_key: str) -> tuple[str, ...]:
         euros(line.accrued),
         euros(line.avoided),
     )
-
-
-def _noting(exposures: Iterator[Exposure], terms: set[tuple[str, str]]) -> Iterator[Exposure]:
-    """The same, noting under which contracts and readings they stand."""
-    for exposure in exposures:
-        terms.add((exposure.contract, exposure.reading))
-        yield exposure
 
 
 def by_of(word: str) -> By:

@@ -6,10 +6,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from guard.cli import policydiff, policytest, promote
 from guard.cli.common import CommandError, config_option, dated, json_lines, load_config
@@ -17,8 +15,8 @@ from guard.cli.replay import load_policy_of
 
 if TYPE_CHECKING:
     from guard.config import Config
-    from guard.policy import schema
-    from guard.policy.load import Policy, Rule
+    from guard.policy.inforce import PlacesInForce, RuleInForce
+    from guard.policy.load import Policy
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -58,10 +56,10 @@ def run(args: argparse.Namespace) -> int:
     at = dated(args.at, config.zone) if args.at else time.time_ns() // 1000
     if args.what == "show":
         return _show(config, policy, args.name, at, as_json=args.json)
-    from guard.cli.policyplaces import listed
+    from guard.policy.inforce import places_in_force, rules_in_force
 
-    found = list(_in_force(policy, at, config.zone))
-    there = listed(config.policies, at)
+    found = list(rules_in_force(policy, at, config.zone))
+    there = places_in_force(config.policies, at)
     if args.json:
         json_lines([*found, *there])
     else:
@@ -83,48 +81,7 @@ def _update(config: Config, file: Path, *, as_json: bool) -> int:
     return 0
 
 
-def compiled(policy: Policy) -> list[Rule]:
-    """Every version of every rule that is enabled, in the order in which they speak."""
-    site = {j.rule.id: j.rule for j in (*policy.site.all, *policy.site_inbound.all)}
-    judges = (j.rule for j in policy.judges)
-    counts = (c.rule for c in policy.counts)
-    return [policy.emergency.rule, *judges, *site.values(), *counts, *(d.rule for d in policy.detects)]
-
-
-def _version(policy: Policy, name: str, at: int, zone: ZoneInfo) -> schema.Rule | None:
-    """How a rule is written down for the day of an instant; None where no version is of that day."""
-    from guard.policy.load import LAW_ZONE
-    from guard.rules import BY_ID
-
-    there = LAW_ZONE if name in BY_ID else zone
-    day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).astimezone(there).date()
-    found = (v for v in policy.versions[name] if (v.from_ or date.min) <= day <= (v.until or date.max))
-    return next(found, None)
-
-
-def _in_force(policy: Policy, at: int, zone: ZoneInfo) -> Iterator[dict[str, object]]:
-    """One object a rule: what it asks for here, and what it rests on."""
-    for rule in compiled(policy):
-        name = rule.id
-        written = _version(policy, name, at, zone)
-        if written is None or not rule.since <= at < rule.until:
-            continue
-        contracts = [a for cited in policy.cited.values() for a in cited.get(name, ())]
-        yield {
-            "id": name,
-            "title": written.title,
-            "actions": sorted({s.action for s in rule.says.values()}),
-            "mode": rule.mode,
-            "response": rule.status or None,
-            "confidence": written.confidence,
-            "from": written.from_,
-            "until": written.until,
-            "articles": [*dict.fromkeys(contracts), *written.articles],
-            "source": written.source,
-        }
-
-
-def _table(found: list[dict[str, object]], there: list[dict[str, object]], config: Config, policy: Policy) -> None:
+def _table(found: list[RuleInForce], there: list[PlacesInForce], config: Config, policy: Policy) -> None:
     from rich.table import Table
 
     from guard.cli.show import console
@@ -132,23 +89,19 @@ def _table(found: list[dict[str, object]], there: list[dict[str, object]], confi
     table = Table(box=None, pad_edge=False)
     for heading in ("rule", "asks to", "mode", "since", "rests on"):
         table.add_column(heading, overflow="fold")
-    for one in found:
-        articles, actions = one["articles"], one["actions"]
-        assert isinstance(articles, list)
-        assert isinstance(actions, list)
-        since = str(one["from"]) if one["from"] else "always"
-        table.add_row(str(one["id"]), ", ".join(actions), str(one["mode"]), since, "; ".join(articles) or "guard.toml")
+    for rule in found:
+        since = str(rule.from_) if rule.from_ else "always"
+        table.add_row(rule.id, ", ".join(rule.actions), rule.mode, since, "; ".join(rule.articles) or "guard.toml")
     out = console()
     out.print(table)
     places = Table(box=None, pad_edge=False)
     for heading in ("destinations", "entries", "as they stand", "rests on"):
         places.add_column(heading, overflow="fold")
     for one in there:
-        source = one["source"]
-        assert isinstance(source, list)
-        days = " ".join(f"{word} {one[word]}" for word in ("from", "until") if one[word]) or "always"
-        count = ", ".join(f"{one[kind]} {kind}" for kind in ("risks", "bands") if one[kind]) or "none on that day"
-        places.add_row(str(one["id"]), count, days, "; ".join(source))
+        days = " ".join(f"{word} {day}" for word, day in (("from", one.from_), ("until", one.until)) if day) or "always"
+        kinds = (("risks", one.risks), ("bands", one.bands))
+        count = ", ".join(f"{n} {kind}" for kind, n in kinds if n) or "none on that day"
+        places.add_row(one.id, count, days, "; ".join(one.source))
     out.print()
     out.print(places)
     out.print(f"policies {config.policies}, {policy.digest}", highlight=False, soft_wrap=True)
@@ -159,14 +112,14 @@ def _show(config: Config, policy: Policy, name: str, at: int, *, as_json: bool) 
     that day has none."""
     import msgspec
 
-    from guard.cli.policyplaces import places
+    from guard.policy.inforce import places, version
     from guard.tomlread import nearest
 
     known = {**policy.written, **policy.contracts, **places(config.policies)}
     if name not in known:
         raise CommandError(f'no rule, contract or file of destinations "{name}"{nearest(name, known)}')
-    version = _version(policy, name, at, config.zone) if name in policy.versions else None
-    written = msgspec.to_builtins(version or known[name])
+    of_day = version(policy, name, at, config.zone) if name in policy.versions else None
+    written = msgspec.to_builtins(of_day or known[name])
     if as_json:
         json_lines([written])
     else:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from guard.cli.access import numbers_option, view_of
-from guard.cli.common import CommandError, instant, json_lines, load_config, log_of, micros, store_option
+from guard.cli.common import CommandError, instant, json_lines, load_config, log_of, store_option
 from guard.cli.replay import bar, load_policy_of, replay_of, sources_of
+from guard.wanted import micros
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -67,8 +67,8 @@ def run(args: argparse.Namespace, config: Config, policy: Policy) -> int:
 
 def _way(policy: Policy, name: str) -> Way:
     """How the rule would come to act. CommandError for one that is not in force, or never acts."""
-    from guard.cli.policy import compiled
     from guard.model import STRENGTH
+    from guard.policy.inforce import compiled
     from guard.tomlread import nearest
 
     rules = [r for r in compiled(policy) if r.id == name]

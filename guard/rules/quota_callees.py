@@ -26,10 +26,16 @@ class Settings(base.Settings, frozen=True):
     warn_percent: tuple[int, ...] = (50, 80, 95)
 
 
+def allowed(terms: base.Terms, settings: Settings) -> tuple[quotas.Per, int]:
+    """What is counted by, and the quota of a month; 0 where there is none."""
+    per, limit = terms.callees
+    return settings.per or per, settings.limit or limit
+
+
 def _quota(call: CallAttempt, terms: base.Terms, settings: Settings) -> tuple[int, str, str]:
     """Limit, key and name of what is counted; 0 where nothing limits this call."""
-    per, limit = terms.callees
-    return quotas.counted(call, terms, KEY, settings.per or per, settings.limit or limit)
+    per, limit = allowed(terms, settings)
+    return quotas.counted(call, terms, KEY, per, limit)
 
 
 def touch(call: CallAttempt, terms: base.Terms, ident: str, settings: Settings) -> Touch | None:

@@ -28,10 +28,16 @@ class Settings(base.Settings, frozen=True):
     warn_percent: tuple[int, ...] = (50, 80, 95)
 
 
+def allowed(terms: base.Terms, settings: Settings) -> tuple[quotas.Per, int]:
+    """What is counted by, and the quota of a month in hours; 0 where there is none."""
+    per, hours = terms.talk_hours
+    return settings.per or per, settings.hours or hours
+
+
 def _quota(call: CallAttempt, terms: base.Terms, settings: Settings) -> tuple[int, str, str]:
     """Hours, key and name of what is counted; 0 where nothing limits this call."""
-    per, hours = terms.talk_hours
-    return quotas.counted(call, terms, KEY, settings.per or per, settings.hours or hours)
+    per, hours = allowed(terms, settings)
+    return quotas.counted(call, terms, KEY, per, hours)
 
 
 def touch(call: CallAttempt, terms: base.Terms, ident: str, settings: Settings) -> Touch | None:

@@ -53,6 +53,14 @@ class EntryNote(Struct, frozen=True, kw_only=True):
     body: bytes | None
 
 
+class Found(Struct, frozen=True):
+    """Calls that fit. Where the search was broken off, `beyond` is the last seq that it looked at (by falling seq, with
+    `newest_first`, the lowest): there it goes on; None where it came to the end, or found as many as were asked for."""
+
+    seqs: list[int]
+    beyond: int | None
+
+
 class SqliteReader:
     """Reads the log at `path`; times come out in `timezone`. StoreError, naming the file, where it cannot.
 
@@ -88,6 +96,11 @@ class SqliteReader:
         """The calls whose decisions are these entries, in this order."""
         for start in range(0, len(seqs), PAGE):
             yield from self._page(seqs[start : start + PAGE])
+
+    def search(self, query: Query) -> Found:
+        """The seqs of what fits, in the order asked for, as many as `limit` says or fewer (see Found)."""
+        sql, values = select(query)
+        return Found([row[0] for row in self.fetch(sql, values)], None)
 
     def exposures(self, since: int, until: int) -> Iterator[Exposure]:
         """The money of the calls from `since` until before `until` (Unix time, microseconds), by rising seq.

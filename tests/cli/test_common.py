@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from guard.cli.common import CommandError, csv_lines, dated, instant, json_lines
-from guard.cli.wanted import beginning
+from guard.wanted import beginning
 from tests.store.making_log import PARIS
 
 NOON = datetime(2026, 11, 21, 11, tzinfo=UTC)

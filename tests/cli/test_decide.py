@@ -118,11 +118,11 @@ def test_the_law_of_another_day(ask: Guard) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--source", "pxb"), 'guard: --source: no [[source]] "pxb"; did you mean "pbx"?'),
-        (("--usage", "robot"), 'guard: --usage: "robot" is not one of human, automated, platform, prospecting'),
+        (("--source", "pxb"), 'guard: --source no [[source]] "pxb"; did you mean "pbx"?'),
+        (("--usage", "robot"), 'guard: --usage "robot" is not one of human, automated, platform, prospecting'),
         (
             ("--usage", "human,automatd"),
-            'guard: --usage: "automatd" is not one of human, automated, platform, prospecting',
+            'guard: --usage "automatd" is not one of human, automated, platform, prospecting',
         ),
         (("--at", "tomorrow"), 'guard: "tomorrow" is no time'),
     ],

@@ -106,7 +106,7 @@ def test_a_mistake_in_what_reading_needs_is_told(
         (["--trunk", "operater"], 'did you mean "operator"?'),
         (["--since", "yesterdy"], '"yesterdy" is no time'),
         (["--until", "25:00"], '"25:00" is no time'),
-        (["--since", "2026-11-22", "--until", "2026-11-21"], "--until 2026-11-21 is not after --since 2026-11-22"),
+        (["--since", "2026-11-22", "--until", "2026-11-21"], "--until 2026-11-21 is not after 2026-11-22 (since)"),
         (["--limit", "-5"], '--limit "-5" is no number of records'),
         (["--limit", "many"], "write one, such as 100, or all"),
         (["--limit", "9" * 5000], "is no number of records"),
