@@ -53,6 +53,8 @@ class Script:
         self._heard = ""  # the request to reply to
         self._up = False  # the dialog was answered
         self._last = ""  # the request that was sent last
+        self._refused = False  # the last answer to an INVITE
+        self._invite = 0  # the step at which the last one left
 
     def xml(self) -> str:
         """The scenario as sipp reads it."""
@@ -66,14 +68,22 @@ class Script:
         return self
 
     def hears(
-        self, what: int | str, *, optional: bool = False, fork: bool = False, check: dict[str, str] | None = None
+        self,
+        what: int | str,
+        *,
+        optional: bool = False,
+        fork: bool = False,
+        check: dict[str, str] | None = None,
+        kept: bool = False,
     ) -> Self:
         """A response or a request. `check` are patterns that fields (or `body`) must match.
 
         `fork`: one of several early dialogs. sipp keeps the first route that it learns, so none is learnt from it.
+        `kept`: an INVITE that is answered after something else has come.
         """
         kind = f'response="{what}"' if isinstance(what, int) else f'request="{what}"'
-        actions = [self._keeps()] if what == "INVITE" and isinstance(self, Callee) and not self._up else []
+        kept |= what == "INVITE" and isinstance(self, Callee) and not self._up
+        actions = [self._keeps()] if kept else []
         for field, pattern in (check or {}).items():
             name = f"checked{len(self._variables)}"
             self._variables.append(name)
@@ -85,16 +95,19 @@ class Script:
         self._steps.append(f"<recv {kind}{learns}{more}>{inner}</recv>")
         if isinstance(what, str):
             self._heard = what
+        else:
+            self._refused = what >= 300
         return self
 
-    def replies(self, status: int, *, more: str = "", body: str = "", reason: str = "So") -> Self:
-        """Answer the request that was heard last."""
+    def replies(self, status: int, *, more: str = "", body: str = "", reason: str = "So", contact: str = "") -> Self:
+        """Answer the request that was heard last. `contact`: instead of its own."""
         return self._writes(
             f"SIP/2.0 {status} {reason}",
             "[last_Via:]\n[last_Record-Route:]\n[last_From:]\n[last_To:]\n[last_CSeq:]",
             more,
             body,
             final=self._heard == "INVITE" and status >= 200,
+            contact=contact,
         )
 
     def sends(self, method: str, *, more: str = "", body: str = "", uri: str = "") -> Self:
@@ -117,12 +130,22 @@ class Script:
             self._invite_cseq = self._cseq
         return self._cseq
 
+    def _same(self, method: str) -> bool:
+        """Whether it belongs to the last INVITE's transaction: CANCEL, ACK of a refusal (RFC 3261 9.1, 17.1.1.3)."""
+        self._last = method
+        if method == "INVITE":
+            self._invite = len(self._steps)
+        return method == "CANCEL" or (method == "ACK" and self._refused)
+
+    def _branch(self, *, same: bool) -> str:
+        return f"[branch-{len(self._steps) - self._invite}]" if same else "[branch]"
+
     def _keeps(self) -> str:
         self._variables += KEPT.split(",")
         return KEEPS
 
-    def _writes(self, first: str, fields: str, more: str, body: str, *, final: bool = False) -> Self:
-        contact = f"Contact: <sip:{self.role}@[local_ip]:[local_port];transport=[transport]>"
+    def _writes(self, first: str, fields: str, more: str, body: str, *, final: bool = False, contact: str = "") -> Self:
+        contact = f"Contact: {contact or f'<sip:{self.role}@[local_ip]:[local_port];transport=[transport]>'}"
         kind = "" if "Content-Type" in more or not body else "Content-Type: application/sdp\n"
         text = f"{first}\n{fields}\nCall-ID: [call_id]\n{contact}\n{more}{kind}Content-Length: [len]\n\n{body}"
         once = first.startswith(("SIP/2.0 1", "ACK")) or (first.startswith("SIP/2.0") and not final)
@@ -138,27 +161,32 @@ class Caller(Script):
         super().__init__()
         self._caller, self._callee = caller or NUMBERS[next(_numbers) % len(NUMBERS)], callee
         self._early = False  # a dialog has begun
-        self._refused = False  # the last answer to an INVITE
-        self._invite = 0  # the step at which the last one left
 
     def hears(
-        self, what: int | str, *, optional: bool = False, fork: bool = False, check: dict[str, str] | None = None
+        self,
+        what: int | str,
+        *,
+        optional: bool = False,
+        fork: bool = False,
+        check: dict[str, str] | None = None,
+        kept: bool = False,
     ) -> Self:
-        super().hears(what, optional=optional, fork=fork, check=check)
+        super().hears(what, optional=optional, fork=fork, check=check, kept=kept)
         if isinstance(what, int):
             self._early |= 100 < what < 300
-            self._refused = what >= 300
             self._up |= self._last == "INVITE" and 200 <= what < 300
         return self
 
+    def replies_kept(self, status: int) -> Self:
+        """Answer the INVITE that was kept."""
+        return self._writes(
+            f"SIP/2.0 {status} So", "[$above]From:[$from]\nTo:[$to]\nCSeq:[$cseq]", "", "", final=status >= 200
+        )
+
     def sends(self, method: str, *, more: str = "", body: str = "", uri: str = "") -> Self:
-        """CANCEL, and the ACK of a refusal, belong to the INVITE's own transaction (RFC 3261 9.1, 17.1.1.3)."""
-        same = method == "CANCEL" or (method == "ACK" and self._refused)
-        within = self._early and not same
-        if method == "INVITE":
-            self._invite = len(self._steps)
-        self._last = method
-        branch = f"[branch-{len(self._steps) - self._invite}]" if same else "[branch]"
+        same = self._same(method)
+        within = self._early and (self._up or not same)
+        branch = self._branch(same=same)
         target = uri or ("[next_url]" if within else f"sip:{self._callee}@[remote_ip]:[remote_port]")
         fields = f"Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch}\nMax-Forwards: 70\n"
         fields += "[routes]\n" if within else ""
@@ -178,18 +206,27 @@ class Callee(Script):
         return what == "INVITE" and not self._up
 
     def replies(
-        self, status: int, *, more: str = "", body: str = "", reason: str = "So", first: bool = False, tag: str = "u"
+        self,
+        status: int,
+        *,
+        more: str = "",
+        body: str = "",
+        reason: str = "So",
+        contact: str = "",
+        first: bool = False,
+        tag: str = "u",
     ) -> Self:
         """`first`: the answer is that of the first INVITE, whatever came since. `tag`: of another fork."""
         if not first and (self._up or self._heard != "INVITE"):
-            return super().replies(status, more=more, body=body, reason=reason)
+            return super().replies(status, more=more, body=body, reason=reason, contact=contact)
         self._up |= 200 <= status < 300
         fields = "[$above]From:[$from]\nTo:[$to]"
         fields += f";tag=[pid]{tag}[call_number]\nCSeq:[$cseq]"
-        return self._writes(f"SIP/2.0 {status} {reason}", fields, more, body, final=status >= 200)
+        return self._writes(f"SIP/2.0 {status} {reason}", fields, more, body, final=status >= 200, contact=contact)
 
     def sends(self, method: str, *, more: str = "", body: str = "", uri: str = "", tag: str = "u") -> Self:
-        fields = "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\nMax-Forwards: 70\n[routes]\n"
+        branch = self._branch(same=self._same(method))
+        fields = f"Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch}\nMax-Forwards: 70\n[routes]\n"
         fields += f"From:[$to];tag=[pid]{tag}[call_number]\nTo:[$from]\nCSeq: {self._number(method)} {method}"
         return self._writes(f"{method} {uri or '[next_url]'} SIP/2.0", fields, more, body)
 

@@ -25,6 +25,24 @@ def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         yield running
 
 
+def say(
+    guard: Guarded,
+    folder: Path,
+    caller: Script,
+    callee: Script,
+    *,
+    transport: Literal["udp", "tcp"] = "udp",
+    call_id: str = "",
+) -> None:
+    """One call; both sides end well."""
+    site = guard.site
+    with (
+        Sipp(folder, callee, OPERATOR, site.trunk_port, transport=transport) as answers,
+        Sipp(folder, caller, IPBX, site.pbx_port, to=guard.address, transport=transport, call_id=call_id) as calls,
+    ):
+        done(calls, answers)
+
+
 def play(
     guard: Guarded,
     folder: Path,
@@ -35,12 +53,7 @@ def play(
     call_id: str = "",
 ) -> Record:
     """One call; both sides end well. Its record."""
-    site = guard.site
-    with (
-        Sipp(folder, callee, OPERATOR, site.trunk_port, transport=transport) as answers,
-        Sipp(folder, caller, IPBX, site.pbx_port, to=guard.address, transport=transport, call_id=call_id) as calls,
-    ):
-        done(calls, answers)
+    say(guard, folder, caller, callee, transport=transport, call_id=call_id)
     return guard.record()
 
 
