@@ -9,6 +9,7 @@ end, since nobody knows it.
 from __future__ import annotations
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -30,6 +31,7 @@ from guard.proxy.effects import Decide, Ended, Withdraw
 from guard.sources import Source
 
 MAX_OPEN: Final = 20_000  # calls of others at once, some 2 kB each: as many as the proxy follows for its own
+REFUSED: Final = 4096  # refusals that are remembered for who asks again; a flood only forgets them sooner
 FRESH: Final = 250_000  # µs that figures are good for: whoever watches cannot see more often
 REPEATS: Final = 32 * SECOND  # µs that an attempt is known by its Call-ID: as long as an INVITE is sent again (timer B)
 MS: Final = 1_000  # µs
@@ -88,6 +90,7 @@ class Switchboard:
         self._last = 0  # ticket
         self._calls: dict[int, Other] = {}
         self._by_key: dict[Key, int] = {}
+        self._refused: OrderedDict[Key, tuple[int, Decided]] = OrderedDict()
         self._leases: list[tuple[int, int]] = []  # (until, ticket), a heap
         self._figures: tuple[int, Figures] | None = None
         self._stopping = False
@@ -194,6 +197,10 @@ class Switchboard:
 
     def _repeated(self, key: Key, reply: Reply, now: int) -> bool:
         """Whether this attempt is known: it gets the answer that it got, or waits for it."""
+        refused = self._refused.get(key)
+        if refused is not None and now - refused[0] < REPEATS:
+            reply(Answer(decided=refused[1]))
+            return True
         other = self._calls.get(self._by_key.get(key, 0))
         if other is None or now - other.asked >= REPEATS:
             return False
@@ -236,8 +243,12 @@ class Switchboard:
         at = now + self._core.wall_offset
         ended = CallEnded(at=at, outcome="blocked", final_status=decision.status, by="guard")
         self._verdicts.ended(Ended(ticket, ended), now)
-        other.until = now + REPEATS  # until then who asks again hears the same
-        heapq.heappush(self._leases, (other.until, ticket))
+        self._forget(ticket)
+        if other.key is not None:
+            self._refused[other.key] = other.asked, other.decided
+            self._refused.move_to_end(other.key)
+            if len(self._refused) > REFUSED:
+                self._refused.popitem(last=False)
 
     def _given_up(self, ticket: int) -> None:
         """Who asked has gone without an answer: like a caller who hangs up while it waits."""
@@ -254,7 +265,7 @@ class Switchboard:
         life, _, number = ask.ticket.rpartition("-")
         ticket = -int(number) if life == self._life and number.isascii() and number.isdecimal() else 0
         other = self._calls.get(ticket)
-        if other is None or other.decided is None or not other.decided.allow:
+        if other is None or other.decided is None:
             _refuse(reply, "unknown-ticket", f'no call "{ask.ticket}" is open: its end was told, or its lease is over')
             return
         self._forget(ticket)
