@@ -19,7 +19,7 @@ from guard.configmqtt import Broker, broker
 from guard.confignumbers import numbers
 from guard.configsources import sources
 from guard.configstate import Place, shared
-from guard.configtls import Files, tls_files
+from guard.configtls import Files, caution, tls_files
 from guard.configweb import Place as WebPlace
 from guard.configweb import place as web_place
 from guard.numbering.number import Dial, normalise
@@ -290,6 +290,8 @@ class _Compiler:
                     "is reached over TLS, but there is no listen.tls: it can call only over connections of the guard's"
                 )
                 self.warnings.append(f"{self.path}: trunk {trunk.name} {why}")
+        if why := caution(self.file):
+            self._warn(why)
         return tls_files(self.file, self.path.parent, self.problem)
 
     # ---- trunks and sources ----------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class Tls(_Strict, frozen=True, kw_only=True):
     key: str = ""
     ca: str = ""
     verify: bool = True
-    client: Literal["none", "request", "require"] = "none"
+    client: Literal["none", "request", "expect", "require"] = "none"
 
 
 class Health(_Strict, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from guard import configschema as schema
 
-Client = Literal["none", "request", "require"]
+Client = Literal["none", "request", "expect", "require"]
 Tell = Callable[[list[str], str], None]
 
 
@@ -29,6 +29,16 @@ class Files(Struct, frozen=True, kw_only=True):
         yield from (p for p in (self.certificate, self.key, self.ca, *self.trunk_cas) if p is not None)
 
 
+def caution(file: schema.File) -> str:
+    """What may be set up like this, and costs an emergency call; "" where nothing is."""
+    if file.tls is None or file.tls.client != "require" or not file.listen.tls:
+        return ""
+    return (
+        'tls.client = "require" ends the handshake of whoever shows no good certificate, also that of an emergency call: '
+        '"expect" lets those through'
+    )
+
+
 def tls_files(file: schema.File, folder: Path, tell: Tell) -> Files:
     """The files of a configuration, relative to its `folder`; what does not fit together is told. Whether they can be
     read is found out when they are (guard/net/tls.py)."""
@@ -41,7 +51,9 @@ def tls_files(file: schema.File, folder: Path, tell: Tell) -> Files:
         tell(["tls", "client"], f'"{tls.client}" needs tls.ca: whose certificates are good')
     for i, source in enumerate(file.source, 1):
         if source.tls_name and not (file.listen.tls and tls.client != "none"):
-            why = 'needs listen.tls, and tls.client = "request" or "require": nobody is asked for a certificate'
+            why = (
+                'needs listen.tls, and tls.client = "request", "expect" or "require": nobody is asked for a certificate'
+            )
             tell(["source", f"[{i}]", "tls_name"], why)
     return Files(
         certificate=folder / tls.certificate if tls.certificate else None,

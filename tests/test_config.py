@@ -282,3 +282,14 @@ def test_an_empty_file_says_what_is_missing(tmp_path: Path) -> None:
         "no [[source]]: nobody may send calls",
         "neither udp nor tcp nor tls: there is nothing to listen on",
     ]
+
+
+@pytest.mark.parametrize(("client", "warned"), [("request", 0), ("expect", 0), ("require", 1)])
+def test_certificates_that_stop_emergency_calls_are_warned_of(tmp_path: Path, client: str, warned: int) -> None:
+    for name in ("guard.pem", "ca.pem"):
+        (tmp_path / name).touch()
+    tls = f'[tls]\ncertificate = "guard.pem"\nca = "ca.pem"\nclient = "{client}"\n'
+    text = GOOD.replace("[listen]", f'{tls}\n[listen]\ntls = ["192.0.2.10:5061"]')
+    found = load(written(tmp_path, text)).warnings
+    assert len(found) == warned
+    assert all("emergency call" in w and '"expect"' in w for w in found)

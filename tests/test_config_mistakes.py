@@ -280,7 +280,7 @@ MISTAKES: Final = (
     added("no such certificate", '[tls]\ncertificate = "none.pem"\n', 2, "tls.certificate", "no such file"),
     added("a key alone", '[tls]\nkey = "guard.toml"\n', 2, "tls.key", "without a certificate"),
     added("clients of nobody", '[tls]\nclient = "require"\n', 2, "tls.client", "needs tls.ca"),
-    added("clients of a kind", '[tls]\nclient = "always"\n', 2, "tls.client", "none, request, require"),
+    added("clients of a kind", '[tls]\nclient = "always"\n', 2, "tls.client", "none, request, expect, require"),
     Mistake("pings", "[listen]", "[listen]\nping_s = 3601", 3, "listen.ping_s", ("<= 3600",)),
     Mistake(
         "a name that nobody is asked for",

@@ -6,6 +6,8 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Final, Literal, cast
 
+from msgspec.structs import replace
+
 from guard.net.session import Session, Untrusted
 from guard.proxy.effects import Address, Flow
 from guard.sip.framing import PING, KeepAlive, StreamFramer, Unframeable
@@ -27,15 +29,24 @@ USER_TIMEOUT: Final = (
 )
 PARTIAL: Final = 4  # bytes; less may be half a ping, and a message never
 PONG: Final = b"\r\n"
+UNPROVEN: Final = "tls, whoever answers"  # the kind of a connection that only an emergency call goes over
 
 Stream = Literal["tcp", "tls"]
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `names` are those of which the certificate of a peer that we call has to bear one."""
+    """One connection; to an `unproven` peer that we call it is opened whatever certificate it shows."""
 
     def __init__(
-        self, streams: Streams, transport: Stream, local: Address, number: int, *, ours: bool, peer: Address = ("", 0)
+        self,
+        streams: Streams,
+        transport: Stream,
+        local: Address,
+        number: int,
+        *,
+        ours: bool,
+        peer: Address = ("", 0),
+        unproven: bool = False,
     ) -> None:
         self._streams = streams
         self._framer = StreamFramer()
@@ -46,7 +57,9 @@ class Connection(asyncio.Protocol):
         self.number = number
         self.ours = ours
         self.stream: Stream = transport
-        self.flow = Flow(transport, local, peer, number)
+        self.unproven = unproven
+        self.kind = UNPROVEN if unproven else transport  # what may be sent over it: see `Streams`
+        self.flow = Flow(transport, local, peer, number, unproven=unproven)
         self.known = ours  # listed, or answered since
         self.ready = transport == "tcp"  # messages may be sent: a TLS handshake is done
         self.closing = False
@@ -64,7 +77,7 @@ class Connection(asyncio.Protocol):
         if peer is None:  # gone before we looked
             transport.abort()
             return
-        self.flow = Flow(self.stream, self._local, (peer[0], peer[1]), self.number)
+        self.flow = replace(self.flow, peer=(peer[0], peer[1]))
         _harden(transport)
         if not self._streams.admit(self):
             self.abort()
@@ -158,7 +171,8 @@ class Connection(asyncio.Protocol):
         self._flush(session)
         if session.established and not self.ready and not self.closing:
             self.ready = True
-            self.flow = Flow(self.stream, self._local, self.flow.peer, self.number, session.names)
+            unproven = self.unproven or (not self.ours and not session.names and self._streams.expects)
+            self.flow = replace(self.flow, names=session.names, unproven=unproven)
             self._streams.secured(self)
             self.settled.set()
         return text

@@ -28,6 +28,7 @@ from guard.proxy.effects import (
     Send,
     Stranger,
     Transport,
+    Unproven,
     Withdraw,
 )
 from guard.proxy.routing import host_text
@@ -227,6 +228,8 @@ class Driver:
                 self.core.send_failed(effect.key, now)
         elif isinstance(effect, HopTurned):
             self._tell_hop(effect)
+        elif isinstance(effect, Unproven):
+            self._tell_unproven(effect)
         elif verdicts is None or streams is None:
             return
         elif isinstance(effect, Decide):
@@ -244,6 +247,13 @@ class Driver:
         transport, host, port = effect.place
         now = f"is down: {effect.why}" if effect.why else "is up again"
         self._voice.warn("next hop", f"{transport} {host_text(host)}:{port} of trunk {effect.trunk} {now}")
+
+    def _tell_unproven(self, effect: Unproven) -> None:
+        _, host, port = effect.place
+        at = f"{host_text(host)}:{port} of trunk {effect.trunk}"
+        self._voice.warn(
+            "tls", f"an emergency call went to {at}, whose certificate is not verified: no other hop took it"
+        )
 
     def _send(self, effect: Send) -> bool:
         flow = effect.flow

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
-from guard.net.connection import Connection, Stream
+from guard.net.connection import UNPROVEN, Connection, Stream
 from guard.net.reach import alias_of, reply_address
 from guard.net.session import Session, Untrusted
 from guard.net.tls import Tls
@@ -37,7 +38,7 @@ COUNTERS: Final = (
     "tls_refused", "tls_untrusted", "tls_aliases",
 )  # fmt: skip
 
-Place = tuple[str, Address]  # transport and peer
+Place = tuple[str, Address]  # kind of connection (its transport, or UNPROVEN) and peer
 
 
 class Driver(Protocol):
@@ -151,10 +152,13 @@ class Streams:
 
     # ---- connections come and go -----------------------------------------------------------------------------------
 
-    def _new(self, transport: Stream, local: Address, peer: Address | None = None) -> Connection:
+    def _new(
+        self, transport: Stream, local: Address, peer: Address | None = None, *, unproven: bool = False
+    ) -> Connection:
         """A connection; with `peer` one of ours."""
         self._number += 1
-        return Connection(self, transport, local, self._number, ours=peer is not None, peer=peer or ("", 0))
+        ours = peer is not None
+        return Connection(self, transport, local, self._number, ours=ours, peer=peer or ("", 0), unproven=unproven)
 
     def admit(self, connection: Connection) -> bool:
         """Whether there is room for a connection that was just opened."""
@@ -181,12 +185,17 @@ class Streams:
         self._per_host[host] = of_host + 1
         return True
 
+    @property
+    def expects(self) -> bool:
+        """Whether a peer that shows no certificate may make emergency calls only."""
+        return self._tls is not None and self._tls.expects
+
     def session(self, connection: Connection) -> Session:
         """The TLS session of a connection that begins. Raises Untrusted where there is none to be had."""
         if self._tls is None:
             raise Untrusted("no TLS is configured")
         if connection.ours:
-            return Session(*self._tls.client(*connection.flow.peer))
+            return Session(*self._tls.client(*connection.flow.peer, unproven=connection.unproven))
         context = self._tls.server()
         if context is None:
             raise Untrusted("the guard has no certificate")
@@ -196,7 +205,7 @@ class Streams:
         """A handshake is done."""
         self.counters["tls_sessions"] += 1
         if connection.ours:
-            self._by_peer["tls", connection.flow.peer] = connection
+            self._by_peer[connection.kind, connection.flow.peer] = connection
 
     def distrusted(self, connection: Connection, why: str) -> None:
         """A handshake has failed. Those of strangers are only counted: the internet is full of them."""
@@ -221,7 +230,7 @@ class Streams:
             return  # it was never admitted
         self._unknown.pop(connection.number, None)
         peer = connection.flow.peer
-        for place in ((connection.stream, peer), *self._aliases.pop(connection.number, ())):
+        for place in ((connection.kind, peer), *self._aliases.pop(connection.number, ())):
             if self._by_peer.get(place) is connection:
                 del self._by_peer[place]
         left = self._per_host.pop(peer[0]) - 1
@@ -247,19 +256,20 @@ class Streams:
         """Send over the flow's connection, or over another to its peer, opened if need be. False: it cannot be done;
         what fails later is told to the driver by `key`."""
         stream: Stream = "tls" if flow.transport == "tls" else "tcp"
+        kind = UNPROVEN if flow.unproven else stream
         peer = flow.peer
         connection = self._by_number.get(flow.conn) if flow.conn else None
         if connection is None or connection.closing:
-            connection = self._by_peer.get((stream, peer))
+            connection = self._by_peer.get((kind, peer))
         if flow.conn and (connection is None or connection.closing):
             peer = reply_address(data, peer, stream)
-            connection = self._by_peer.get((stream, peer))
+            connection = self._by_peer.get((kind, peer))
         if connection is not None and not connection.closing:
             if not connection.known:
                 connection.known = True  # the core talks to it: an emergency call of a stranger
                 self._unknown.pop(connection.number, None)
             return connection.write(data, key)
-        return self._open(stream, peer, flow.local, data, key)
+        return self._open(kind, peer, flow.local, data, key)
 
     def close_flow(self, flow: Flow) -> None:
         """Close one connection after what was sent on it."""
@@ -267,14 +277,14 @@ class Streams:
         if connection is not None:
             connection.close()
 
-    def _open(self, stream: Stream, peer: Address, local: Address, data: bytes, key: str) -> bool:
-        opening = self._opening.get((stream, peer))
+    def _open(self, kind: str, peer: Address, local: Address, data: bytes, key: str) -> bool:
+        opening = self._opening.get((kind, peer))
         if opening is None:
             if len(self._by_number) + len(self._opening) >= MAX_CONNECTIONS:
                 self.counters["tcp_refused"] += 1
                 return False
-            opening = self._opening[stream, peer] = Opening()
-            task = self._loop.create_task(self._connect(stream, peer, local, opening))
+            opening = self._opening[kind, peer] = Opening()
+            task = self._loop.create_task(self._connect(kind, peer, local, opening))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if opening.bytes + len(data) > MAX_WAITING:
@@ -283,13 +293,15 @@ class Streams:
         opening.waiting.append((data, key))
         return True
 
-    async def _connect(self, stream: Stream, peer: Address, local: Address, opening: Opening) -> None:
+    async def _connect(self, kind: str, peer: Address, local: Address, opening: Opening) -> None:
         """Open a connection for all that waits for it; tell the driver of each message that cannot go."""
         connection: Connection | None = None
+        stream: Stream = "tcp" if kind == "tcp" else "tls"
+        make = partial(self._new, stream, local, peer, unproven=kind == UNPROVEN)
         try:
             async with asyncio.timeout(CONNECT_TIME / 1_000_000):
                 sock = await self._connected(peer, local)
-                _, connection = await self._loop.create_connection(lambda: self._new(stream, local, peer), sock=sock)
+                _, connection = await self._loop.create_connection(make, sock=sock)
                 await connection.settled.wait()
         except (OSError, OverflowError):  # TimeoutError is an OSError; OverflowError: a port that is none
             self.counters["tcp_unreachable"] += 1
@@ -298,7 +310,7 @@ class Streams:
         except Exception as error:  # noqa: BLE001 - told by the driver; those who wait for the connection are told too
             self.driver.fault(error)
         finally:
-            del self._opening[stream, peer]
+            del self._opening[kind, peer]
         for data, key in opening.waiting:
             if (connection is None or not connection.write(data, key)) and key:
                 self.driver.send_failed(key)

@@ -15,6 +15,7 @@ from typing import Final
 
 from cryptography import x509
 from msgspec import Struct
+from msgspec.structs import replace
 
 from guard.configtls import Client, Files
 from guard.proxy.routing import Identity
@@ -23,6 +24,7 @@ from guard.sip.uri import BadUri, parse_uri
 Verify: Final[dict[Client, ssl.VerifyMode]] = {
     "none": ssl.CERT_NONE,
     "request": ssl.CERT_OPTIONAL,
+    "expect": ssl.CERT_OPTIONAL,
     "require": ssl.CERT_REQUIRED,
 }
 OLDEST: Final = ssl.TLSVersion.TLSv1_2  # RFC 8996: what is older is not to be spoken any more
@@ -38,13 +40,16 @@ class TlsError(Exception):
 
 
 class Contexts(Struct, frozen=True, kw_only=True):
-    """What connections are made with: `server` where there is a certificate, `client`, and `others` by their CA file.
-    `expires` is when the certificate runs out."""
+    """What connections are made with: `server` where there is a certificate, `client`, and `others` by their CA file;
+    `anyone` verifies nothing. `expires` is when the certificate runs out. With `expects` whoever calls without a
+    certificate may make emergency calls, and no other."""
 
     client: ssl.SSLContext
+    anyone: ssl.SSLContext
     server: ssl.SSLContext | None = None
     others: dict[str, ssl.SSLContext] = {}
     expires: datetime | None = None
+    expects: bool = False
 
 
 def contexts(files: Files, now: datetime | None = None) -> Contexts:
@@ -55,9 +60,11 @@ def contexts(files: Files, now: datetime | None = None) -> Contexts:
         raise TlsError("certificate", f'"{files.certificate}" ran out on {expires:%Y-%m-%d}')
     return Contexts(
         client=_client(files, files.ca, "ca"),
+        anyone=_client(replace(files, verify=False), None, "ca"),
         server=_server(files) if files.certificate is not None else None,
         others={str(ca): _client(files, ca, "tls_ca") for ca in files.trunk_cas},
         expires=expires,
+        expects=files.client == "expect",
     )
 
 
@@ -199,9 +206,17 @@ class Tls:
         """For a connection that was taken; None where there is no certificate (any more)."""
         return self._contexts.server
 
-    def client(self, host: str, port: int) -> tuple[ssl.SSLContext, tuple[str, ...]]:
-        """For a connection to be opened, and the names of which its certificate has to bear one."""
+    @property
+    def expects(self) -> bool:
+        """Whether those who call without a certificate may make emergency calls only."""
+        return self._contexts.expects
+
+    def client(self, host: str, port: int, *, unproven: bool = False) -> tuple[ssl.SSLContext, tuple[str, ...]]:
+        """For a connection to be opened, and the names of which its certificate has to bear one; an `unproven` one may
+        be anybody's, and is asked for the same name."""
         found = self._identity(host, port)
+        if unproven:
+            return self._contexts.anyone, (*map(plain, found.names if found is not None else ()), plain(host))
         if found is None:
             return self._contexts.client, (plain(host),)
         context = self._contexts.others.get(found.ca, self._contexts.client)

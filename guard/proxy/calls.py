@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from guard.model import SECOND, CallAttempt, CallEnded, Decision, Outcome
+from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding, Outcome
 from guard.proxy.effects import Decide, Effect, Ended, Flow, Withdraw
 from guard.proxy.rewrite import Mask
 from guard.proxy.tables import CALL, C, K
@@ -63,8 +63,8 @@ class Call:
 
     __slots__ = (
         "answered_at", "armed", "attempt", "branches", "by", "callee_flow", "caller_flow", "chances", "closing",
-        "dialogs", "heard", "hints", "key", "mask", "opened_at", "queued", "rung_at", "session", "state", "status",
-        "targets", "ticket", "waiting", "watch",
+        "dialogs", "findings", "heard", "hints", "key", "mask", "opened_at", "queued", "rung_at", "session", "state",
+        "status", "targets", "ticket", "waiting", "watch",
     )  # fmt: skip
 
     def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
@@ -93,6 +93,7 @@ class Call:
         self.callee_flow: Flow | None = None
         self.waiting: list[ServerTx] = []  # its INVITE transactions that wait for the decision
         self.watch: Watch | None = None  # where the guard may end it
+        self.findings: tuple[Finding, ...] = ()  # what was found of it on its way
 
     @property
     def judged(self) -> bool:
@@ -340,6 +341,7 @@ class Calls:
             talk_us=max(now - call.answered_at, 0) if call.answered_at else 0,
             final_status=status,
             by=by,
+            findings=call.findings,
         )
         self._close(call, now)
         self._effects.append(Ended(call.ticket, ended))

@@ -23,6 +23,7 @@ COUNTERS: Final = (
     "stray_acks", "full", "cancelled", "decisions_late", "emergency_calls", "streams_closed", "loops", "hangups",
     "hangups_refused", "hops_left", "hops_late", "hops_none", "hops_down", "hops_up", "pings", "pings_unanswered",
     "drained", "unproven", "registers", "registers_refused", "flows_gone",
+    "emergency_unproven",
 )  # fmt: skip
 
 

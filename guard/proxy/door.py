@@ -52,6 +52,10 @@ class Door:
             why = f'source {source.name} has to show a certificate of "{source.tls_name}" over TLS'
             c.answer_stateless(m, flow, 403, (reason(403, why),))
             return False
+        if arrived.unproven:
+            c.count("unproven")
+            c.answer_stateless(m, flow, 403, (reason(403, "only emergency calls without a certificate"),))
+            return False
         if arrived.transport != "tls" and secure(m.uri) and not tag_of(m, to=True):  # a dialog goes as its set-up went
             c.answer_stateless(m, flow, 480, INSECURE)
             return False

@@ -17,7 +17,8 @@ class Flow(Struct, frozen=True):
 
     `local` is the listening (or connecting) address of ours, `peer` the other end, both numeric. `conn` numbers a
     connection (0 for UDP, and for a peer that the driver has yet to connect to). `names` are the hosts that a verified
-    certificate of the other end speaks for.
+    certificate of the other end speaks for. The other end of an `unproven` one has not proved who it is,
+    and would have had to: only emergency calls go there, and are taken from there.
     """
 
     transport: Transport
@@ -25,6 +26,7 @@ class Flow(Struct, frozen=True):
     peer: Address
     conn: int = 0
     names: tuple[str, ...] = ()
+    unproven: bool = False
 
 
 class Send(Struct, frozen=True):
@@ -96,4 +98,11 @@ class HopTurned(Struct, frozen=True):
     why: str
 
 
-Effect = Send | Decide | Withdraw | Ended | Close | Stranger | HopTurned
+class Unproven(Struct, frozen=True):
+    """An emergency call was taken by a next hop whose certificate nobody could verify: no other took it."""
+
+    trunk: str
+    place: tuple[str, str, int]
+
+
+Effect = Send | Decide | Withdraw | Ended | Close | Stranger | HopTurned | Unproven

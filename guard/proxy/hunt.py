@@ -11,13 +11,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
+from guard.model import Finding, Text
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
+from guard.proxy.effects import Flow, Unproven
 from guard.proxy.health import HopState
 from guard.proxy.ofinvite import OfInvite
 from guard.proxy.own import callee_of, raw, request
 from guard.proxy.refuse import FAILED, INSECURE, reason
-from guard.proxy.routing import Trunk, secure
+from guard.proxy.routing import Trunk, host_text, secure
 from guard.proxy.tables import S
 from guard.proxy.timers import RETRY, SILENCE, TIMER_C
 from guard.proxy.transactions import ClientTx, ServerTx
@@ -29,6 +33,7 @@ SILENT: Final = "no answer from the trunk"
 UNREACHABLE: Final = "the trunk cannot be reached"
 BUSY: Final = "the trunk answers 503"
 RESTING: Final = "the trunk asked to be left alone"
+UNPROVEN: Final = "fault.tls"  # the rule under which an emergency call is recorded that went to such a hop
 NOWHERE: Final = "the trunk has no address"
 TOO_LONG: Final = (reason(513, "longer than a datagram, and the trunk speaks UDP"),)
 LONGEST_UDP: Final = 65_507 - 2_048  # bytes of a request that still fits a datagram with what we add (RFC 768, IPv4)
@@ -36,15 +41,17 @@ STATUS: Final = 480  # what a caller gets whom no hop took; never 503, which an 
 
 
 class Hunt:
-    """The hops that one INVITE has yet to try, best first."""
+    """The hops that one INVITE has yet to try, best first. `unproven` could not be reached over TLS, perhaps for their
+    certificate: an urgent one tries them again, at the very last, whatever certificate they show."""
 
-    __slots__ = ("hops", "tried", "trunk", "urgent")
+    __slots__ = ("hops", "tried", "trunk", "unproven", "urgent")
 
     def __init__(self, trunk: Trunk, hops: list[HopState], *, urgent: bool) -> None:
         self.trunk = trunk
         self.hops = hops
         self.urgent = urgent
         self.tried = 0
+        self.unproven: list[HopState] = []
 
 
 class Hunter:
@@ -84,16 +91,28 @@ class Hunter:
     def _next(self, tx: ServerTx, m: Message, call: Call | None, now: int) -> None:
         c, hunt = self._c, tx.hunt
         assert hunt is not None
-        state = hunt.hops.pop(0)
+        state, flow = _taken(hunt)
         hunt.tried += 1
         if call is not None:
-            call.callee_flow = state.flow
-        client = c.relay(tx, m, state.flow, call, now)
+            call.callee_flow = flow
+        client = c.relay(tx, m, flow, call, now)
         client.hop = state
-        if hunt.hops:
+        if hunt.hops or hunt.unproven:
             c.timers.arm(client, SILENCE, now + hunt.trunk.silence)
         elif hunt.tried > 1 and not hunt.urgent:
             c.timers.arm(client, SILENCE, now + max(LAST_SILENCE, hunt.trunk.silence))
+
+    def _found(self, client: ClientTx) -> None:
+        """Somebody took an emergency call without having proved who he is: once a call this is told, and recorded."""
+        c, tx, state = self._c, client.server, client.hop
+        assert tx is not None
+        assert state is not None
+        call = tx.call
+        if call is None or not call.findings:
+            c.count("emergency_unproven")
+            c.effects.append(Unproven(state.trunk.name, state.place))
+        if call is not None:
+            call.findings = (unproven(state),)
 
     # ---- what a hop does -------------------------------------------------------------------------------------------
 
@@ -101,7 +120,9 @@ class Hunter:
         """A hop said something to an INVITE."""
         client.armed[SILENCE] = 0
         assert client.hop is not None
-        if status != 503:
+        if client.flow.unproven:
+            self._found(client)  # nothing is known of the hop by what somebody in its place says
+        elif status != 503:
             self._c.health.answered(client.hop, now)
 
     def silent(self, client: ClientTx, now: int) -> None:
@@ -117,13 +138,18 @@ class Hunter:
         """Its transaction ended without an answer: nobody can be reached (480), or its time is up (408)."""
         assert client.hop is not None
         why = UNREACHABLE if status == 480 else SILENT
-        self._c.health.failed(client.hop, "unreachable" if status == 480 else "silent", now, since=now)
+        if not client.flow.unproven:
+            self._c.health.failed(client.hop, "unreachable" if status == 480 else "silent", now, since=now)
+            hunt = client.server.hunt if client.server is not None else None
+            if hunt is not None and hunt.urgent and status == 480 and client.flow.transport == "tls":
+                hunt.unproven.append(client.hop)
         self._leave(client, why, now)
 
     def refused(self, client: ClientTx, response: Message, now: int) -> None:
         """It answered 503: for this call, and while it says so (RFC 3261 21.5.4)."""
         assert client.hop is not None
-        self._c.health.refused(client.hop, retry_after(response), now)
+        if not client.flow.unproven:
+            self._c.health.refused(client.hop, retry_after(response), now)
         self._leave(client, BUSY, now)
 
     def _leave(self, client: ClientTx, why: str, now: int) -> None:
@@ -139,7 +165,7 @@ class Hunter:
             if call is not None:
                 c.calls.failed(call, 487, now, cancelled=True)
             return
-        if not tx.hunt.hops:
+        if not tx.hunt.hops and not tx.hunt.unproven:
             self._none(tx, call, why, now)
             return
         c.count("hops_left")
@@ -206,6 +232,28 @@ class Hunter:
             client.hop = None  # said once; the 2xx may come again
             branch, data = request(c.forwarder, c.here, flow, b"BYE", party, call_id, number + 1)
             c.layer.start_client(ClientTx(branch, b"BYE", data, flow, None), now)
+
+
+def _taken(hunt: Hunt) -> tuple[HopState, Flow]:
+    """The next hop, and the way there."""
+    if hunt.hops:
+        state = hunt.hops.pop(0)
+        return state, state.flow
+    state = hunt.unproven.pop(0)
+    return state, replace(state.flow, unproven=True)
+
+
+def unproven(state: HopState) -> Finding:
+    """What is recorded of an emergency call that a hop took whose certificate could not be verified."""
+    _, host, port = state.place
+    at = f"{host_text(host)}:{port}"
+    text = Text(
+        f"no next hop could prove who it is: the emergency call went to {at} all the same, over TLS to whoever answers",
+        f"aucun équipement de l'opérateur n'a prouvé son identité : l'appel d'urgence est parti vers {at} malgré tout, "
+        "en TLS, vers qui répond",
+    )
+    facts: dict[str, str | int | bool] = {"hop": at, "trunk": state.trunk.name}
+    return Finding(rule=UNPROVEN, action="flag", article=(), text=text, facts=facts)
 
 
 def _able(m: Message, hops: list[HopState]) -> tuple[list[HopState], int, tuple[bytes, ...]]:

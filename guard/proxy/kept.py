@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from guard.model import CallAttempt, Decision
+from guard.model import CallAttempt, Decision, Finding
 from guard.proxy.calls import By, Call, Watch
 from guard.proxy.effects import Flow
 from guard.proxy.hangup import Talk
@@ -59,6 +59,7 @@ class KeptCall(Struct, frozen=True, kw_only=True):
     numbers: tuple[tuple[bytes, bool, int], ...] = ()
     talks: tuple[KeptTalk, ...] = ()
     session: int = 0
+    findings: tuple[Finding, ...] = ()
 
 
 def keep(call: Call, seq: int, offset: int) -> KeptCall:
@@ -81,6 +82,7 @@ def keep(call: Call, seq: int, offset: int) -> KeptCall:
         numbers=() if watch is None else tuple((t, d, n) for (t, d), n in watch.numbers.items())[-MAX_NUMBERS:],
         talks=() if watch is None else tuple(_talk(t, talk, offset) for t, talk in watch.talks.items()),
         session=call.session,
+        findings=call.findings,
     )
 
 
@@ -95,6 +97,7 @@ def revive(kept: KeptCall, ticket: int, offset: int, now: int) -> Call:
     call.heard = min(kept.heard - offset, now)
     call.by = kept.by
     call.session = kept.session
+    call.findings = kept.findings
     call.dialogs = dict(kept.dialogs)
     call.hints = kept.hints
     call.mask = kept.mask

@@ -6,6 +6,7 @@ Nothing here changes anything: it reads calls, trunks and sources (RFC 3261 16.4
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from guard.proxy.bindings import Bindings, Bound
 from guard.proxy.calls import Call
@@ -129,7 +130,8 @@ class NextHop:
         same = other.transport == "tls" or (other.transport == "tcp" and transport == "tcp")
         if not good or (there and same and host == other.peer[0]):
             return other  # the connection that is there, however its other end is written: none is more secure
-        return c.here.flow_to(transport, host, port)
+        flow = c.here.flow_to(transport, host, port)
+        return replace(flow, unproven=True) if other.unproven else flow  # within an emergency call it stays as it was
 
     def outside(self, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> tuple[Flow, Changes] | None:
         """Where a request goes that belongs to no call: a source's to the best hop of its trunk, a trunk's to a

@@ -84,7 +84,7 @@ class Requests:
         lenient = bool(urgent) or (found is not None and found[0].attempt.emergency != "")
         if not self.door.acceptable(m, flow, now, urgent=lenient):
             return
-        asked = secure(m.uri) or (source is not None and source.tls_name != "")
+        asked = arrived.unproven or secure(m.uri) or (source is not None and source.tls_name != "")
         if asked and not lenient and not self.door.secured(m, source, arrived, flow):
             return
         tx = ServerTx(key, m, flow, invite=method == INVITE)

@@ -69,7 +69,13 @@ def test_good_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "mode"), [("none", ssl.CERT_NONE), ("request", ssl.CERT_OPTIONAL), ("require", ssl.CERT_REQUIRED)]
+    ("client", "mode"),
+    [
+        ("none", ssl.CERT_NONE),
+        ("request", ssl.CERT_OPTIONAL),
+        ("expect", ssl.CERT_OPTIONAL),
+        ("require", ssl.CERT_REQUIRED),
+    ],
 )
 def test_clients_are_asked(tmp_path: Path, client: Client, mode: ssl.VerifyMode) -> None:
     files = good(tmp_path)
@@ -169,7 +175,9 @@ def test_a_handshake_that_is_too_long_is_given_up(tmp_path: Path) -> None:
 
 
 def test_no_contexts_are_changed_by_others() -> None:
-    tls = Tls(Contexts(client=ssl.create_default_context()), lambda host, port: None)
+    tls = Tls(
+        Contexts(client=ssl.create_default_context(), anyone=ssl.create_default_context()), lambda host, port: None
+    )
     before = tls.client("192.0.2.1", 5061)[0]
-    tls.adopt(Contexts(client=ssl.create_default_context()))
+    tls.adopt(Contexts(client=ssl.create_default_context(), anyone=ssl.create_default_context()))
     assert tls.client("192.0.2.1", 5061)[0] is not before

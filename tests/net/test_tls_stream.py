@@ -91,6 +91,37 @@ def test_clients_that_have_to_show_a_certificate(tmp_path: Path, issued: Issued 
     run(tmp_path, scene, client="require")
 
 
+@pytest.mark.parametrize(
+    ("client", "issued", "unproven"),
+    [
+        ("expect", CA.issue("pbx.example"), False),
+        ("expect", None, True),
+        ("request", None, False),
+    ],
+)
+def test_clients_that_are_expected_to_show_one(
+    tmp_path: Path, client: str, issued: Issued | None, *, unproven: bool
+) -> None:
+    """Without one they are heard all the same: the core lets emergency calls through, and nothing else."""
+
+    async def scene(s: SecureScene) -> None:
+        peer = await s.call(issued=issued)
+        await peer.send(message())
+        assert (await s.heard())[1].unproven is unproven
+
+    run(tmp_path, scene, client=client)
+
+
+def test_a_trunk_that_the_guard_calls_is_not_asked_like_a_client(tmp_path: Path) -> None:
+    async def scene(s: SecureScene) -> None:
+        operator = await s.operator(OTHERS.issue("anybody"))
+        assert s.streams.send(s.to(operator.name), message(), "k")
+        await (await operator.accept()).send(message("BYE"))
+        assert not (await s.heard())[1].unproven
+
+    run(tmp_path, scene, client="expect", verify=False)
+
+
 def test_clients_that_may_show_one(tmp_path: Path) -> None:
     async def scene(s: SecureScene) -> None:
         for issued, names in ((None, ()), (CA.issue("pbx.example"), ("pbx.example",))):

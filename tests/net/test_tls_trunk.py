@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from guard.net import connection, stream
 from guard.net.tls import contexts
@@ -56,6 +57,31 @@ def test_who_is_not_the_trunk_gets_no_call(tmp_path: Path, issued: Issued, said:
         assert await s.failed() == "k"
         assert said in s.driver.distrust[0]
         assert s.counters["tls_untrusted"] == 1
+        assert s.streams._by_peer == {}
+
+    run(tmp_path, scene)
+
+
+def test_what_may_go_to_anybody_goes_there_and_nothing_else_does(tmp_path: Path) -> None:
+    """The last resort of an emergency call: over a connection of its own, both ways, which no other call uses."""
+
+    async def scene(s: SecureScene) -> None:
+        operator = await s.operator(OTHERS.issue("anybody", days=-1))
+        anyone = replace(s.to(operator.name), unproven=True)
+        assert s.streams.send(anyone, message(), "sos")
+        peer = await operator.accept()
+        assert await peer.receive(len(message())) == message()
+        await peer.send(answer())
+        data, flow = await s.heard()
+        assert (data, flow.peer, flow.names) == (answer(), operator.name, ())
+        assert flow.unproven  # what it asks for is taken for this call only
+        assert s.streams.send(s.to(operator.name), message(), "k")  # while it stands
+        assert await s.failed() == "k"
+        assert s.streams.send(anyone, message("ACK"), "")
+        assert await peer.receive(len(message("ACK"))) == message("ACK")
+        assert s.counters["tls_untrusted"] == 1
+        peer.close()
+        await s.until(lambda: len(s.streams) == 0)
         assert s.streams._by_peer == {}
 
     run(tmp_path, scene)

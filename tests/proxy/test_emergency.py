@@ -6,12 +6,14 @@ import re
 from ipaddress import ip_network
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 
 from guard.numbering.number import Dial
 from guard.proxy import calls, facts
 from guard.proxy.effects import Decide, Flow, Send
-from guard.proxy.routing import is_private
+from guard.proxy.kept import KeptCall, keep, revive
+from guard.proxy.routing import Hop, Trunk, is_private
 from guard.sip.message import parse
 from guard.sources import Source
 from tests.proxy.world import ALLOW, BLOCK, DOWN, GUARD, OPERATOR, PBX, UP, Leg, World, arrows, reply, request
@@ -287,3 +289,90 @@ def test_it_is_followed_and_counted_as_any_other() -> None:
     leg.answer(487)
     assert w.ended[-1][1].outcome == "cancelled"
     w.rest()
+
+
+# ---- next hops that nobody can verify --------------------------------------------------------------------------------
+
+SECURE_LISTENS = (("udp", *GUARD), ("tls", "127.0.0.1", 5061))
+A, B = "127.0.0.3", "127.0.0.4"
+
+
+def behind_tls(*hops: Hop) -> World:
+    return World(trunks=(Trunk(name="operator", hops=hops),), listens=SECURE_LISTENS)  # type: ignore[arg-type]
+
+
+def tried(w: World) -> list[tuple[str, str, bool]]:
+    """Where INVITEs went: transport, host, and whether it may be anybody."""
+    return [(f.transport, f.peer[0], f.unproven) for f, d in w.sent if d.startswith(b"INVITE ")]
+
+
+def test_an_emergency_call_goes_to_a_hop_that_cannot_be_verified_once_no_other_took_it() -> None:
+    w = behind_tls(Hop("tls", A, 5061), Hop("udp", B, 5060, tier=1))
+    leg = Leg(w, uri="sip:112@127.0.0.1")
+    w.unreachable()  # the driver distrusts the certificate of A
+    w.later(1.1)  # B says nothing
+    assert tried(w) == [("tls", A, False), ("udp", B, False), ("udp", B, False), ("tls", A, True)]
+    flow, data = w.sent[-1]
+    assert w.core.counters["emergency_unproven"] == 0  # nobody took it yet
+    up = w(reply(parse(data, stream=True), 180), flow)
+    up += w(reply(parse(data, stream=True), 200, contact=f"<sips:{A}:5061>"), flow)
+    assert arrows(up)[:2] == ["up 180", "up 200"]
+    assert w.core.counters["emergency_unproven"] == 1
+    assert w.unproven == [("operator", ("tls", A, 5061))]
+    w(leg.from_pbx("ACK", uri=f"sips:{A}:5061"), UP)
+    assert w.sent[-1][0].unproven  # all of the call goes the same way
+    out = w(leg.from_pbx("BYE", uri=f"sips:{A}:5061"), UP)
+    assert w.sent[-1][0].unproven
+    w(reply(out[0][1], 200), flow)
+    ((_, ended),) = w.ended
+    assert [(f.rule, f.action, f.facts) for f in ended.findings] == [
+        ("fault.tls", "flag", {"hop": "127.0.0.3:5061", "trunk": "operator"})
+    ]
+    assert {c.place[1]: c.up for c in w.core.conditions(w.now)}[A]  # one failure, and what it said since tells nothing
+
+
+def test_every_hop_is_tried_as_it_should_be_before_any_is_tried_as_it_should_not() -> None:
+    w = behind_tls(Hop("tls", A, 5061), Hop("tls", B, 5061, tier=1))
+    Leg(w, uri="sip:112@127.0.0.1")
+    for _ in range(3):
+        w.unreachable()
+    assert tried(w) == [("tls", A, False), ("tls", B, False), ("tls", A, True), ("tls", B, True)]
+    assert arrows(w.unreachable()) == ["up 480"]
+    assert len(tried(w)) == 4
+    assert w.core.counters["emergency_unproven"] == 0
+    w.rest()
+
+
+def test_no_other_call_goes_to_a_hop_that_cannot_be_verified() -> None:
+    w = behind_tls(Hop("tls", A, 5061), Hop("tls", B, 5061, tier=1))
+    Leg(w)
+    w.unreachable()
+    assert arrows(w.unreachable()) == ["up 480"]
+    assert [unproven for _, _, unproven in tried(w)] == [False, False]
+
+
+def test_a_hop_that_nobody_verified_is_not_up_by_what_it_says() -> None:
+    w = behind_tls(Hop("tls", A, 5061))
+    for i in range(3):
+        Leg(w, uri="sip:112@127.0.0.1", call_id=f"c{i}", branch=f"b{i}")
+        w.unreachable()
+        flow, data = w.sent[-1]
+        w(reply(parse(data, stream=True), 503, more="Retry-After: 60\r\n"), flow)
+    (condition,) = w.core.conditions(w.now)
+    assert (condition.up, condition.why) == (False, "unreachable")
+
+
+def test_what_was_found_of_a_call_outlasts_a_restart() -> None:
+    w = behind_tls(Hop("tls", A, 5061))
+    w.core.keep()
+    Leg(w, uri="sip:112@127.0.0.1")
+    w.unreachable()
+    flow, data = w.sent[-1]
+    w(reply(parse(data, stream=True), 200), flow)
+    ((_, call),) = w.core.changed().items()
+    assert call is not None
+    line = msgspec.json.encode(keep(call, 7, 0))
+    again = revive(msgspec.json.decode(line, type=KeptCall), 1, 0, w.now)
+    assert [f.rule for f in again.findings] == ["fault.tls"]
+    assert again.callee_flow is not None
+    assert again.callee_flow.unproven

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from guard.proxy.effects import Flow, Transport
 from guard.proxy.routing import Hop, Identity, Trunk, Trunks, secure, target_of
 from guard.sip.message import parse
-from tests.proxy.world import DOWN, GUARD, OPERATOR, PBX, SOURCE, STRANGER, UP, World, reply, request
+from tests.proxy.world import DOWN, GUARD, OPERATOR, PBX, SOURCE, STRANGER, UP, World, arrows, reply, request
 
 TLS_GUARD = (GUARD[0], 5061)
 TLS_HOP = Hop("tls", OPERATOR[0], 5061, name="trunk.example")
@@ -212,3 +212,21 @@ def test_the_core_tells_who_is_expected() -> None:
 
 def test_secure() -> None:
     assert [secure(u) for u in (b"sips:a", b"SIPS:a", b"sip:a", b"tel:1", b"")] == [True, True, False, False, False]
+
+
+# ---- who was expected to show a certificate, and shows none --------------------------------------------------------
+
+
+def test_without_the_certificate_that_is_expected_only_an_emergency_call_passes() -> None:
+    w = World(listens=LISTENS)
+    bare = Flow("tls", ("127.0.0.1", 5061), (PBX[0], 40404), 3, unproven=True)
+    out = w(request(transport="TLS"), bare)
+    assert arrows(out) == ["up 403"]
+    assert b"only emergency calls without a certificate" in (out[0][1].first(b"reason") or b"")
+    assert arrows(w(request("REGISTER", "sip:op", call_id="r", branch="r", transport="TLS"), bare)) == ["up 403"]
+    assert w.core.counters["unproven"] == 2
+    out = w(request(uri="sip:112@127.0.0.1", call_id="sos", branch="sos", transport="TLS"), bare)
+    assert arrows(out) == ["up 100", "down INVITE"]
+    assert arrows(w(reply(out[1][1], 200), DOWN)) == ["up 200"]
+    bye = request("BYE", call_id="sos", branch="bye", cseq=2, to_tag="z9", transport="TLS")
+    assert arrows(w(bye, bare)) == ["down BYE"]  # its call goes on as it began

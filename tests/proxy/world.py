@@ -8,7 +8,19 @@ from typing import Literal
 
 from guard.model import CallEnded, Decision, Finding, Text
 from guard.proxy.core import CoreSettings, ProxyCore
-from guard.proxy.effects import Close, Decide, Effect, Ended, Flow, HopTurned, Send, Stranger, Transport, Withdraw
+from guard.proxy.effects import (
+    Close,
+    Decide,
+    Effect,
+    Ended,
+    Flow,
+    HopTurned,
+    Send,
+    Stranger,
+    Transport,
+    Unproven,
+    Withdraw,
+)
 from guard.proxy.routing import Hop, Trunk, Trunks
 from guard.sip.message import BadMessage, Message, parse
 from guard.sources import Source, Sources
@@ -72,6 +84,7 @@ class World:
         self.keys: list[str] = []
         self.closed: list[Flow] = []
         self.turned: list[tuple[str, str]] = []  # hops that went down (host, why) or came back (host, "")
+        self.unproven: list[tuple[str, tuple[str, str, int]]] = []  # hops that took an emergency call: trunk, place
         self.seq = 0
 
     def __call__(self, data: bytes, flow: Flow) -> Out:
@@ -104,6 +117,8 @@ class World:
                     self.strangers.append(effect)
                 elif isinstance(effect, HopTurned):
                     self.turned.append((effect.place[1], effect.why))
+                elif isinstance(effect, Unproven):
+                    self.unproven.append((effect.trunk, effect.place))
                 elif isinstance(effect, Close):
                     self.closed.append(effect.flow)
 
