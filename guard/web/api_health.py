@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from litestar import get
-from litestar.datastructures import State
 from msgspec import Struct
 
-from guard.store.errors import StoreError
-from guard.web.problems import Refused
-from guard.web.room import Room
+from guard.web.api import Here, faults
+from guard.web.controlclient import ControlError
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -19,22 +17,28 @@ class Health(Struct, frozen=True, kw_only=True):
     status: Literal["ok"] = "ok"
 
 
+class Ready(Struct, frozen=True, kw_only=True):
+    """It can read the log; `guard` tells whether the daemon answers."""
+
+    status: Literal["ok"] = "ok"
+    guard: bool
+
+
 @get("/healthz", sync_to_thread=False, security=[{}], tags=["health"])
 def healthz() -> Health:
     """The process is there and answers."""
     return Health()
 
 
-@get("/readyz", sync_to_thread=True, security=[{}], tags=["health"])
-def readyz(state: State) -> Health:
-    """It can read the log."""
-    room: Room = state.room
+@get("/readyz", responses=faults(), security=[{}], tags=["health"])
+async def readyz(room: Here) -> Ready:
+    """The log can be read."""
+    await room.read(lambda reader: reader.last_seq())
     try:
-        with room.reader() as reader:
-            reader.last_seq()
-    except StoreError as error:
-        raise Refused(503, "the log cannot be read") from error
-    return Health()
+        await room.control.figures()
+    except ControlError:
+        return Ready(guard=False)
+    return Ready(guard=True)
 
 
 HEALTH: Final = (healthz, readyz)

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Final, cast
 
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from guard.web import pages, problems
+from guard.web.api import provide_room, provide_visitor
+from guard.web.api_calls import CALLS
+from guard.web.api_decide import DECIDE
 from guard.web.api_health import HEALTH
+from guard.web.api_incidents import INCIDENTS
+from guard.web.api_lines import LINES
+from guard.web.api_live import LIVE
+from guard.web.api_money import MONEY
 from guard.web.door import MAX_BODY, Door
 from guard.web.room import Room
 
@@ -24,7 +32,16 @@ if TYPE_CHECKING:
     from guard.config import Config
     from guard.web.asgi import App
 
-ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (*HEALTH, *getattr(pages, "ROUTES", ()))
+ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
+    *CALLS,
+    *MONEY,
+    *INCIDENTS,
+    *LINES,
+    *DECIDE,
+    *LIVE,
+    *HEALTH,
+    *getattr(pages, "ROUTES", ()),
+)
 
 
 def make_app(config: Config, room: Room | None = None) -> Door:
@@ -39,10 +56,14 @@ def _litestar(room: Room) -> Litestar:
         try:
             yield
         finally:
-            room.close()
+            await room.close()
 
     return Litestar(
         route_handlers=[*ROUTES],
+        dependencies={
+            "room": Provide(provide_room, sync_to_thread=False),
+            "visitor": Provide(provide_visitor, sync_to_thread=False),
+        },
         state=State({"room": room}),
         exception_handlers={Exception: problems.handle},
         openapi_config=_openapi(),

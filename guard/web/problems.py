@@ -10,8 +10,11 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.response import Response
 from msgspec import Struct
 
+from guard.config import ConfigError
 from guard.net.say import LOG
 from guard.store.errors import StoreError
+from guard.wanted import Mistake as WantedMistake
+from guard.web.controlclient import ControlError
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -65,6 +68,14 @@ def of(error: Exception) -> tuple[Problem, dict[str, str]]:
     journal, and of it the visitor learns nothing."""
     if isinstance(error, Refused):
         return problem(error.status_code, error.detail, error.errors), error.headers or {}
+    if isinstance(error, WantedMistake):
+        mistake = Mistake(field=error.field[:64], message=error.text[:LONGEST])
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), (mistake,)), {}
+    if isinstance(error, ControlError):
+        return _of_guard(error)
+    if isinstance(error, ConfigError):
+        LOG.error("web: the configuration cannot be used: %s", error)
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the configuration cannot be used: guard check says why"), {}
     if isinstance(error, ValidationException):
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not what it should be", _mistakes(error)), {}
     if isinstance(error, HTTPException) and error.status_code < 500:
@@ -77,6 +88,19 @@ def of(error: Exception) -> tuple[Problem, dict[str, str]]:
         }
     LOG.error("web: a fault of ours", exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of ours; the journal has it"), {}
+
+
+def _of_guard(error: ControlError) -> tuple[Problem, dict[str, str]]:
+    """What the running guard said, or that it said nothing."""
+    code = error.fault.code if error.fault is not None else ""
+    if code in {"bad-ask", "unknown-source"}:
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)), {}
+    if code == "unknown-ticket":
+        return problem(HTTPStatus.NOT_FOUND, str(error)), {}
+    if not code:
+        LOG.warning("web: %s", error)
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the guard does not answer"), {"Retry-After": "5"}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)), {"Retry-After": "1"}
 
 
 _SAID: Final = {

@@ -86,3 +86,4 @@ def guard_of(
 viewers = guard_of(lambda v: v.sees, "viewer")
 operators = guard_of(lambda v: v.operates, "operator")
 askers = guard_of(lambda v: bool(v.roles), "switch")
+switches = guard_of(lambda v: v.asks, "switch")

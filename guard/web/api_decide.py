@@ -1,0 +1,109 @@
+"""`POST /api/v1/decide`: a decision for a switch that asks before it dials, and `/ended` when the call is over."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from litestar import post
+from msgspec import Meta, Struct
+
+from guard.control import DecideAsk, Decided, EndedAsk
+from guard.model import Direction
+from guard.questions import Asked, question_of
+from guard.wanted import Mistake
+from guard.web.api import Here, Who, faults
+from guard.web.asking import decided
+from guard.web.problems import Refused
+from guard.web.roles import askers, switches
+
+Text = Annotated[str, Meta(max_length=512)]
+Few = Annotated[tuple[Text, ...], Meta(max_length=16)]
+
+
+class AskedCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call that somebody is about to place. Numbers are as the IPBX dials them; `caller` "" presents none; `usage`
+    one word or several with commas (the source's); `header` as `Name: value`; `source` a `[[source]]` (the first).
+
+    With `count` it is counted and recorded like a set-up that came over SIP, by the running guard, and its channel is
+    in use until `/api/v1/ended`, or for `lease_s`; the same `call_id` asked again counts once. Without, nothing is
+    counted: the running guard says what it would do now; where it does not run, or `at` names another instant, a fresh
+    engine decides, with no counter used up, as `guard decide` does.
+    """
+
+    callee: Annotated[str, Meta(min_length=1, max_length=512)]
+    caller: Text = ""
+    source: Text = ""
+    line: Text = ""
+    usage: Text = ""
+    pai: Few = ()
+    diversion: Few = ()
+    privacy: bool = False
+    user_agent: Text = ""
+    header: Annotated[tuple[Text, ...], Meta(max_length=32)] = ()
+    direction: Direction = "outbound"
+    at: Annotated[str, Meta(max_length=64)] = ""
+    count: bool = False
+    call_id: Text = ""
+    lease_s: Annotated[int, Meta(ge=0, le=86_400)] | None = None
+
+
+class Over(Struct, frozen=True, kw_only=True):
+    """Its channel is free, and its record has its end."""
+
+    ended: bool = True
+
+
+@post("/api/v1/decide", guards=[askers], responses=faults(413), status_code=200, tags=["decide"])
+async def decide(room: Here, visitor: Who, data: AskedCall) -> Decided:
+    """What the guard decides, or would."""
+    asked = _asked(data)
+    law = await room.laws.now()
+    question = question_of(law.config, asked, room.clock())
+    if data.count and data.at:
+        raise Mistake("at", "goes with what is not counted: a call that counts is placed now")
+    if data.count and not visitor.asks:
+        raise Refused(403, "this token lacks the role switch, or operator")
+    ask = DecideAsk(
+        callee=data.callee,
+        caller=data.caller,
+        source=data.source,
+        line=data.line,
+        usage=question.usage,
+        asserted=data.pai,
+        diversion=data.diversion,
+        privacy=data.privacy,
+        user_agent=data.user_agent,
+        headers=question.headers,
+        direction=data.direction,
+        call_id=data.call_id,
+        count=data.count,
+        lease_s=data.lease_s,
+    )
+    return await decided(room, law, asked, ask)
+
+
+@post("/api/v1/ended", guards=[switches], responses=faults(404, 413), status_code=200, tags=["decide"])
+async def ended(room: Here, data: EndedAsk) -> Over:
+    """A call that was decided here, and counted, is over."""
+    await room.control.ended(data)
+    return Over()
+
+
+def _asked(data: AskedCall) -> Asked:
+    return Asked(
+        caller=data.caller,
+        callee=data.callee,
+        source=data.source or None,
+        line=data.line,
+        usage=data.usage or None,
+        pai=data.pai,
+        diversion=data.diversion,
+        privacy=data.privacy,
+        user_agent=data.user_agent,
+        header=data.header,
+        inbound=data.direction == "inbound",
+        at=data.at or None,
+    )
+
+
+DECIDE: Final = (decide, ended)
