@@ -11,13 +11,13 @@ from typing import Final, TypeVar
 
 from guard.alerts import MoneyAlerts
 from guard.app_parts import contact_secret, listens
+from guard.asking import Asking
 from guard.certificates import Certificates
 from guard.config import Config
 from guard.detection import Detection, watching
 from guard.engine import Engine
 from guard.housekeeping import Housekeeper
 from guard.incidents import Incidents, contracts_of
-from guard.instruments import Instruments
 from guard.keeping import Keeper, Known, path_of
 from guard.net import stream, udp
 from guard.net.clock import SystemClock
@@ -48,7 +48,6 @@ from guard.sources import Sources
 from guard.store.contract import Query, Writer
 from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
-from guard.switchboard import Switchboard
 from guard.troubles import Troubles
 
 T = TypeVar("T")
@@ -136,15 +135,7 @@ class App:
         self._reloader = Reloader(self, config)
         self._hops = NextHops(config, trunks, self._reroute)
         self._keeper = Keeper(path_of(config.store_path), self.core, self._verdicts.seq_of, self.driver.fault)
-        self.instruments = Instruments(
-            self, counted.state, self._verdicts, store, clock, lambda: self.switchboard.open
-        )
-        self.switchboard = Switchboard(
-            lambda: self.config, self.instruments.read, self.desk, self._verdicts, self.core, self.driver.turn,
-            self.driver.now, settings.token, self.driver.fault,
-        )  # fmt: skip
-        place = config.web.control if config.web is not None else None
-        self.control = Control(place, self.switchboard, self.driver.fault) if place is not None else None
+        self.asking = Asking(self, counted.state, self._verdicts, store, clock, settings.token)
 
     async def start(self) -> None:
         """Bind, listen, and say so. Raises OSError with the address that cannot be had; `stop` gives the rest back."""
@@ -183,8 +174,6 @@ class App:
         self.detection.start()
         self._every(TICK, self.detection.tick)
         self._every(TICK, self.driver.tick)
-        self._every(TICK, self.instruments.tick)
-        self._every(TICK, self.switchboard.tick)
         self._garbage.start(self.driver.now())
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
         pause = self._notify.watchdog()
@@ -194,8 +183,7 @@ class App:
         self._every(WATCH, self.certificates.look)
         self._hops.start()
         self.driver.turn(self.core.begin)
-        if self.control is not None:
-            await self.control.start()
+        await self.asking.start(self._every)
         self._notify.tell("READY=1")
 
     def reload(self) -> None:
@@ -305,7 +293,7 @@ class App:
         # Longer than systemd might wait by itself; the rest is for closing.
         self._notify.tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(setting.seconds + CLOSING) * 1_000_000}")
         self.core.drain(setting.answer)
-        self.switchboard.drain()
+        self.asking.drain()
         if not self.core.unsettled:
             return
         LOG.info("stopping: %d set-ups may finish, for %d s at most", self.core.unsettled, setting.seconds)
@@ -323,8 +311,7 @@ class App:
         for timer in self._timers:
             timer.cancel()
         self.driver.stop()
-        if self.control is not None:
-            await self.control.stop()
+        await self.asking.stop()
         await self._reloader.stop()
         await self.certificates.stop()
         await self._hops.stop()
@@ -368,8 +355,9 @@ class App:
         """All that is counted, by name."""
         all_of_them = (
             self.core.counters, self.driver.counters, self._hops.counters, self._keeper.counters,
-            self.detection.counters, {"reloads": self._reloader.done, "reloads_failed": self._reloader.failed},
-            *(part.counters for part in (self.mirror, self.publisher, self._link, self.control) if part is not None),
+            self.detection.counters, self.asking.counters,
+            {"reloads": self._reloader.done, "reloads_failed": self._reloader.failed},
+            *(part.counters for part in (self.mirror, self.publisher, self._link) if part is not None),
         )  # fmt: skip
         return {name: count for counted in all_of_them for name, count in counted.items()}
 

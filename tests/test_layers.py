@@ -60,6 +60,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.control": ("guard.figures", "guard.ledger.record", "guard.model"),
     "guard.instruments": ("*",),
     "guard.switchboard": ("*",),
+    "guard.asking": ("*",),
     "guard.shareddesk": (
         *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.state.contract", "guard.state.shared",
         "guard.state.wire",

@@ -28,8 +28,8 @@ def test_figures_of_a_guard_that_carries_a_call(tmp_path: Path) -> None:
             await rig.connected(1)
             rig.pbx.invite(2, caller=FOREIGN)
             await rig.pbx.final(2)
-            rig.app.instruments.tick()
-            figures = rig.app.instruments.read()
+            rig.app.asking.instruments.tick()
+            figures = rig.app.asking.instruments.read()
             assert (before.calls, before.rates.calls) == (0, ())
             trunk = figures.trunks[0]
             assert (trunk.name, trunk.channels_used, trunk.departures, trunk.cps) == ("operator", 1, 1, 10)
@@ -58,7 +58,7 @@ def test_a_decision_is_counted_recorded_and_ended(tmp_path: Path) -> None:
             figures = await client.figures()
             assert (figures.asked, figures.trunks[0].channels_used, figures.trunks[0].departures) == (1, 1, 1)
             await client.ended(EndedAsk(ticket=found.ticket, talk_ms=0))
-            assert rig.app.instruments.read().trunks[0].channels_used == 0
+            assert rig.app.asking.instruments.read().trunks[0].channels_used == 0
             with pytest.raises(ControlError, match="its end was told") as error:
                 await client.ended(EndedAsk(ticket=found.ticket))
             assert error.value.fault is not None
