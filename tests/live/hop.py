@@ -10,7 +10,7 @@ import json
 import signal
 import subprocess
 import sys
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -33,8 +33,8 @@ class Saw(Struct, frozen=True):
 class Hop:
     """A next hop as a child. `freeze` and `thaw` stop its process and let it go on; `stop` says what it saw."""
 
-    def __init__(self, host: str, habit: Habit | None = None) -> None:
-        self.host = host
+    def __init__(self, host: str, habit: Habit | None = None, transport: Literal["udp", "tcp"] = "udp") -> None:
+        self.host, self.transport = host, transport
         words = [str(habit.refuse), str(habit.answer or 0)] if habit is not None else []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.live.hop", host, *words],
@@ -47,7 +47,7 @@ class Hop:
 
     @property
     def uri(self) -> str:
-        return f"sip:{self.host}:{self.port};transport=udp"
+        return f"sip:{self.host}:{self.port};transport={self.transport}"
 
     def freeze(self) -> None:
         """Stop the process: its sockets stay open, and nobody reads them."""
