@@ -34,7 +34,7 @@ from guard.store.sqlite import SqliteWriter
 from sim.site import ALICE, GUARD, IPBX, OPERATOR, Site
 
 ROUNDS = 7
-LINES = 500  # of the decisions: each line calls once in 75 s
+LINES = 500  # each line calls once in 75 s
 UP = 50  # calls up at once meanwhile
 BEFORE, CALLS = (
     300,
@@ -89,16 +89,18 @@ def each(what: Callable[[], object], count: int = 5000) -> float:
 
 def request(method: str, number: int, cseq: int, *, to_tag: str = "", more: str = "", body: str = "") -> bytes:
     """A request of the simulated IPBX; with `to_tag` within the dialog, by its route (RFC 3261 12.2.1.1)."""
-    callee = f"+33199{number:06d}"  # each call another: what is remembered of numbers must not flatter the figures
+    callee = f"+33199{number * 7919 % 1_000_000:06d}"  # each call another, so that no memory flatters the figures
+    line = number % LINES
+    caller = f"+331456789{line % 100:02d}"
     tag, uri = "", f"sip:{callee}@{GUARD}:5060;user=phone"
     if to_tag:
         tag, uri, more = f";tag={to_tag}", f"sip:{OPERATOR}:5060", f"Route: <sip:{GUARD}:5060;lr>\r\n{more}"
     return (
         f"{method} {uri} SIP/2.0\r\n"
         f"Via: SIP/2.0/UDP {IPBX}:5060;rport;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n"
-        f'From: "Alice" <sip:{ALICE}@{IPBX}>;tag=a{number}\r\nTo: <sip:{callee}@{GUARD}>{tag}\r\n'
-        f"Call-ID: {number}-bench@{IPBX}\r\nCSeq: {cseq} {method}\r\nContact: <sip:{ALICE}@{IPBX}:5060>\r\n"
-        f"P-Asserted-Identity: <sip:{ALICE}@{IPBX}>\r\nUser-Agent: bench\r\nAllow: INVITE, ACK, BYE, CANCEL\r\n"
+        f'From: "Alice" <sip:{caller}@{IPBX}>;tag=a{number}\r\nTo: <sip:{callee}@{GUARD}>{tag}\r\n'
+        f"Call-ID: {number}-bench@{IPBX}\r\nCSeq: {cseq} {method}\r\nContact: <sip:{caller}@{IPBX}:5060>\r\n"
+        f"P-Asserted-Identity: <sip:{caller}@{IPBX}>\r\nX-Line: {line}\r\nUser-Agent: bench\r\nAllow: INVITE, ACK, BYE, CANCEL\r\n"
         f"{more}Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 
@@ -174,6 +176,8 @@ class Calls:
         for invite, ack, bye in self.prepare(count):
             self.now += 150_000  # below ten calls a second
             out = self.timed("INVITE", invite, self.up)
+            if not out.startswith(b"INVITE"):
+                raise RuntimeError(f"a call of the benchmark was refused: {out[:80]!r}")
             for status in (100, 180, 200):
                 self.timed(str(status), answer(out, status), self.down)
             self.timed("ACK", ack, self.up)
@@ -198,7 +202,12 @@ class Calls:
 
 def decisions(policy: Policy, attempt: CallAttempt, *, detection: bool) -> float:
     """One decision with every rule loaded, taken, sent and ended, of a line that calls a few times an hour."""
-    calls = [replace(attempt, at=attempt.at + n * 150_000, line=f"{n % LINES}") for n in range(2000)]
+    callers = [normalise(f"+331456789{n:02d}", Dial()) for n in range(100)]
+    callees = [normalise(f"+33199{n * 7919 % 1_000_000:06d}", Dial()) for n in range(2000)]
+    calls = [
+        replace(attempt, at=attempt.at + n * 150_000, line=f"{n % LINES}", caller=callers[n % 100], callee=callees[n])
+        for n in range(2000)
+    ]
     end = CallEnded(at=0, outcome="answered", ring_us=2_500_000, talk_us=5_000_000, final_status=200, by="caller")
     ends = [replace(end, at=call.at + UP * 150_000) for call in calls]
 
