@@ -26,6 +26,8 @@ TABLE = r"""
 | `guard replay CAPTURE... -c FILE [--json] [--store DB]` |
 | `guard watch -c FILE --listen udp:HOST:PORT [--json] [--store DB]` |
 | `guard policy list\|show\|diff` |
+| `guard web -c FILE` |
+| `guard token create\|list\|revoke` |
 """  # noqa: E501
 ROWS = {m.group(1): m.group(0) for m in re.finditer(r"^\| `guard ([a-z]+).*$", TABLE, re.MULTILINE)}
 EXTRA = {
