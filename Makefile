@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2
-MODULES := kamailio-tls-modules
+PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2 promtool:prometheus
+MODULES := kamailio-tls-modules kamailio-utils-modules kamailio-json-modules
 
 .PHONY: run test check lint setup programs bench fuzz soak lock clean
 
