@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import Markup
 from msgspec import Struct
 
-from guard.web.pages.view import shown
+from guard.web.pages.harmless import shown
 
 WARM: Final = 0.75  # of a limit: from here on it is worth a look
 HOT: Final = 0.9

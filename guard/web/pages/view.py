@@ -14,10 +14,12 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from msgspec import Struct
 
-from guard.report.html import count, euros, safe
+from guard.ledger.incidentrecord import DeadlineRecord
+from guard.report.html import count, euros
+from guard.web.pages import drawings
+from guard.web.pages.harmless import shown
 from guard.web.words import WORDS, Lang
 
 Theme = Literal["auto", "light", "dark"]
@@ -34,6 +36,7 @@ PLACES: Final = (
     ("decide", "/decide"),
 )
 MINUTE_MS: Final = 60_000
+DAY: Final = 86_400_000_000  # µs
 
 
 class View(Struct, frozen=True, kw_only=True):
@@ -55,13 +58,6 @@ class View(Struct, frozen=True, kw_only=True):
     operates: bool = False
     full: bool = False
     now: int = 0
-
-
-def shown(value: object) -> object:
-    """What a template puts out for a value: strings harmless, HTML of our own as it is."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return Markup(safe(value))
-    return value
 
 
 def word(lang: Lang) -> Callable[..., str]:
@@ -105,6 +101,12 @@ def moment(at: str | int, view: View, shape: str = "full") -> str:
     return clock if shape == "clock" else f"{days} {clock}"
 
 
+def soon(deadline: DeadlineRecord, view: View) -> bool:
+    """Whether a deadline is within the next day."""
+    due = datetime.fromisoformat(deadline.due).timestamp() * 1e6
+    return due - view.now < DAY
+
+
 @cache
 def environment() -> Environment:
     """The templates, escaped by themselves; a name that is not there is an error, not a hole in a page."""
@@ -117,6 +119,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.globals["places"] = PLACES
+    env.globals["soon"] = soon
+    env.globals["gauge"] = drawings.gauge
+    env.globals["spark"] = drawings.spark
     return env
 
 

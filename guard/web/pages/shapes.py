@@ -1,0 +1,147 @@
+"""What pages make of records: paths, sums, the rule that counts, who said what to whom. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, Literal
+from urllib.parse import quote, urlencode
+
+from msgspec import UNSET
+
+from guard.ledger.record import MICROS_PER_CENT, CallRecord
+from guard.model import STRENGTH
+from guard.store.whole import Whole
+from guard.web.pages.drawings import Arrow
+from guard.web.pages.view import View, lasting, moment, word
+
+CALLER, GUARD, CALLED = 0, 1, 2  # columns of a ladder
+
+
+def segment(text: str) -> str:
+    """A text as one piece of a path, whatever stands in it."""
+    return quote(text, safe="")
+
+
+def call_path(record: CallRecord) -> str:
+    """The page of one record, by its number: callers choose Call-IDs, and may choose the same twice."""
+    return f"/calls/{segment(f'#{record.seq}')}"
+
+
+def line_path(record: CallRecord) -> str:
+    """The page of a call's line, named as detection names it."""
+    return f"/lines/{segment(record.line)}"
+
+
+def reachable(name: str) -> bool:
+    """Whether a line can be asked for by the name that is shown: one that is masked cannot."""
+    return bool(name) and "*" not in name
+
+
+def query(path: str, values: dict[str, str]) -> str:
+    """A path with what is asked, without what is empty."""
+    asked = urlencode({k: v for k, v in values.items() if v})
+    return f"{path}?{asked}" if asked else path
+
+
+def micros(record: CallRecord, state: Literal["accrued", "avoided"]) -> int:
+    """What a call costs, or would have cost, in micro-euros."""
+    exact = getattr(record, f"{state}_microeuros")
+    return int(getattr(record, f"{state}_cents") * MICROS_PER_CENT if exact is UNSET else exact)
+
+
+def rules_of(record: CallRecord) -> str:
+    """The rule that asked for the most (of those that act, where some do), and how many others spoke."""
+    if not record.findings:
+        return ""
+    acting = [f for f in record.findings if f.mode == "enforce" and f.late is not True] or record.findings
+    first = max(acting, key=lambda f: STRENGTH[f.action])
+    return f"{first.rule} +{len(record.findings) - 1}" if len(record.findings) > 1 else first.rule
+
+
+def whom(call: Whole) -> tuple[str, str, str]:
+    """Who stands at the top of a call's ladder: who calls, the guard, who is called over."""
+    record = call.record
+    ours = record.source or call.seen.source_address or "?"
+    theirs = record.trunk or "?"
+    name = record.site or "guard"
+    return (theirs, name, ours) if record.direction == "inbound" else (ours, name, theirs)
+
+
+def steps(call: Whole, view: View) -> list[Arrow]:
+    """One call's ladder, as its record tells it: messages that it does not tell of are not drawn."""
+    record, t = call.record, word(view.lang)
+    came = datetime.fromisoformat(record.time)
+    left = came + timedelta(milliseconds=record.held_ms)
+
+    def at(moment_: datetime) -> str:
+        return moment(moment_.isoformat(), view, "ms")[11:]
+
+    out = [Arrow(frm=CALLER, to=GUARD, label=f"INVITE {record.callee}", note=record.caller, when=at(came))]
+    if record.held_ms:
+        held = t("ladder.held", span=lasting(record.held_ms, view.lang))
+        out.append(Arrow(frm=GUARD, to=GUARD, label=held, kind="flagged"))
+    said = t("verdict." + record.verdict)
+    out.append(
+        Arrow(
+            frm=GUARD,
+            to=GUARD,
+            label=f"{said}{t('colon')}{call.done.rule}" if call.done.rule else said,
+            kind=record.verdict,
+            when=at(left),
+        )
+    )
+    if record.verdict == "blocked":
+        if record.response:
+            out.append(_answer(GUARD, CALLER, record.response, call.done.rule))
+        else:
+            out.append(Arrow(frm=GUARD, to=GUARD, label=t("ladder.silence")))
+        return out
+    sent = record.presented or t("anonymous")
+    out.append(Arrow(frm=GUARD, to=CALLED, label=f"INVITE {record.callee}", note=sent, when=at(left)))
+    return out + _ending(call, view)
+
+
+PHRASES: Final = {
+    200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout",
+    480: "Temporarily Unavailable", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated",
+    488: "Not Acceptable Here", 500: "Server Internal Error", 502: "Bad Gateway", 503: "Service Unavailable",
+    504: "Server Time-out", 600: "Busy Everywhere", 603: "Decline", 607: "Unwanted", 608: "Rejected",
+}  # fmt: skip
+
+
+def _answer(frm: int, to: int, status: int, note: str = "", when: str = "") -> Arrow:
+    kind = "good" if status < 300 else "bad"
+    return Arrow(frm=frm, to=to, label=f"{status} {PHRASES.get(status, '')}".rstrip(), note=note, kind=kind, when=when)
+
+
+def _both(status: int) -> list[Arrow]:
+    return [_answer(CALLED, GUARD, status), _answer(GUARD, CALLER, status)]
+
+
+def _ending(call: Whole, view: View) -> list[Arrow]:
+    record, t = call.record, word(view.lang)
+    by = call.end.by if call.end else ""
+    out: list[Arrow] = []
+    if record.ring_ms:
+        rang = t("ladder.rang", span=lasting(record.ring_ms, view.lang))
+        out += [Arrow(frm=CALLED, to=GUARD, label="180 Ringing", note=rang)]
+        out += [Arrow(frm=GUARD, to=CALLER, label="180 Ringing")]
+    if record.outcome is None:
+        return [*out, Arrow(frm=GUARD, to=GUARD, label=t("outcome.open"))]
+    if record.outcome == "answered":
+        out += _both(200)
+        talked = t("ladder.talked", span=lasting(record.talk_ms or 0, view.lang))
+        out.append(Arrow(frm=GUARD, to=GUARD, label=talked, kind="allowed"))
+        if by in {"caller", "callee"}:
+            start, end = (CALLER, CALLED) if by == "caller" else (CALLED, CALLER)
+            out += [Arrow(frm=start, to=GUARD, label="BYE"), Arrow(frm=GUARD, to=end, label="BYE")]
+        elif by == "guard":
+            out += [Arrow(frm=GUARD, to=CALLER, label="BYE"), Arrow(frm=GUARD, to=CALLED, label="BYE")]
+        return out
+    if record.outcome == "cancelled" and by != "guard":
+        out += [Arrow(frm=CALLER, to=GUARD, label="CANCEL"), Arrow(frm=GUARD, to=CALLED, label="CANCEL")]
+    if by == "silence" or not record.final_status:
+        return [*out, Arrow(frm=GUARD, to=GUARD, label=t("ladder.silent"))]
+    if by == "guard":
+        return [*out, _answer(GUARD, CALLER, record.final_status)]
+    return out + _both(record.final_status)
