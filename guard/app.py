@@ -14,6 +14,7 @@ from guard.app_parts import contact_secret, listens
 from guard.asking import Asking
 from guard.certificates import Certificates
 from guard.config import Config
+from guard.counterincident import CounterIncident, troubles_of
 from guard.detection import Detection, watching
 from guard.engine import Engine
 from guard.housekeeping import Housekeeper
@@ -131,6 +132,10 @@ class App:
             self.desk, store, config, lambda: self._engine, self.incidents, clock, self.driver.fault,
             shuts=counted.shuts,
         )  # fmt: skip
+        self._away = (
+            CounterIncident(store.path, config.zone, self._link, clock, self.driver.fault)
+            if self._link is not None else None
+        )  # fmt: skip
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
         self._hops = NextHops(config, trunks, self._reroute)
@@ -165,12 +170,15 @@ class App:
             self._link.start()
         if self.publisher is not None:
             self.publisher.start()
-            self._every(WATCH, Troubles(self.core, self._store, self.driver.now, self.publisher.troubled).look)
+            tell, more = self.publisher.troubled, troubles_of(self._link)
+            self._every(WATCH, Troubles(self.core, self._store, self.driver.now, tell, more).look)
         self._started = True
         self._recounting = self._loop.create_task(self._recount())
         self._house.start()
         self.alerts.start()
         self.incidents.start()
+        if self._away is not None:
+            self._away.start()
         self.detection.start()
         self._every(TICK, self.detection.tick)
         self._every(TICK, self.driver.tick)
@@ -321,6 +329,8 @@ class App:
             await self.publisher.stop()
         await self.detection.stop()
         await self.incidents.stop()
+        if self._away is not None:
+            await self._away.stop()
         if self._recounting is not None:
             self._recounting.cancel()
             await asyncio.gather(self._recounting, return_exceptions=True)

@@ -31,7 +31,8 @@ class Log(Protocol):
 
 
 class Troubles:
-    """Looks at the next hops and at the log, whenever `look` is called, and tells `tell` what is wrong; all of it."""
+    """Looks at the next hops, at the log and at what `more` says, whenever `look` is called, and tells `tell` what is
+    wrong; all of it."""
 
     def __init__(
         self,
@@ -39,14 +40,16 @@ class Troubles:
         store: Log,
         now: Callable[[], int],
         tell: Callable[[tuple[Trouble, ...]], None],
+        more: Callable[[], tuple[Trouble, ...]] = tuple,
     ) -> None:
         self._core, self._store, self._now, self._tell = core, store, now, tell
+        self._more = more
         self._faults = store.faults
         self._refused = False
 
     def look(self) -> None:
         """Look now."""
-        self._tell((*self._hops(), *self._log()))
+        self._tell((*self._hops(), *self._log(), *self._more()))
 
     def _hops(self) -> Iterator[Trouble]:
         conditions = sorted(self._core.conditions(self._now()), key=lambda c: c.trunk)

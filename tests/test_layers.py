@@ -94,6 +94,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.relearn": (*WORDS, "guard.shut", "guard.detectors", "guard.engine", "guard.ledger", "guard.policy"),
     "guard.quarantines": ("*",),
     "guard.fleetshuts": ("*",),
+    "guard.counterincident": ("*",),
     "guard.detection": ("*",),
     "guard.housekeeping": ("*",),
     "guard.alerts": ("*",),

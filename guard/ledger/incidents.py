@@ -20,7 +20,7 @@ from guard.ledger.lines import Kind, LedgerLine
 State = Literal["open", "repeated", "notified", "answered", "resolved", "released"]
 Step = Literal["open", "feed", "notify", "answer", "resolve", "release", "note", "quarantine"]
 Letter = Literal["", "question", "breach", "formal-notice", "second-notice", "guarantee", "suspension", "invoice"]
-Subject = Literal["sva", "number", "line", "trunk", "invoice", "source"]
+Subject = Literal["sva", "number", "line", "trunk", "invoice", "source", "guard"]
 
 # Where each step leads from each state. `repeated` is `open` for a subject that was put right less than a year ago.
 _FED: Final[dict[Step, State]] = {"feed": "open", "note": "open", "quarantine": "open", "notify": "notified",

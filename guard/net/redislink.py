@@ -74,9 +74,23 @@ class RedisLink:
         self._since = 0  # when it was greeted
         self._pause = PROBE
         self._serving = False
+        self._trouble: str | None = None
         self._stopping = asyncio.Event()
         self._warned: dict[str, int] = {}
         shared.hurry = self._work.set
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong, in a word and in words; "" for nothing, None where that is not known yet. It is over when the
+        server has served for STEADY: one that comes and goes is one trouble."""
+        if self._serving and self._clock.now() - self._since >= STEADY:
+            self._trouble = ""
+        return self._trouble
+
+    @property
+    def place(self) -> str:
+        """Where the server is, without a password."""
+        return str(self._place)
 
     def start(self) -> None:
         """Look for the server, and serve."""
@@ -132,6 +146,7 @@ class RedisLink:
             steady = now - self._since >= STEADY
             self._pause = PROBE if steady else min(self._pause * 2, MAX_PROBE)
         self._shared.lost(now, why)
+        self._trouble = f"{why}: {harmless(told)}"
         self._warn(f"{why}{told}", f"not to be had ({self._place}): {told}: this guard goes on alone")
 
     def _warn(self, kind: str, text: str) -> None:
@@ -174,6 +189,7 @@ class RedisLink:
         now = self._clock.now()
         self._epoch = epoch
         self._since = now
+        self._trouble = self._trouble or ""
         was_alone, self._serving = not self._serving, True
         shared.greeted(now, lost=bool(lost), of=of, rank=rank)
         self.counters["state_greeted"] += 1
