@@ -34,8 +34,8 @@ def caution(file: schema.File) -> str:
     if file.tls is None or file.tls.client != "require" or not file.listen.tls:
         return ""
     return (
-        'tls.client = "require" ends the handshake of whoever shows no good certificate, also that of an emergency call: '
-        '"expect" lets those through'
+        'tls.client = "require" ends the handshake of whoever shows no good certificate, also that of an emergency '
+        'call: "expect" lets those through'
     )
 
 

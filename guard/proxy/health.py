@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from guard.proxy.effects import Flow
-from guard.proxy.routing import Here, Hop, Trunk, Trunks
+from guard.proxy.routing import Here, Hop, Target, Trunk, Trunks
 from guard.proxy.timers import KINDS
 
 MAX_AWAY: Final = 60_000_000  # µs that a Retry-After is heeded: an operator that says an hour is asked again meanwhile
@@ -131,6 +131,16 @@ class Health:
         order = self.order(trunk, seed, now, every=True)
         return order[0] if order else None
 
+    def preferred(self, trunk: Trunk, target: Target, hops: list[HopState], now: int) -> list[HopState]:
+        """The same hops, with the one first that a request names at an address of its trunk's, unless it is known to be
+        down. Of a port that is no hop's nothing is known."""
+        named = self._states.get(target)
+        if named is None:
+            named = HopState(Hop(*target), trunk, self._here.flow_to(*target))
+        elif named.down_until > now or named.away > now:
+            return hops
+        return [named, *(s for s in hops if s is not named)]
+
     def rest(self, trunk: Trunk, now: int) -> int:
         """How long (µs) until the first hop of a trunk wants calls again, 0 where none asked to be left alone."""
         left = [s.away - now for s in self._of.get(trunk.name, ()) if s.away > now]
@@ -160,7 +170,7 @@ class Health:
     def failed(self, state: HopState, why: str, now: int, *, since: int) -> None:
         """It said nothing to what was sent at `since`, or cannot be reached. What it said to others in the meantime
         counts for it."""
-        if state.heard > since:
+        if state.heard > since or not self.knows(state):
             return
         state.failures += 1
         state.answers = 0
@@ -173,7 +183,7 @@ class Health:
 
     def refused(self, state: HopState, retry_after: int, now: int) -> None:
         """It answered 503; `retry_after` seconds it wants to be left alone, 0 where it did not say."""
-        if retry_after:
+        if retry_after and self.knows(state):
             if state.away <= now:
                 self._turned(state, f"503, Retry-After {retry_after}")
             state.away = now + min(retry_after * 1_000_000, MAX_AWAY)

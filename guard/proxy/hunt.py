@@ -1,5 +1,6 @@
 """Next hops one after the other, within one call: an INVITE whose hop says nothing, cannot be reached or answers 503
-goes on to the next (RFC 3263 4.3), in a transaction of its own, decided and counted once.
+goes on to the next (RFC 3263 4.3), in a transaction of its own, decided and counted once. A REGISTER likewise, and any
+other request outside of calls; but only what may be done twice (`REPEATABLE`) leaves a hop for its silence.
 
 Who speaks first has the call: a hop that was left and speaks while its successor is still silent gets it back, and so
 does one whose callee answers while the successor only rings. Any other that speaks late is cancelled; a 2xx for which
@@ -9,6 +10,7 @@ CANCEL and ACK to the hop of their INVITE.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,7 +19,8 @@ from guard.model import Finding, Text
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow, Unproven
-from guard.proxy.health import HopState
+from guard.proxy.forward import NO_CHANGES, Changes
+from guard.proxy.health import HopState, Place
 from guard.proxy.ofinvite import OfInvite
 from guard.proxy.own import callee_of, raw, request
 from guard.proxy.refuse import FAILED, INSECURE, reason
@@ -37,16 +40,20 @@ UNPROVEN: Final = "fault.tls"  # the rule under which an emergency call is recor
 NOWHERE: Final = "the trunk has no address"
 TOO_LONG: Final = (reason(513, "longer than a datagram, and the trunk speaks UDP"),)
 LONGEST_UDP: Final = 65_507 - 2_048  # bytes of a request that still fits a datagram with what we add (RFC 768, IPv4)
+REPEATABLE: Final = frozenset({b"INVITE", b"REGISTER", b"OPTIONS"})  # what may reach two hops, and be done but once
+Saying = Mapping[Place, Changes]  # what a request says at each hop beyond a proxy's own
+NOTHING: Final[Saying] = {}
 STATUS: Final = 480  # what a caller gets whom no hop took; never 503, which an IPBX takes for a dead guard
 
 
 class Hunt:
-    """The hops that one INVITE has yet to try, best first. `unproven` could not be reached over TLS, perhaps for their
-    certificate: an urgent one tries them again, at the very last, whatever certificate they show."""
+    """The hops that one request has yet to try, best first, and what it says at each. `unproven` could not be reached
+    over TLS, perhaps for their certificate: an urgent one tries them again, at the very last, whatever they show."""
 
-    __slots__ = ("hops", "tried", "trunk", "unproven", "urgent")
+    __slots__ = ("changes", "hops", "tried", "trunk", "unproven", "urgent")
 
-    def __init__(self, trunk: Trunk, hops: list[HopState], *, urgent: bool) -> None:
+    def __init__(self, trunk: Trunk, hops: list[HopState], *, urgent: bool = False, changes: Saying = NOTHING) -> None:
+        self.changes = changes
         self.trunk = trunk
         self.hops = hops
         self.urgent = urgent
@@ -88,6 +95,14 @@ class Hunter:
         else:
             self._none(tx, call, RESTING if c.health.rest(trunk, now) else NOWHERE, now)
 
+    def carry(self, tx: ServerTx, m: Message, trunk: Trunk, hops: list[HopState], saying: Saying, now: int) -> None:
+        """Send a request that sets up no call to the first of these hops, and to others if need be."""
+        tx.hunt = Hunt(trunk, hops, changes=saying)
+        if hops:
+            self._next(tx, m, None, now)
+        else:
+            self._none(tx, None, RESTING if self._c.health.rest(trunk, now) else NOWHERE, now)
+
     def _next(self, tx: ServerTx, m: Message, call: Call | None, now: int) -> None:
         c, hunt = self._c, tx.hunt
         assert hunt is not None
@@ -95,8 +110,10 @@ class Hunter:
         hunt.tried += 1
         if call is not None:
             call.callee_flow = flow
-        client = c.relay(tx, m, flow, call, now)
+        client = c.relay(tx, m, flow, call, now, hunt.changes.get(state.place, NO_CHANGES))
         client.hop = state
+        if m.method not in REPEATABLE:
+            return
         if hunt.hops or hunt.unproven:
             c.timers.arm(client, SILENCE, now + hunt.trunk.silence)
         elif hunt.tried > 1 and not hunt.urgent:
@@ -117,7 +134,7 @@ class Hunter:
     # ---- what a hop does -------------------------------------------------------------------------------------------
 
     def heard(self, client: ClientTx, status: int, now: int) -> None:
-        """A hop said something to an INVITE."""
+        """A hop said something to a request."""
         client.armed[SILENCE] = 0
         assert client.hop is not None
         if client.flow.unproven:
@@ -128,7 +145,7 @@ class Hunter:
     def silent(self, client: ClientTx, now: int) -> None:
         """A hop has said nothing for too long."""
         hunt = client.server.hunt if client.server is not None else None
-        if client.left or client.state is not S.CALLING or client.hop is None or hunt is None:
+        if client.left or client.state > S.TRYING or client.hop is None or hunt is None:
             return
         since = now - (hunt.trunk.silence if hunt.hops else max(LAST_SILENCE, hunt.trunk.silence))
         self._c.health.failed(client.hop, "silent", now, since=since)
@@ -143,6 +160,9 @@ class Hunter:
             hunt = client.server.hunt if client.server is not None else None
             if hunt is not None and hunt.urgent and status == 480 and client.flow.transport == "tls":
                 hunt.unproven.append(client.hop)
+        if status == 408 and not client.invite and client.server is not None:
+            self._c.layer.servers.pop(client.server.key, None)  # too late for any answer (RFC 4320 4.2)
+            return
         self._leave(client, why, now)
 
     def refused(self, client: ClientTx, response: Message, now: int) -> None:
@@ -200,6 +220,8 @@ class Hunter:
         c, tx, status = self._c, client.server, response.status
         assert tx is not None
         c.count("hops_late")
+        if not client.invite:
+            return self._late_answer(client, tx, status)
         rival = tx.client
         wanted = tx.request is not None and not tx.cancelled and rival is not None
         if wanted and rival is not None and (200 <= status < 300 or (status < 200 and rival.state is S.CALLING)):
@@ -218,6 +240,16 @@ class Hunter:
             if status < 300:
                 self._hang_up(client, response, now)
         return False
+
+    def _late_answer(self, client: ClientTx, tx: ServerTx, status: int) -> bool:
+        """The same for what sets up no call: the first final answer is the answer."""
+        if status < 200 or status == 503 or tx.request is None:
+            return False
+        if tx.client is not None:
+            self._abandon(tx.client)
+        client.left = False
+        tx.client = client
+        return True
 
     def _hang_up(self, client: ClientTx, response: Message, now: int) -> None:
         """ACK a 2xx that nobody waits for, each time that it comes, and say BYE once (RFC 3261 13.2.2.4, 15)."""

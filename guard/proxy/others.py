@@ -7,9 +7,11 @@ from typing import Final
 from guard.proxy.bindings import BadBinding
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
-from guard.proxy.effects import Flow
+from guard.proxy.effects import Address, Flow, Transport
 from guard.proxy.forward import Changes
 from guard.proxy.hangup import OVER, Hangup
+from guard.proxy.health import HopState, Place
+from guard.proxy.hunt import NOTHING, Hunter
 from guard.proxy.keys import INVITE
 from guard.proxy.nexthop import NextHop
 from guard.proxy.refuse import BUSY_RETRY_AFTER, INSECURE, reason
@@ -27,10 +29,11 @@ ALLOW: Final = (
 class Others:
     """Carries them on, or answers what has nowhere to go."""
 
-    def __init__(self, context: Context, hop: NextHop, hangup: Hangup) -> None:
+    def __init__(self, context: Context, hop: NextHop, hangup: Hangup, hunter: Hunter) -> None:
         self._c = context
         self._hop = hop
         self._hangup = hangup
+        self._hunter = hunter
 
     def in_dialog(self, tx: ServerTx, m: Message, call: Call, from_caller: bool, now: int) -> None:
         """Within a call: also a second INVITE, which is not judged again."""
@@ -68,33 +71,76 @@ class Others:
             else:
                 c.answer(tx, 200, now, (ALLOW,))
             return
+        if source is not None:
+            self._to_trunk(tx, m, source, now)
+            return
         found = self._hop.outside(m, source, trunk, now)
         if found is None:
             c.answer(tx, self._hop.missing(m, trunk), now)
-            return
-        flow, changes = found
-        if flow.transport != "tls" and secure(m.uri):
+        elif found[0].transport != "tls" and secure(m.uri):
             c.answer(tx, 480, now, INSECURE)
-        elif m.method == b"REGISTER" and source is not None:
-            self._register(tx, m, source, flow, now)
         else:
-            c.relay(tx, m, flow, None, now, changes)
+            c.relay(tx, m, found[0], None, now, found[1])
 
-    def _register(self, tx: ServerTx, m: Message, source: Source, flow: Flow, now: int) -> None:
+    def _to_trunk(self, tx: ServerTx, m: Message, source: Source, now: int) -> None:
+        """What a source sends goes to one hop of its trunk after the other: to the one that it names itself first."""
+        c = self._c
+        out = c.trunks.get(source.trunk)
+        if m.method == b"REGISTER" and not self._admitted(tx, m, source, now):
+            return
+        hops = c.health.order(out, m.first(b"call-id") or b"", now)
+        target = c.forwarder.next_target(m)
+        if target is not None and c.trunks.by_address.get(target[1]) is out:
+            hops = c.health.preferred(out, target, hops, now)
+        if secure(m.uri):
+            hops = [s for s in hops if s.flow.transport == "tls"]
+            if not hops:
+                c.answer(tx, 480, now, INSECURE)
+                return
+        if m.method == b"REGISTER":
+            self._register(tx, m, source, out, hops, now)
+        else:
+            self._hunter.carry(tx, m, out, hops, NOTHING, now)
+
+    def _admitted(self, tx: ServerTx, m: Message, source: Source, now: int) -> bool:
+        """Whether a source may register once more just now; if not it was answered."""
+        c = self._c
+        if c.bindings.admit(source, now):
+            return True
+        c.count("registers_refused")
+        c.layer.servers.pop(tx.key, None)
+        c.answer_stateless(m, tx.flow, 480, (BUSY_RETRY_AFTER, reason(480, "too many REGISTERs at once")))
+        return False
+
+    def _register(self, tx: ServerTx, m: Message, source: Source, trunk: Trunk, hops: list[HopState], now: int) -> None:
         """A registration goes to the operator with Contacts that lead to the guard. The rest is the registrar's."""
         c = self._c
-        if not c.bindings.admit(source, now):
-            c.count("registers_refused")
-            c.layer.servers.pop(tx.key, None)
-            c.answer_stateless(m, tx.flow, 480, (BUSY_RETRY_AFTER, reason(480, "too many REGISTERs at once")))
-            return
-        try:
-            slices = c.bindings.outward(m, source, c.sources, tx.flow, flow)
-        except BadBinding as bad:
+        written: dict[tuple[Transport, Address], Changes | BadBinding] = {}  # hops that are reached alike get the same
+        saying: dict[Place, Changes] = {}
+        bad: BadBinding | None = None
+        for state in hops:
+            way = state.flow.transport, state.flow.local
+            if way not in written:
+                written[way] = self._contacts(tx, m, source, state.flow)
+            said = written[way]
+            if isinstance(said, BadBinding):
+                bad = said
+            else:
+                saying[state.place] = said
+        if bad is not None and not saying:
             c.answer(tx, bad.status, now, (reason(bad.status, bad.why),))
             return
         c.count("registers")
-        c.relay(tx, m, flow, None, now, Changes(slices=slices, path=b"path" in m.index))
+        self._hunter.carry(tx, m, trunk, [s for s in hops if s.place in saying], saying, now)
+
+    def _contacts(self, tx: ServerTx, m: Message, source: Source, flow: Flow) -> Changes | BadBinding:
+        """What a REGISTER says to a hop, or why it cannot go there."""
+        c = self._c
+        try:
+            slices = c.bindings.outward(m, source, c.sources, tx.flow, flow)
+        except BadBinding as bad:
+            return bad
+        return Changes(slices=slices, path=b"path" in m.index)
 
 
 def _follow(call: Call, flow: Flow, *, from_caller: bool) -> None:

@@ -46,7 +46,7 @@ class Requests:
         self.of_invite = OfInvite(context, self.hop, self.door)
         self.hunter = Hunter(context, self.of_invite)
         self.pings = Pings(context)
-        self._others = Others(context, self.hop, self.hangup)
+        self._others = Others(context, self.hop, self.hangup, self.hunter)
         self._again: dict[int, tuple[Call, ServerTx]] = {}  # other targets of a call, waiting to be judged
 
     def handle(self, m: Message, arrived: Flow, now: int) -> None:

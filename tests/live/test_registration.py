@@ -112,6 +112,25 @@ def test_over_tcp_on_both_sides(tmp_path: Path) -> None:
     run(scene)
 
 
+@pytest.mark.parametrize("first", ["udp", "tcp"])
+def test_a_registration_finds_the_next_hop(tmp_path: Path, first: str) -> None:
+    """Behind the first one nobody is: over UDP it says nothing for a second, over TCP it refuses at once."""
+    registrar = Registrar()
+
+    def setup(site: Site) -> None:
+        nobody = f"sip:127.0.0.4:{free_port('127.0.0.4')};transport={first}"
+        site.next_hops = (nobody, f"sip:{s.OPERATOR}:{registrar.port}")
+
+    async def scene() -> None:
+        async with live(tmp_path, setup=setup, trunk=registrar) as world:
+            alice = Account(world.pbx, "alice")
+            assert (await alice.register()).status == 200
+            assert await registrar.ring(world.site.guard, "alice", CALLER) == 200
+            await world.log(1)
+
+    run(scene)
+
+
 def test_a_made_up_contact_reaches_nobody(tmp_path: Path) -> None:
     async def scene() -> None:
         async with registering(tmp_path) as (world, registrar):
