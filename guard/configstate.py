@@ -74,7 +74,10 @@ def place(url: str) -> Place:
     kind, tls = SCHEMES[scheme]
     if not url.isascii() or not url.isprintable():
         raise BadUrl("only printable ASCII may stand in it; write anything else as %XX")
-    split = urlsplit(url)
+    try:
+        split = urlsplit(url)
+    except ValueError as error:  # its text would show the password
+        raise BadUrl("its brackets hold no IPv6 address") from error
     options = _options(split, tls=tls, unix=kind == "unix")
     login, _, hosts = split.netloc.rpartition("@")
     user, _, password = (unquote(part) for part in login.partition(":"))

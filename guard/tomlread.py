@@ -117,6 +117,10 @@ class Reader:
         except UnicodeDecodeError as error:
             self.problem([], f"not UTF-8 at byte {error.start}")
             return None
+        return self.loads(text)
+
+    def loads(self, text: str) -> dict[str, Any] | None:
+        """The same of a text."""
         try:
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:

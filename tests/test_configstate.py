@@ -28,6 +28,8 @@ BAD: dict[str, str] = {
     "redis://h:65536": '"65536" is no port',
     "redis://h:x": '"x" is no port',
     "redis://2001:db8::1": "stands in brackets",
+    "redis://:secret@1[rules.1:6379/0": "brackets hold no IPv6 address",  # found by fuzzing
+    "redis://[secret]:6379": "brackets hold no IPv6 address",
     "redis://a,b": "more than one host",
     "redis://h/1001": "no number of a database",
     "redis://h/é": "only printable ASCII",

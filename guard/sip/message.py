@@ -198,7 +198,7 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     bare = data.count(b"\n", 0, head_end) != breaks or data.count(b"\r", 0, head_end) != breaks
     if bare:
         data = _BARE.sub(b" ", data[: head_end + 4]) + data[head_end + 4 :]  # an answer must not echo them
-        raws = data[start_end:head_end].split(b"\r\n")
+        raws = data[start_end:head_end].split(b"\r\n") if start_end < head_end else []
     found, bad = _index(raws)
     m = Message(data, found, start_end, head_end + 4)
     _start_line(m, data[: start_end - 2])

@@ -1,0 +1,122 @@
+"""guard.toml: from its text to a configuration, with the rules of its own that a site writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, cast
+
+from guard.config import Config, made_up
+from guard.policy.site import Known, compiled
+from guard.tomlread import Problem, Reader
+from tests.fuzz.targets import TESTS, Target, small
+
+LONGEST: Final = 900
+PATH: Final = Path("/nowhere/guard.toml")
+FEW: Final = Known(sources=("pbx",), trunks=("operator",), categories=("mobile", "sva"), territories=("metropole",))
+HEAD: Final = (
+    'site = "hq"\n[listen]\nudp = ["192.0.2.10:5060"]\n[[trunk]]\nname = "operator"\nnext_hop = ["sip:198.51.100.10"]\n'
+    '[[source]]\nname = "pbx"\naddress = ["192.0.2.5"]\ntrunk = "operator"\n'
+)
+TABLES: Final = (
+    '[[number]]\nrange = "+33145678900-+33145678999"\nholder = "acme"\nproof = "p.pdf"\nfrom = 2026-03-01\n',
+    '[[usage]]\nsource = "pbx"\nline = ["200", "2*"]\nheader = { name = "X-C", value = "*" }\nusage = "automated"\n',
+    '[prospecting]\nconsents = "c.csv"\nrefusals = "r.csv"\nsector = "energy"\n',
+    '[rules."rate.cps"]\naction = "hold"\nhold_ms = 2000\n[rules."cli.anonymous"]\nenabled = false\n',
+    '[state]\nurl = "redis://127.0.0.1:6379/0"\n[store]\npath = "g.db"\ndurability = "power"\nretention_days = 180\n',
+    '[mqtt]\nurl = "mqtts://broker:8883"\ntopic = "guard"\n[web]\nlisten = "127.0.0.1:8080"\n',
+    '[hep]\nserver = "192.0.2.9:9060"\n[dns]\nservers = ["192.0.2.53"]\n[refusal]\nstatus = 603\n',
+    '[[site_rule]]\nid = "site.night"\naction = "block"\nsource = "us"\n[site_rule.text]\nen = "no {callee}"\n'
+    '[site_rule.when]\ncallee = ["+3389*"]\n[site_rule.when.time]\nhours = "22:00-06:00"\nweekdays = "sat-sun"\n',
+    '[[site_rule]]\nid = "site.any"\naction = "flag"\nsource = "us"\ntext = { fr = "{line}" }\n'
+    'when = { any = [{ line = "2*" }, { header = { X-A = "b*" } }], not = { user_agent = "z*" } }\n',
+    '[ledger]\nalert_day = 12.50\nenforce_above_month = 100\n[evidence]\nkey = "k"\n',
+)
+
+
+def seeds() -> list[bytes]:
+    """A small configuration with each of the tables, all of them, and those of the documents."""
+    made = [HEAD, *(HEAD + t for t in TABLES), *TABLES]
+    made += [text for path in (TESTS.parent / "docs").glob("*.md") for text in blocks(path.read_text("utf-8"))]
+    return small([t.encode() for t in made], LONGEST)
+
+
+def blocks(text: str) -> list[str]:
+    """The examples in TOML of a document."""
+    return [part.partition("```")[0] for part in text.split("```toml\n")[1:]]
+
+
+def check(data: bytes) -> None:
+    """Read, compiled, with its site's rules."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return
+    problems: list[Problem] = []
+    reader = Reader("guard.toml", problems)
+    raw = reader.loads(text)
+    if raw is None:
+        assert problems, "not read, and nobody says why"
+    else:
+        config = made_up(reader, PATH, cast("dict[str, object]", raw))
+        assert isinstance(config, Config)
+        compiled(config.file.site_rule, FEW, config.zone, reader)
+        if not problems:
+            assert config.site, "a configuration without a problem, and without what it needs"
+            assert config.udp or config.tcp or config.tls
+            assert config.hops
+            assert config.sources
+    told(problems, text)
+
+
+def told(problems: list[Problem], text: str) -> None:
+    """Every problem in one line that names what and where."""
+    lines = text.count("\n") + text.count("\r") + len(text.splitlines()) + 1
+    for one in problems:
+        assert one.what
+        assert 0 <= one.line <= lines
+        shown = str(one)
+        assert len(shown) < 4000, "a problem that nobody can read"
+
+
+TARGET: Final = Target(
+    invariant="Any text is a configuration with what a guard needs, or problems, each naming the line and the key.",
+    longest=LONGEST,
+    seeds=seeds,
+    words=(
+        b"[[trunk]]\n",
+        b"[[source]]\n",
+        b"[[usage]]\n",
+        b"[[number]]\n",
+        b"[[site_rule]]\n",
+        b"[listen]\n",
+        b"[rules.",
+        b"[tls]\n",
+        b"[mqtt]\n",
+        b"[web]\n",
+        b"[state]\n",
+        b"[store]\n",
+        b"name = ",
+        b"next_hop = ",
+        b"address = ",
+        b"range = ",
+        b"usage = ",
+        b"line = ",
+        b"header = {",
+        b"when = {",
+        b"text = {",
+        b'"""',
+        b"'''",
+        b"1979-05-27",
+        b"nan",
+        b"inf",
+        b"-1",
+        b"0x7fffffffffffffffff",
+        b"true",
+        b"[[[[",
+        b"= {",
+        b'"*"',
+        b'"+33"',
+        b"\\u0000",
+    ),
+    check=check,
+)

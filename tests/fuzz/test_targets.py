@@ -1,0 +1,77 @@
+"""What is fuzzed by `make fuzz`, in short: every seed, every input that was ever found, and some thousand changes of
+them that are the same each time."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.fuzz.run import Count, add, counts, modules
+from tests.fuzz.targets import GUIDED, NAMES, Target, target
+
+FOUND: Final = Path(__file__).parent / "found"
+ROUNDS: Final = 1_500  # of each target: together some seconds
+
+
+def changed(data: bytes, one: Target, dice: random.Random, others: list[bytes]) -> bytes:
+    """The same with a few bytes lost, doubled, turned or put in."""
+    for _ in range(dice.choice((1, 1, 2, 4))):
+        at, n = dice.randrange(len(data) + 1), dice.choice((1, 1, 2, 8, 40))
+        piece = dice.choice(
+            (b"", bytes([dice.randrange(256)]), dice.choice(one.words), data[at : at + n] * 2, dice.choice(others)[at:])
+        )
+        data = data[:at] + piece + data[at + dice.choice((0, len(piece), n)) :]
+    return data[: one.longest]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds_and_changes_of_them(name: str) -> None:
+    one = target(name)
+    seeds = one.seeds()
+    assert seeds
+    assert max(map(len, seeds)) <= one.longest
+    dice = random.Random(name)
+    for data in [b"", *seeds, *(changed(dice.choice(seeds), one, dice, seeds) for _ in range(ROUNDS))]:
+        try:
+            one.check(data)
+        except Exception as error:
+            error.add_note(f"input {data!r}")
+            raise
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.glob("*/*")), ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_what_was_found_once(path: Path) -> None:
+    target(path.parent.name).check(path.read_bytes())
+
+
+def test_a_broken_invariant_is_seen() -> None:
+    """The checks themselves: a framer that takes pings elsewhere, a number that means another one."""
+    framing, number = target("framing"), target("number")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("guard.sip.framing.PING", b"\r\n")
+        with pytest.raises(AssertionError, match="depends on how"):
+            framing.check(b"\1\r\n\r\n\r\nA a SIP/2.0\r\nl: 0\r\n\r\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.fuzz.targets.number.EMERGENCY", ("15",))
+        with pytest.raises(AssertionError):
+            number.check(b"112")
+
+
+def test_what_guides_a_target_is_there() -> None:
+    known = modules()
+    for name, prefixes in GUIDED.items():
+        for prefix in prefixes:
+            assert any(m.startswith(prefix) for m in known), (name, prefix)
+
+
+def test_counts_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.fuzz.run.COUNTS", tmp_path / "counts.json")
+    monkeypatch.setattr("tests.fuzz.run.KEPT", tmp_path / "kept")
+    add("hep", 1000, 2.0)
+    add("number", 10, 1.0)
+    assert add("hep", 500, 1.0).runs == 1500
+    assert {n: (c.runs, c.seconds) for n, c in counts().items()} == {"hep": (1500, 3.0), "number": (10, 1.0)}
+    assert counts().get("capture", Count()).runs == 0
