@@ -6,8 +6,13 @@ import argparse
 import logging
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from guard.cli.common import CommandError, config_option, load_config
+
+if TYPE_CHECKING:
+    from guard.config import Config
+    from guard.configweb import Place
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +27,6 @@ def run(args: argparse.Namespace) -> int:
     from guard.configweb import MEMORY
     from guard.net.say import LOG, Line
     from guard.store.errors import StoreError
-    from guard.web.app import make_app
-    from guard.web.server import serve
 
     config = load_config(args.config)
     place = config.web
@@ -36,6 +39,15 @@ def run(args: argparse.Namespace) -> int:
     for warning in config.warnings:
         LOG.warning("%s", warning)
     try:
-        return uvloop.run(serve(make_app(config), place))
+        return uvloop.run(_serve(config, place))
     except StoreError as error:
         raise CommandError(str(error)) from error
+
+
+async def _serve(config: Config, place: Place) -> int:
+    from guard.web.app import make_app
+    from guard.web.room import Room
+    from guard.web.server import serve
+
+    room = Room(config)
+    return await serve(make_app(room), place, room.live.leave)

@@ -6,18 +6,19 @@ from typing import Annotated, Final, Literal
 
 from litestar import Request
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Dependency, Parameter
+from litestar.params import QueryParameter
 
 from guard.web.problems import MEDIA, Problem, Refused
 from guard.web.roles import Visitor
 from guard.web.room import Room
 
-Here = Annotated[Room, Dependency(skip_validation=True)]
-Who = Annotated[Visitor, Dependency(skip_validation=True)]
+Here = NamedDependency[Room]
+Who = NamedDependency[Visitor]
 Numbers = Annotated[
     Literal["full", "masked"] | None,
-    Parameter(query="numbers", description="telephone numbers in full (role privacy, noted) or with 4 digits hidden"),
+    QueryParameter(name="numbers", description="numbers in full (role privacy, noted) or with 4 digits hidden"),
 ]
 _FAULTS: Final[dict[int, str]] = {
     400: "the request cannot be read",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from guard.model import Verdict
 from guard.store.reader import SqliteReader
@@ -17,9 +17,9 @@ from guard.web.problems import Refused
 from guard.web.roles import viewers
 
 Time = 'a time (2026-11-21T10:00), a date, an age (15m, 2h, 7d) or "today"'
-Word = Annotated[str | None, Parameter(max_length=256)]
+Word = Annotated[str | None, QueryParameter(max_length=256)]
 Cursor = Annotated[
-    int | None, Parameter(ge=0, lt=data.NO_SEQ, description="where a page begins, as another page gave it")
+    int | None, QueryParameter(ge=0, lt=data.NO_SEQ, description="where a page begins, as another page gave it")
 ]
 
 
@@ -27,23 +27,25 @@ Cursor = Annotated[
 async def calls(
     room: Here,
     visitor: Who,
-    since: Annotated[str | None, Parameter(max_length=64, description=f"calls from then on: {Time}")] = None,
-    until: Annotated[str | None, Parameter(max_length=64, description=f"calls before then: {Time}")] = None,
-    verdict: Annotated[Verdict | None, Parameter(description="what became of them")] = None,
+    since: Annotated[str | None, QueryParameter(max_length=64, description=f"calls from then on: {Time}")] = None,
+    until: Annotated[str | None, QueryParameter(max_length=64, description=f"calls before then: {Time}")] = None,
+    verdict: Annotated[Verdict | None, QueryParameter(description="what became of them")] = None,
     rule: Annotated[
-        str | None, Parameter(max_length=256, description="calls of which this rule spoke; cli.* for all that begin so")
+        str | None,
+        QueryParameter(max_length=256, description="calls of which this rule spoke; cli.* for all so begun"),
     ] = None,
     caller: Annotated[
-        str | None, Parameter(max_length=256, description="number received or presented; 0145* for all that begin so")
+        str | None,
+        QueryParameter(max_length=256, description="number received or presented; 0145* for all so begun"),
     ] = None,
-    callee: Annotated[str | None, Parameter(max_length=256, description="number called, in the same forms")] = None,
-    trunk: Annotated[str | None, Parameter(max_length=256, description="name of the trunk")] = None,
-    line: Annotated[str | None, Parameter(max_length=256, description="line; 2* for all that begin so")] = None,
-    call_id: Annotated[str | None, Parameter(max_length=256, description="Call-ID of SIP, whole")] = None,
-    every: Annotated[bool, Parameter(query="all", description="the allowed calls too")] = False,
+    callee: Annotated[str | None, QueryParameter(max_length=256, description="number called, as well")] = None,
+    trunk: Annotated[str | None, QueryParameter(max_length=256, description="name of the trunk")] = None,
+    line: Annotated[str | None, QueryParameter(max_length=256, description="line; 2* for all so begun")] = None,
+    call_id: Annotated[str | None, QueryParameter(max_length=256, description="Call-ID of SIP, whole")] = None,
+    every: Annotated[bool, QueryParameter(name="all", description="the allowed calls too")] = False,
     before: Cursor = None,
     after: Cursor = None,
-    limit: Annotated[int, Parameter(ge=1, le=data.MAX_PAGE, description="calls of a page")] = data.PAGE,
+    limit: Annotated[int, QueryParameter(ge=1, le=data.MAX_PAGE, description="calls of a page")] = data.PAGE,
     numbers: Numbers = None,
 ) -> CallPage:
     """The calls that fit, the newest first. Go on with `before` set to `older`, or `after` to `newer`."""
@@ -73,7 +75,7 @@ async def calls(
 async def call(
     room: Here,
     visitor: Who,
-    call_id: Annotated[str, Parameter(description="Call-ID of SIP, whole, or the number of a record")],
+    call_id: Annotated[str, PathParameter(description="Call-ID of SIP, whole, or the number of a record")],
     numbers: Numbers = None,
 ) -> CallView:
     """One call: its record, what was seen and done, the calls around it, its incident."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from litestar import post
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from guard.control import DecideAsk, Decided, EndedAsk
@@ -54,7 +55,7 @@ class Over(Struct, frozen=True, kw_only=True):
 
 
 @post("/api/v1/decide", guards=[askers], responses=faults(413), status_code=200, tags=["decide"])
-async def decide(room: Here, visitor: Who, data: AskedCall) -> Decided:
+async def decide(room: Here, visitor: Who, data: JSONBody[AskedCall]) -> Decided:
     """What the guard decides, or would."""
     asked = _asked(data)
     law = await room.laws.now()
@@ -83,13 +84,13 @@ async def decide(room: Here, visitor: Who, data: AskedCall) -> Decided:
 
 
 @post("/api/v1/ended", guards=[switches], responses=faults(404, 413), status_code=200, tags=["decide"])
-async def ended(room: Here, data: EndedAsk) -> Over:
+async def ended(room: Here, data: JSONBody[EndedAsk]) -> Over:
     """A call that was decided here, and counted, is over."""
     await room.control.ended(data)
     return Over()
 
 
-def _asked(data: AskedCall) -> Asked:
+def _asked(data: JSONBody[AskedCall]) -> Asked:
     return Asked(
         caller=data.caller,
         callee=data.callee,

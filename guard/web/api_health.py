@@ -1,4 +1,4 @@
-"""Whether it is there, and whether it can work: for a supervisor, without a token."""
+"""Whether it is there and can work, for a supervisor without a token; and what the running guard counts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from guard.web.api import Here, faults
 from guard.web.controlclient import ControlError
+from guard.web.metrics import CONTENT_TYPE, exposition
+from guard.web.roles import viewers
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -41,4 +43,13 @@ async def readyz(room: Here) -> Ready:
     return Ready(guard=True)
 
 
-HEALTH: Final = (healthz, readyz)
+@get("/metrics", guards=[viewers], media_type=CONTENT_TYPE, responses=faults(), tags=["health"])
+async def metrics(room: Here) -> str:
+    """What the running guard counts, as Prometheus reads it; `guard_up` alone where it does not answer."""
+    try:
+        return exposition(await room.control.figures())
+    except ControlError:
+        return exposition(None)
+
+
+HEALTH: Final = (healthz, readyz, metrics)

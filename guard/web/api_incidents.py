@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Final
 
 from litestar import get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta, Struct
 
 from guard.ledger.incidents import Letter
@@ -20,7 +20,7 @@ from guard.web.roles import operators, viewers
 from guard.web.steps import MAX_TEXT, Action, take
 
 NAME: Final = re.compile(r"(?:INC-)?([0-9]{1,18})\Z", re.IGNORECASE | re.ASCII)
-Name = Annotated[str, Parameter(description="as INC-12 or 12", max_length=32)]
+Name = Annotated[str, PathParameter(description="as INC-12 or 12", max_length=32)]
 
 
 class Taken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,9 +35,9 @@ class Taken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def incidents(
     room: Here,
     visitor: Who,
-    every: Annotated[bool, Parameter(query="all", description="the closed ones too")] = False,
-    start: Annotated[int, Parameter(ge=0, le=1_000_000, description="how many to leave out")] = 0,
-    limit: Annotated[int, Parameter(ge=1, le=data.MAX_PAGE, description="incidents of a page")] = data.PAGE,
+    every: Annotated[bool, QueryParameter(name="all", description="the closed ones too")] = False,
+    start: Annotated[int, QueryParameter(ge=0, le=1_000_000, description="how many to leave out")] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=data.MAX_PAGE, description="incidents of a page")] = data.PAGE,
     numbers: Numbers = None,
 ) -> IncidentPage:
     """What is open, the nearest deadline first."""
@@ -61,7 +61,9 @@ async def incident(room: Here, visitor: Who, incident: Name, numbers: Numbers = 
     status_code=200,
     tags=["incidents"],
 )
-async def step(room: Here, visitor: Who, incident: Name, action: Action, data: Taken) -> IncidentView:
+async def step(
+    room: Here, visitor: Who, incident: Name, action: FromPath[Action], data: JSONBody[Taken]
+) -> IncidentView:
     """Take a step: a letter came (`notify`), it was answered, put right (`resolve`), let go (`release`: a quarantine
     ends), or something is to be remembered (`note`)."""
     number = number_of(incident)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from guard.web.api import Here, Numbers, Who, faults, full_of
 from guard.web.data import lines as data
@@ -20,7 +20,7 @@ MOST: Final = 100  # lines of one answer
 async def lines(
     room: Here,
     visitor: Who,
-    limit: Annotated[int, Parameter(ge=1, le=MOST, description="lines at most")] = data.NEAREST,
+    limit: Annotated[int, QueryParameter(ge=1, le=MOST, description="lines at most")] = data.NEAREST,
     numbers: Numbers = None,
 ) -> NearestView:
     """Lines and trunks by their share of a quota, the largest first."""
@@ -34,7 +34,7 @@ async def lines(
 async def line(
     room: Here,
     visitor: Who,
-    line: Annotated[str, Parameter(description="name of the line")],
+    line: Annotated[str, PathParameter(description="name of the line")],
     numbers: Numbers = None,
 ) -> LineView:
     """One line: its last calls, its quotas, its incidents."""

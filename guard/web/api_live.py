@@ -7,7 +7,7 @@ from typing import Annotated, Final, cast
 
 from litestar import Request, get
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from litestar.response import Stream
 
 from guard.web import auth
@@ -18,6 +18,7 @@ from guard.web.roles import Visitor, viewers
 from guard.web.room import Room
 from guard.web.server import ABORT
 
+LAST: Final = (1 << 63) - 1  # SQLite's largest integer
 EVENTS: Final = "text/event-stream"
 
 
@@ -27,7 +28,8 @@ async def live(
     room: Here,
     visitor: Who,
     last_event_id: Annotated[
-        int | None, Parameter(header="Last-Event-ID", ge=0, le=(1 << 63) - 1, description="the last event that was seen")
+        int | None,
+        HeaderParameter(name="Last-Event-ID", ge=0, le=LAST, description="the last event that was seen"),
     ] = None,
     numbers: Numbers = None,
 ) -> Stream:

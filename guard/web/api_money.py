@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from guard.ledger.penalties import By
@@ -48,9 +48,10 @@ async def penalties(
     room: Here,
     visitor: Who,
     month: Annotated[
-        str | None, Parameter(max_length=7, description="billing month as 2026-11, in the site's time zone (this one)")
+        str | None,
+        QueryParameter(max_length=7, description="billing month as 2026-11, of the site's time zone (now)"),
     ] = None,
-    by: Annotated[By, Parameter(description="what is summed up")] = "rule",
+    by: Annotated[By, QueryParameter(description="what is summed up")] = "rule",
     numbers: Numbers = None,
 ) -> Penalties:
     """The sums of one month."""

@@ -14,7 +14,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from guard.web import pages, problems
+from guard.web import mishaps, pages
 from guard.web.api import provide_room, provide_visitor
 from guard.web.api_calls import CALLS
 from guard.web.api_decide import DECIDE
@@ -29,7 +29,6 @@ from guard.web.room import Room
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler
 
-    from guard.config import Config
     from guard.web.asgi import App
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
@@ -40,13 +39,12 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     *DECIDE,
     *LIVE,
     *HEALTH,
-    *getattr(pages, "ROUTES", ()),
+    *pages.ROUTES,
 )
 
 
-def make_app(config: Config, room: Room | None = None) -> Door:
-    """The application of a site, as ASGI. StoreError."""
-    room = room or Room(config)
+def make_app(room: Room) -> Door:
+    """The application of a site, as ASGI."""
     return Door(cast("App", _litestar(room)), room)
 
 
@@ -65,7 +63,7 @@ def _litestar(room: Room) -> Litestar:
             "visitor": Provide(provide_visitor, sync_to_thread=False),
         },
         state=State({"room": room}),
-        exception_handlers={Exception: problems.handle},
+        exception_handlers={Exception: mishaps.handle},
         openapi_config=_openapi(),
         request_max_body_size=MAX_BODY,
         logging_config=None,

@@ -10,8 +10,9 @@ import asyncio
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from guard.web import auth, problems
-from guard.web.problems import MEDIA, Refused
+from guard.web import auth, mishaps
+from guard.web.problems import Refused
+from guard.web.roles import Visitor
 
 if TYPE_CHECKING:
     from guard.web.asgi import App, Message, Receive, Scope, Send
@@ -64,7 +65,9 @@ class Door:
         try:
             self._called(scope, headers)
             client = scope.get("client")
-            visitor, out.form = auth.visitor_of(self._room, headers, client[0] if client else "")
+            address = client[0] if client else ""
+            scope["user"] = Visitor(address=address)  # till it is known who it is
+            visitor, out.form = auth.visitor_of(self._room, headers, address)
             scope["user"] = visitor
             if scope["method"] in UNSAFE:
                 body = await _body(receive, headers)
@@ -94,6 +97,7 @@ class _Answer:
 
     def __init__(self, room: Room, scope: Scope, headers: auth.Headers, send: Send) -> None:
         self._room = room
+        self._scope = scope
         self._send = send
         self._api = scope["path"].startswith(("/api/", "/schema"))
         self._taggable = self._api and scope["method"] in {"GET", "HEAD"}
@@ -126,13 +130,12 @@ class _Answer:
             await self._tagged(whole=False)
 
     async def refuse(self, error: Exception) -> None:
-        """Problem details in place of an answer."""
-        told, more = problems.of(error)
-        body = problems.encoded(told)
-        fields = [(b"content-type", MEDIA.encode()), (b"content-length", str(len(body)).encode())]
-        fields += [(k.lower().encode(), v.encode()) for k, v in more.items()]
-        await self({"type": "http.response.start", "status": told.status, "headers": fields})
-        await self({"type": "http.response.body", "body": body, "more_body": False})
+        """What is wrong, in place of an answer."""
+        found = mishaps.of(self._room, self._scope, error)
+        fields = [(name.lower().encode(), value.encode()) for name, value in found.headers.items()]
+        fields += [(b"content-type", found.media.encode()), (b"content-length", str(len(found.body)).encode())]
+        await self({"type": "http.response.start", "status": found.status, "headers": fields})
+        await self({"type": "http.response.body", "body": found.body, "more_body": False})
 
     async def _tagged(self, *, whole: bool) -> None:
         assert self._start is not None

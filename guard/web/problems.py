@@ -5,9 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 
-import msgspec
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.response import Response
 from msgspec import Struct
 
 from guard.config import ConfigError
@@ -17,10 +15,7 @@ from guard.wanted import Mistake as WantedMistake
 from guard.web.controlclient import ControlError
 
 if TYPE_CHECKING:
-    from litestar import Request
-    from litestar.datastructures import State
-
-    from guard.web.roles import Visitor
+    pass
 
 MEDIA: Final = "application/problem+json"
 LONGEST: Final = 300  # characters of a detail: what was sent may stand in it
@@ -48,7 +43,11 @@ class Refused(HTTPException):
     """A request that cannot be answered, and what is wrong with it."""
 
     def __init__(
-        self, status: int, detail: str, *errors: tuple[str, str], headers: dict[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        *errors: tuple[str, str],
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(status_code=status, detail=detail, headers=headers)
         self.errors = tuple(Mistake(field=f[:64], message=m[:LONGEST]) for f, m in errors[:MOST])
@@ -119,14 +118,3 @@ def _mistakes(error: ValidationException) -> tuple[Mistake, ...]:
         Mistake(field=str(one.get("key", ""))[:64], message=str(one.get("message", ""))[:LONGEST])
         for one in found[:MOST]
     )
-
-
-def handle(_: Request[Visitor, None, State], error: Exception) -> Response[Problem]:
-    """Litestar's way of answering an exception."""
-    told, headers = of(error)
-    return Response(content=told, status_code=told.status, media_type=MEDIA, headers=headers)
-
-
-def encoded(told: Problem) -> bytes:
-    """A problem as it goes out."""
-    return msgspec.json.encode(told)

@@ -82,28 +82,10 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve(app: App, place: Place, leaving: Callable[[], None] = lambda: None) -> int:
+async def serve(app: App, place: Place, leaving: Callable[[], None]) -> int:
     """Serve until SIGTERM or SIGINT; `leaving` is called then, so that streams end. OSError where the address or a
     certificate cannot be used."""
-    listener = _listener(place)
-    config = uvicorn.Config(
-        app=cast("ASGIApplication", app),
-        http=Protocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=MOST,
-        timeout_keep_alive=IDLE_S,
-        timeout_graceful_shutdown=STOP_S,
-        h11_max_incomplete_event_size=MAX_HEAD,
-        ssl_context_factory=(lambda _config, _default: _tls(place)) if place.tls else None,
-    )
-    config.load()  # a certificate that cannot be used is told before anything is served
-    server = Server(config)
+    server, listener = server_of(app, place)
 
     def leave() -> None:
         server.should_exit = True
@@ -114,7 +96,35 @@ async def serve(app: App, place: Place, leaving: Callable[[], None] = lambda: No
         loop.add_signal_handler(number, leave)
     LOG.info("web: ready: %s", place.url)
     await server.serve(sockets=[listener])
+    LOG.info("web: stopped")
     return 0
+
+
+def server_of(app: App, place: Place) -> tuple[Server, socket.socket]:
+    """The server of an application, and the socket that it listens on. OSError."""
+    listener = _listener(place)
+    try:
+        config = uvicorn.Config(
+            app=cast("ASGIApplication", app),
+            http=Protocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=MOST,
+            timeout_keep_alive=IDLE_S,
+            timeout_graceful_shutdown=STOP_S,
+            h11_max_incomplete_event_size=MAX_HEAD,
+            ssl_context_factory=(lambda _config, _default: _tls(place)) if place.tls else None,
+        )
+        config.load()  # a certificate that cannot be used is told before anything is served
+    except OSError:
+        listener.close()
+        raise
+    return Server(config), listener
 
 
 def _listener(place: Place) -> socket.socket:

@@ -7,6 +7,7 @@ from typing import Final, cast
 from litestar import Request, get, post
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 from litestar.response import Redirect
 from msgspec import Struct
 
@@ -67,7 +68,7 @@ def next_of(incident: IncidentRecord) -> DeadlineRecord | None:
 
 
 @get("/incidents/{incident:str}", include_in_schema=False)
-async def incident(request: Request[Visitor, None, State], room: Here, incident: str) -> Html:
+async def incident(request: Request[Visitor, None, State], room: Here, incident: FromPath[str]) -> Html:
     """One incident."""
     view = await reader(request, room, "incidents", what="incident")
     found = await _found(room, incident, view)
@@ -78,7 +79,7 @@ async def incident(request: Request[Visitor, None, State], room: Here, incident:
 
 
 @post("/incidents/{incident:str}", include_in_schema=False, guards=[operators])
-async def act(request: Request[Visitor, None, State], room: Here, incident: str) -> Html | Redirect:
+async def act(request: Request[Visitor, None, State], room: Here, incident: FromPath[str]) -> Html | Redirect:
     """Take a step with it, and show it again."""
     form = await form_of(request)
     name = form.get("step", "")

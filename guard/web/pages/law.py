@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 from litestar import Request, get
 from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException
+from litestar.params import QueryParameter
 
 from guard.questions import USAGES, Asked
 from guard.store.whole import Whole
-from guard.wanted import Mistake, instant
-from guard.web.api import Here, Who, faults
+from guard.wanted import Mistake, dated
+from guard.web.api import Here, faults
 from guard.web.data import decide as deciding
 from guard.web.data import policies as data
 from guard.web.data.policies import PoliciesView
@@ -35,7 +36,7 @@ async def policies(request: Request[Visitor, None, State], room: Here) -> Html:
     now = room.clock()
     wrong = ""
     try:
-        at = instant(asked, room.zone) if asked else now
+        at = dated(asked, room.zone) if asked else now
     except Mistake as mistake:
         at, wrong = now, said(mistake, view.lang, "at").get("at", "") or str(mistake)
     found = await room.read(lambda _: data.inforce(law.config, law.policy, at))
@@ -44,11 +45,14 @@ async def policies(request: Request[Visitor, None, State], room: Here) -> Html:
 
 
 @get("/api/v1/policies", guards=[viewers], responses=faults(), tags=["policies"])
-async def policies_json(room: Here, visitor: Who, at: str | None = None) -> PoliciesView:
+async def policies_json(
+    room: Here,
+    at: Annotated[str | None, QueryParameter(max_length=MAX_AT, description="an instant, ISO 8601")] = None,
+) -> PoliciesView:
     """The rules in force at an instant (now), in the order in which they speak, with what they rest on; the contracts
     of the trunks, and the destination data."""
     law = await room.laws.now()
-    when = instant(at[:MAX_AT], room.zone) if at is not None else room.clock()
+    when = dated(at, room.zone) if at is not None else room.clock()
     return await room.read(lambda _: data.inforce(law.config, law.policy, when))
 
 

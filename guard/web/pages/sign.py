@@ -7,6 +7,7 @@ from typing import Final
 from litestar import Request, get, post
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 from litestar.response import Redirect, Response
 
 from guard.web import auth
@@ -84,7 +85,7 @@ async def preferences(request: Request[Visitor, None, State], room: Here) -> Red
 
 
 @get("/static/{name:str}", include_in_schema=False, sync_to_thread=False)
-def static(request: Request[Visitor, None, State], name: str) -> Response[bytes]:
+def static(request: Request[Visitor, None, State], name: FromPath[str]) -> Response[bytes]:
     """A file that pages load: anybody may, there is nothing of the site in it."""
     kind = STATIC_FILES.get(name)
     if kind is None:
