@@ -17,6 +17,7 @@ from guard.desk import Desk, Taken, Waiting
 from guard.detectors.watch import Watch
 from guard.engine import FAULT, Engine, Prepared
 from guard.model import CallEnded, Decision, Finding
+from guard.rules import rate_cps
 from guard.state.contract import Reading, StateError, Touch
 from guard.state.shared import AloneError, Shared
 from guard.state.wire import Ask
@@ -63,9 +64,16 @@ class SharedDesk(Desk):
             return self._count_alone(ticket, prepared, now)
         behind = self._waits_behind(prepared)
         touches = _reads(prepared.touches) if behind else prepared.touches
-        ask = self._shared.ask(str(ticket), touches, now)
+        ask = self._shared.ask(str(ticket), touches, now, self._may_wait(prepared))
         self._asking[ticket] = Asking(prepared, ask, now, behind=behind)
         return []
+
+    def _may_wait(self, prepared: Prepared) -> int:
+        """For how long a call waits for a place in its trunk's second, µs; 0 where it is refused at once."""
+        for touch, count in zip(prepared.touches, prepared.counts, strict=True):
+            if count.rule.id == rate_cps.ID and touch.limit is not None:
+                return self._engine.hold_us if count.rule.says["waits"].action == "hold" else 0
+        return 0
 
     def _count_alone(self, ticket: int, prepared: Prepared, now: int) -> list[Taken]:
         return super()._count(ticket, self._noted(prepared), now)
@@ -125,7 +133,10 @@ class SharedDesk(Desk):
         if waiting is None:
             if isinstance(answer, StateError):
                 return self._count_alone(ticket, asking.prepared, now)
-            return self._read(ticket, asking.prepared, answer, asking.since, now, waits_behind=asking.behind)
+            decided = self._read(ticket, asking.prepared, answer, asking.since, now, waits_behind=asking.behind)
+            if decided:
+                self._shared.waits_no_more(str(ticket))
+            return decided
         queue = self._queues[asking.prepared.call.trunk]
         if isinstance(answer, StateError):
             decision = self._again_alone(waiting, now, len(queue) - 1)
@@ -133,6 +144,7 @@ class SharedDesk(Desk):
             decision = self._read_again(waiting, answer, now, len(queue) - 1)
         if decision is None:
             return []
+        self._shared.waits_no_more(str(ticket))
         del queue[ticket]
         del self._queue_of[ticket]
         if queue:
@@ -146,7 +158,8 @@ class SharedDesk(Desk):
         if self._shared.alone:
             return self._again_alone(waiting, now, behind)
         if waiting.ticket not in self._asking:
-            ask = self._shared.ask(str(waiting.ticket), waiting.prepared.touches, now)
+            wait = self._may_wait(waiting.prepared)
+            ask = self._shared.ask(str(waiting.ticket), waiting.prepared.touches, now, wait)
             self._asking[waiting.ticket] = Asking(waiting.prepared, ask, waiting.since, held=waiting)
         return None
 
@@ -156,6 +169,7 @@ class SharedDesk(Desk):
 
     def withdraw(self, ticket: int, now: int) -> Decision | None:
         """A call gave up that was held, or whose counters are being read: its decision so far, for the record."""
+        self._shared.waits_no_more(str(ticket))
         asking = self._asking.pop(ticket, None)
         found = super().withdraw(ticket, now)
         if found is not None or asking is None:

@@ -62,8 +62,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.switchboard": ("*",),
     "guard.asking": ("*",),
     "guard.shareddesk": (
-        *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.state.contract", "guard.state.shared",
-        "guard.state.wire",
+        *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.rules.rate_cps", "guard.state.contract",
+        "guard.state.shared", "guard.state.wire",
     ),
     "guard.sharing": ("*",),
     "guard.recount": (*WORDS, *CONTRACTS, "guard.engine", "guard.policy", "guard.rules", "guard.ledger"),

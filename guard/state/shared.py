@@ -70,6 +70,7 @@ class Shared:
         self._back: Iterator[Told] = iter(())
         self._more = False  # whether there is more to bring back
         self._windows: dict[str, tuple[Touch, ...]] = {}  # idents whose set-up has not left: what they took
+        self._waits: dict[str, tuple[str, ...]] = {}  # idents that wait in the order of all guards: for which windows
         self._before: dict[str, dict[str, int]] = {}  # by ident and tally: when its member was counted before, -1 never
         self._others: dict[str, int] = {}  # what other guards had in a tally or sum when it was last read
         self._hours: dict[str, dict[int, int]] = {}  # what this guard used of a sum, by the hour of Unix time
@@ -77,10 +78,11 @@ class Shared:
 
     # ---- asking the server -----------------------------------------------------------------------------------------
 
-    def ask(self, ident: str, touches: tuple[Touch, ...], now: int) -> Ask:
-        """Ask for what a call needs; `answered` or `failed` comes of it, or nothing until its deadline."""
+    def ask(self, ident: str, touches: tuple[Touch, ...], now: int, wait: int = 0) -> Ask:
+        """Ask for what a call needs; `answered` or `failed` comes of it, or nothing until its deadline. `wait` is for
+        how long it waits for a window without a place, in the order of all guards, until `waits_no_more`."""
         self._last = max(self._last, max((t.at for t in touches), default=0))
-        ask = Ask(ident, tuple(map(self._named, touches)), now + self.deadline)
+        ask = Ask(ident, tuple(map(self._named, touches)), now + self.deadline, wait)
         self._asks.append(ask)
         self.hurry()
         return ask
@@ -118,6 +120,7 @@ class Shared:
         it is given back. Raises StateError where the mirror is full."""
         self._flying.pop(ask.ident, None)
         taken = bool(reply[1])
+        self._queued(ask, taken=taken, wanted=wanted)
         readings = []
         took: list[Touch] = []
         before: dict[str, int] = {}
@@ -160,6 +163,21 @@ class Shared:
         self._windows[ask.ident] = tuple(took)
         self._before[ask.ident] = before
         return tuple(readings)
+
+    def _queued(self, ask: Ask, *, taken: bool, wanted: bool) -> None:
+        """A call that has no place waits in the order of all guards from when it first asked."""
+        if taken:
+            self._waits.pop(ask.ident, None)
+        elif ask.wait:
+            self._waits[ask.ident] = tuple(t.key for t in ask.touches if t.kind == "window" and t.limit is not None)
+            if not wanted:
+                self.waits_no_more(ask.ident)
+
+    def waits_no_more(self, ident: str) -> None:
+        """A call that waited in the order of all guards was decided, or gave up."""
+        for key in self._waits.pop(ident, ()):
+            if not self.alone:
+                self._tell("gone", "q", key, self._member(ident))
 
     def dismissed(self, ask: Ask) -> None:
         """The server could not say anything of it, and took nothing."""
@@ -284,6 +302,7 @@ class Shared:
         """The server does not answer. From now on this guard is alone."""
         self.why = why
         self._asks.clear()
+        self._waits.clear()
         self._told.clear()
         self._back = iter(())
         self._more = False
@@ -306,6 +325,7 @@ class Shared:
                 if t.kind == "window" and t.take and ask.ident not in self._windows:
                     self._tell("dropped", "w", t.key, self._member(ask.ident))
         self._flying.clear()
+        self._waits.clear()  # the server forgot them: this is another epoch
         self.shuts.greeted()
         for key, count in self.mirror.counts():
             self._tell("calls", "g", key, count)

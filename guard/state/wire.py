@@ -20,11 +20,13 @@ Told = tuple[str, str, tuple[object, ...]]  # which of guard.lua's `tell`, the k
 
 
 class Ask(Struct, frozen=True):
-    """One call's touches on their way. `until` is when its guard gives it up."""
+    """One call's touches on their way. `until` is when its guard gives it up. `wait` is for how long, µs, the call
+    waits for a place in a window if there is none (0: it does not)."""
 
     ident: str
     touches: tuple[Touch, ...]
     until: int
+    wait: int = 0
 
 
 class Op(Struct, frozen=True):
@@ -79,6 +81,7 @@ class Keys:
             [
                 _KINDS[t.kind], place(t.kind[0], t.key), -1 if t.limit is None else t.limit, t.span_us, t.force,
                 t.take, t.key in held, t.member, t.since, t.at, place("t", t.against) if t.against else 0, t.percent,
+                place("q", t.key) if ask.wait and t.kind == "window" and t.limit is not None else 0, ask.wait,
             ]
             for t in ask.touches
         ]  # fmt: skip

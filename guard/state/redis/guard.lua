@@ -8,6 +8,7 @@
 -- KEYS[5] shuts  sorted set: subject -> which change of all it was last changed by
 -- then the counters that a call of a function touches:
 --   window  sorted set: member -> when its set-up left; PENDING + when it was taken, until it left
+--   queue   sorted set of a window: "guard:epoch.member" -> when a call began to wait for a place in it
 --   gauge   hash: "guard:epoch" -> calls at once; what another epoch of a guard held is nobody's any more
 --   tally   sorted set: member -> the instant (Unix time) at which it was last counted
 --   sum     hash: "b:guard:hour" -> amount, "T:since" -> total, "R:since" -> what it was when it was last read
@@ -18,6 +19,7 @@ local VERSION = '1'
 local SECOND = 1000000
 local PENDING = 4000000000000000  -- beyond any instant until 2096; sums with it stay exact in a double
 local MAX_PENDING = 60 * SECOND   -- as in guard/state/memory.py
+local AGAIN = 100000              -- a call that waits behind another guard's looks again after so long
 local SILENT = 600000             -- a guard not heard for so long may decide alone: its part is kept for it
 local QUIET = 1500000             -- after counters were lost: a second's window, and time for every guard to come back
 local DAY = 24 * 3600 * SECOND
@@ -195,7 +197,32 @@ end
 
 -- ---- reading ---------------------------------------------------------------------------------------------------------
 
-local function window(key, a, member, t, quiet, alone)
+-- How many calls of other guards wait for a window and came before this one, counted up to `most`. A guard's own calls
+-- are in its own order. Whose guard is silent, or has another life, waits no more.
+local function before(c, queue, member, wait, most)
+  if on(queue, 'ZCARD') == 0 then return 0 end
+  on(queue, 'ZREMRANGEBYSCORE', '-inf', c.t - wait - SECOND)  -- their guards have given them up
+  local mine = on(queue, 'ZSCORE', c.own .. '.' .. member)
+  local bound, from, found = mine and '(' .. mine or '+inf', 0, 0
+  while true do
+    local some = on(queue, 'ZRANGEBYSCORE', '-inf', bound, 'LIMIT', from, 100)
+    for _, one in ipairs(some) do
+      local who, epoch = string.match(one, '^(.-):(%d+)%.')
+      local e = who and c.guards(who)
+      if not e or e.epoch ~= epoch or tonumber(on(c.heard, 'ZSCORE', who) or 0) < c.t - SILENT then
+        on(queue, 'ZREM', one)
+      else
+        from = from + 1
+        if who ~= c.who then found = found + 1 end
+        if found >= most then return found end
+      end
+    end
+    if #some < 100 then return found end
+  end
+end
+
+local function window(c, key, a, member, quiet, alone)
+  local t = c.t
   for _, late in ipairs(on(key, 'ZRANGEBYSCORE', t + 1, PENDING - 1, 'LIMIT', 0, 1000)) do
     on(key, 'ZADD', t, late)  -- the clock was set back: it left now at the latest
   end
@@ -209,14 +236,20 @@ local function window(key, a, member, t, quiet, alone)
   if a.limit < 0 then return value, 0, true, held end
   local limit = a.limit
   for _, e in ipairs(alone) do limit = limit - part(a.limit, e.share, e.of, e.rank) end
+  local ahead = 0
+  if a.queue > 0 and a.take and limit > 0 and not a.force and not held then
+    ahead = before(c, c.keys[a.queue], member, a.wait, limit)
+  end
   local free = 0
+  value = value + ahead
   if value >= limit then
     free = a.span
     if limit > 0 then
-      local place = on(key, 'ZCARD') - limit
+      local place = on(key, 'ZCARD') - limit + ahead
       local first = on(key, 'ZRANGE', place, place, 'WITHSCORES')
       if first[2] and tonumber(first[2]) < PENDING then free = tonumber(first[2]) + a.span - t end
     end
+    if ahead > 0 then free = math.min(math.max(free, 1), AGAIN) end  -- one of those may give up before
   end
   local full = value >= limit
   local shown = value + a.limit - limit
@@ -302,7 +335,15 @@ local function span_of(key, span)
   on(key, 'PEXPIRE', text(math.floor(2 * math.max(span, MAX_PENDING) / 1000)))
 end
 
-local NAMES = {'kind', 'key', 'limit', 'span', 'force', 'take', 'held', 'member', 'since', 'at', 'against', 'percent'}
+local function enqueue(queue, own, member, t)
+  if on(queue, 'ZCARD') < MAX_OF_ONE then on(queue, 'ZADD', 'NX', t, own .. '.' .. member) end
+  on(queue, 'PEXPIRE', text(math.floor(2 * MAX_PENDING / 1000)))
+end
+
+local NAMES = {
+  'kind', 'key', 'limit', 'span', 'force', 'take', 'held', 'member', 'since', 'at', 'against', 'percent', 'queue',
+  'wait',
+}
 
 local function touch(keys, argv)
   local t, who, e = enter(keys, argv)
@@ -314,6 +355,7 @@ local function touch(keys, argv)
     if known[name] == nil then known[name] = entry(on(keys[3], 'HGET', name)) or false end
     return known[name]
   end
+  local c = {t = t, keys = keys, who = who, own = own, heard = keys[2], guards = guards}
   local room = true
   local out, touches = {t, 0}, {}
   for i, row in ipairs(asked[2]) do
@@ -328,7 +370,8 @@ local function touch(keys, argv)
         if quiet > t + QUIET then quiet = 0 end
         alone = silents(keys, t, who)
       end
-      value, free, fits, a.there = window(key, a, member, t, quiet, alone)
+      value, free, fits, a.there = window(c, key, a, member, quiet, alone)
+      if a.queue > 0 and not (fits and a.take) then enqueue(keys[a.queue], own, member, t) end
     elseif a.kind == 2 then
       value, fits = gauge(keys, key, a, guards)
     elseif a.kind == 3 then
@@ -346,6 +389,7 @@ local function touch(keys, argv)
     if not a.take then  -- luacheck: ignore
     elseif a.kind == 1 then
       if not a.there then on(key, 'ZADD', PENDING + t, member) end
+      if a.queue > 0 then on(keys[a.queue], 'ZREM', own .. '.' .. member) end
       span_of(key, a.span)
     elseif a.kind == 2 then
       if not a.held then on(key, 'HINCRBY', own, 1) end
@@ -374,6 +418,10 @@ end
 
 function tell.dropped(key, t, own, member)
   if tonumber(on(key, 'ZSCORE', member) or 0) >= PENDING then on(key, 'ZREM', member) end
+end
+
+function tell.gone(key, t, own, member)
+  on(key, 'ZREM', own .. '.' .. member)
 end
 
 function tell.calls(key, t, own, more)
