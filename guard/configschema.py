@@ -81,7 +81,8 @@ class Trunk(_Strict, frozen=True, kw_only=True):
 
     `undetermined_origin` is what his tariff of undetermined origin adds to a minute, in euros. A hop that says nothing
     for `silence_ms` is left for the next one: RFC 3261's first repetition (500 ms) has to fit in. Over TLS its
-    certificate names `tls_name` (the host of `next_hop`), and comes from `tls_ca` (`tls.ca`).
+    certificate names `tls_name` (the host of `next_hop`), and comes from `tls_ca` (`tls.ca`). `large` is the way of
+    requests that are too long for UDP.
     """
 
     name: Name
@@ -96,6 +97,7 @@ class Trunk(_Strict, frozen=True, kw_only=True):
     health: Health = Health()
     tls_name: str = ""
     tls_ca: str = ""
+    large: Literal["auto", "tcp", "udp"] = "auto"
 
 
 class DialEntry(_Strict, frozen=True, kw_only=True):

@@ -99,6 +99,7 @@ def trunks_of(config: Config, located: dict[Wanted, Located]) -> Trunks:
                 down_after=health.down_after,
                 up_after=health.up_after,
                 tls_ca=str(config.path.parent / entry.tls_ca) if entry.tls_ca else "",
+                large=entry.large,
             )
         )
     return Trunks(tuple(trunks))

@@ -9,10 +9,11 @@ from guard.proxy.calls import Call, Calls
 from guard.proxy.effects import Effect, Flow, HopTurned, Send
 from guard.proxy.forward import NO_CHANGES, Changes, Forwarder
 from guard.proxy.health import Health, HopState
+from guard.proxy.large import LARGE, LONGEST_UDP, Large
 from guard.proxy.odd import Odd
 from guard.proxy.refuse import NO_REDRESS, PARTING, phrase
 from guard.proxy.routing import CoreSettings, Here, Trunks
-from guard.proxy.timers import Timers
+from guard.proxy.timers import RETRY, SILENCE, Timers
 from guard.proxy.transactions import ClientTx, Core, Layer, ServerTx
 from guard.sip.message import Message
 from guard.sources import Sources
@@ -23,7 +24,7 @@ COUNTERS: Final = (
     "stray_acks", "full", "cancelled", "decisions_late", "emergency_calls", "streams_closed", "loops", "hangups",
     "hangups_refused", "hops_left", "hops_late", "hops_none", "hops_down", "hops_up", "pings", "pings_unanswered",
     "drained", "unproven", "registers", "registers_refused", "flows_gone",
-    "emergency_unproven",
+    "emergency_unproven", "large_over_tcp", "large_refused",
 )  # fmt: skip
 
 
@@ -44,6 +45,7 @@ class Context:
         self.forwarder = Forwarder(self.here, settings.token)
         self.bindings = Bindings(settings.secret or settings.token.encode(), self.here)
         self.health = Health(self.here, trunks, self._turned)
+        self.large = Large(self.here, self.health)
         self.refusals = NO_REDRESS
         self.odd = Odd()
         self.draining = 0  # the status that new calls are answered while the guard is being stopped, else 0
@@ -84,7 +86,29 @@ class Context:
         data, branch = self.forwarder.request(
             m, tx.flow, flow, mask=mask, from_caller=tx.from_caller, within=tx.again, changes=changes
         )
-        client = ClientTx(branch, m.method, data, flow, tx)
+        way: Flow | None = flow
+        if len(data) > LARGE and flow.transport == "udp" and (way := self.large.instead(flow, now, sure=tx.lenient)):
+            self.count("large_over_tcp")
+            data, branch = self.forwarder.request(
+                m, tx.flow, way, mask=mask, from_caller=tx.from_caller, within=tx.again, changes=changes, route=flow
+            )
+        client = ClientTx(branch, m.method, data, way or flow, tx)
+        if way is not flow and way is not None and len(data) <= LONGEST_UDP:
+            client.fallback = flow, changes
         self.layer.start_client(client, now)
         tx.client = client
         return client
+
+    def over_udp(self, client: ClientTx, now: int) -> ClientTx | None:
+        """What was too long for UDP goes there all the same: its hop takes no TCP. None where nobody waits for it."""
+        tx = client.server
+        if client.fallback is None or client.left or tx is None or tx.request is None or tx.cancelled:
+            return None
+        flow, changes = client.fallback
+        self.count("large_refused")
+        self.large.refused(flow, now)
+        client.left, client.fallback = True, None
+        client.armed[RETRY] = client.armed[SILENCE] = 0
+        again = self.relay(tx, tx.request, flow, tx.call, now, changes)
+        again.hop = client.hop
+        return again

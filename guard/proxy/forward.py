@@ -77,8 +77,10 @@ class Forwarder:
         from_caller: bool = True,
         within: bool = False,
         changes: Changes = NO_CHANGES,
+        route: Flow | None = None,
     ) -> tuple[bytes, bytes]:
-        """A request as it goes on, and the branch that it goes under. `within`: it is of a dialog that we know."""
+        """A request as it goes on, and the branch that it goes under. `within`: it is of a dialog that we know; `route`
+        is the way of whatever else its dialog brings, where that is not `to`."""
         here = self._here
         sent_by = here.sent_by(to.transport, to.local)
         branch = self.branch(m)
@@ -92,9 +94,9 @@ class Forwarder:
         edit.mark_received(arrived.peer[0], arrived.peer[1])
         self._routes(edit, m, to, within=within)
         if m.method in ROUTED and not self.in_dialog(m):
-            top += self._record_route(m, arrived, to, sent_by)
+            top += self._record_route(m, arrived, route or to)
         if changes is not NO_CHANGES:
-            top += self._change(edit, changes, to, sent_by)
+            top += self._change(edit, changes, route or to)
         edit.insert_top(top)
         if mask is not None:
             if from_caller:
@@ -103,14 +105,15 @@ class Forwarder:
                 show(edit, m, mask, in_to=True)
         return edit.render(), branch
 
-    @staticmethod
-    def _change(edit: Edit, changes: Changes, to: Flow, sent_by: bytes) -> bytes:
+    def _change(self, edit: Edit, changes: Changes, to: Flow) -> bytes:
         """Make these changes; the header lines that they add. Path stands before any other (RFC 3327 5.2)."""
         if changes.uri:
             edit.replace_uri(changes.uri)
         for start, end, new in changes.slices:
             edit.replace(start, end, new)
-        return b"Path: <sip:%s%s;lr>\r\n" % (sent_by, URI_ENDS[to.transport]) if changes.path else b""
+        if not changes.path:
+            return b""
+        return b"Path: <sip:%s%s;lr>\r\n" % (self._here.sent_by(to.transport, to.local), URI_ENDS[to.transport])
 
     @staticmethod
     def _hops(m: Message) -> int:
@@ -181,10 +184,11 @@ class Forwarder:
         except BadHeader:
             return False
 
-    def _record_route(self, m: Message, arrived: Flow, to: Flow, sent_by: bytes) -> bytes:
+    def _record_route(self, m: Message, arrived: Flow, to: Flow) -> bytes:
         """Our place in the dialog's route; two where the sides differ (RFC 5658), sips where the call is (RFC 3261 16.6
         step 4)."""
         sips = secure(m.uri)
+        sent_by = self._here.sent_by(to.transport, to.local)
         there = _route(to.transport, sent_by, sips=sips)
         near_by = self._here.sent_by(arrived.transport, arrived.local)
         if near_by == sent_by and arrived.transport == to.transport:

@@ -42,7 +42,7 @@ class HopState:
 
     __slots__ = (
         "answers", "armed", "away", "down_until", "failures", "flow", "heard", "hop", "listens", "ping", "queued",
-        "trunk", "why",
+        "small_until", "trunk", "why",
     )  # fmt: skip
 
     def __init__(self, hop: Hop, trunk: Trunk, flow: Flow) -> None:
@@ -54,6 +54,7 @@ class HopState:
         self.heard = 0  # when it last said something
         self.down_until = 0  # 0: it is up
         self.away = 0  # until when it asked to be left alone
+        self.small_until = 0  # until when nothing long is sent it over TCP, since it refused that
         self.listens = False  # it has answered an OPTIONS once: from then on its silence tells something
         self.why = ""
         self.ping: tuple[bytes, bytes] | None = None  # the OPTIONS that is out, by its transaction
@@ -99,6 +100,10 @@ class Health:
     def knows(self, state: HopState) -> bool:
         """Whether it is still a hop of some trunk."""
         return self._states.get(state.place) is state
+
+    def get(self, place: Place) -> HopState | None:
+        """The hop at an address."""
+        return self._states.get(place)
 
     def watched(self) -> tuple[HopState, ...]:
         """Hops that are to be sent OPTIONS: of trunks that have a choice."""

@@ -21,6 +21,7 @@ from guard.proxy.context import Context
 from guard.proxy.effects import Flow, Unproven
 from guard.proxy.forward import NO_CHANGES, Changes
 from guard.proxy.health import HopState, Place
+from guard.proxy.large import LONGEST_UDP
 from guard.proxy.ofinvite import OfInvite
 from guard.proxy.own import callee_of, raw, request
 from guard.proxy.refuse import FAILED, INSECURE, reason
@@ -39,7 +40,6 @@ RESTING: Final = "the trunk asked to be left alone"
 UNPROVEN: Final = "fault.tls"  # the rule under which an emergency call is recorded that went to such a hop
 NOWHERE: Final = "the trunk has no address"
 TOO_LONG: Final = (reason(513, "longer than a datagram, and the trunk speaks UDP"),)
-LONGEST_UDP: Final = 65_507 - 2_048  # bytes of a request that still fits a datagram with what we add (RFC 768, IPv4)
 REPEATABLE: Final = frozenset({b"INVITE", b"REGISTER", b"OPTIONS"})  # what may reach two hops, and be done but once
 Saying = Mapping[Place, Changes]  # what a request says at each hop beyond a proxy's own
 NOTHING: Final[Saying] = {}
@@ -83,7 +83,7 @@ class Hunter:
             # A repetition with credentials goes where it was asked for them.
             hops.sort(key=lambda s: s.flow != call.callee_flow or s.down_until > now)
         if not urgent and hops:
-            hops, status, why = _able(m, hops)
+            hops, status, why = self._able(m, hops, now)
             if not hops:
                 c.answer(tx, status, now, why)
                 if call is not None:
@@ -94,6 +94,18 @@ class Hunter:
             self._next(tx, m, call, now)
         else:
             self._none(tx, call, RESTING if c.health.rest(trunk, now) else NOWHERE, now)
+
+    def _able(self, m: Message, hops: list[HopState], now: int) -> tuple[list[HopState], int, tuple[bytes, ...]]:
+        """The hops that can take this message; where none can, status and lines of the answer to it."""
+        if secure(m.uri):
+            hops = [s for s in hops if s.flow.transport == "tls"]
+            if not hops:
+                return hops, STATUS, INSECURE
+        if len(m.data) > LONGEST_UDP:
+            # Tried all the same it would look like a hop that cannot be reached, and cost others theirs.
+            large = self._c.large
+            hops = [s for s in hops if s.flow.transport != "udp" or large.instead(s.flow, now) is not None]
+        return hops, 513, TOO_LONG
 
     def carry(self, tx: ServerTx, m: Message, trunk: Trunk, hops: list[HopState], saying: Saying, now: int) -> None:
         """Send a request that sets up no call to the first of these hops, and to others if need be."""
@@ -112,12 +124,16 @@ class Hunter:
             call.callee_flow = flow
         client = c.relay(tx, m, flow, call, now, hunt.changes.get(state.place, NO_CHANGES))
         client.hop = state
-        if m.method not in REPEATABLE:
+        self._wait(client, hunt, now)
+
+    def _wait(self, client: ClientTx, hunt: Hunt, now: int) -> None:
+        """How long a hop may say nothing."""
+        if client.key[1] not in REPEATABLE:
             return
-        if hunt.hops or hunt.unproven:
-            c.timers.arm(client, SILENCE, now + hunt.trunk.silence)
+        if hunt.hops or hunt.unproven or client.fallback is not None:
+            self._c.timers.arm(client, SILENCE, now + hunt.trunk.silence)
         elif hunt.tried > 1 and not hunt.urgent:
-            c.timers.arm(client, SILENCE, now + max(LAST_SILENCE, hunt.trunk.silence))
+            self._c.timers.arm(client, SILENCE, now + max(LAST_SILENCE, hunt.trunk.silence))
 
     def _found(self, client: ClientTx) -> None:
         """Somebody took an emergency call without having proved who he is: once a call this is told, and recorded."""
@@ -147,6 +163,8 @@ class Hunter:
         hunt = client.server.hunt if client.server is not None else None
         if client.left or client.state > S.TRYING or client.hop is None or hunt is None:
             return
+        if self.smaller(client, now):
+            return
         since = now - (hunt.trunk.silence if hunt.hops else max(LAST_SILENCE, hunt.trunk.silence))
         self._c.health.failed(client.hop, "silent", now, since=since)
         self._leave(client, SILENT, now)
@@ -154,6 +172,8 @@ class Hunter:
     def failed(self, client: ClientTx, status: int, now: int) -> None:
         """Its transaction ended without an answer: nobody can be reached (480), or its time is up (408)."""
         assert client.hop is not None
+        if self.smaller(client, now):
+            return
         why = UNREACHABLE if status == 480 else SILENT
         if not client.flow.unproven:
             self._c.health.failed(client.hop, "unreachable" if status == 480 else "silent", now, since=now)
@@ -164,6 +184,16 @@ class Hunter:
             self._c.layer.servers.pop(client.server.key, None)  # too late for any answer (RFC 4320 4.2)
             return
         self._leave(client, why, now)
+
+    def smaller(self, client: ClientTx, now: int) -> bool:
+        """Whether what was tried over TCP for its length goes over UDP now: nothing is held against its hop."""
+        again = self._c.over_udp(client, now)
+        if again is None:
+            return False
+        hunt = again.server.hunt if again.server is not None else None
+        if hunt is not None and again.hop is not None:
+            self._wait(again, hunt, now)
+        return True
 
     def refused(self, client: ClientTx, response: Message, now: int) -> None:
         """It answered 503: for this call, and while it says so (RFC 3261 21.5.4)."""
@@ -183,7 +213,7 @@ class Hunter:
         if tx.cancelled:
             c.answer(tx, 487, now)
             if call is not None:
-                c.calls.failed(call, 487, now, cancelled=True)
+                c.calls.failed(call, 487, now, by="guard", cancelled=True)
             return
         if not tx.hunt.hops and not tx.hunt.unproven:
             self._none(tx, call, why, now)
@@ -286,18 +316,6 @@ def unproven(state: HopState) -> Finding:
     )
     facts: dict[str, str | int | bool] = {"hop": at, "trunk": state.trunk.name}
     return Finding(rule=UNPROVEN, action="flag", article=(), text=text, facts=facts)
-
-
-def _able(m: Message, hops: list[HopState]) -> tuple[list[HopState], int, tuple[bytes, ...]]:
-    """The hops that can take this message; where none can, status and lines of the answer to it."""
-    if secure(m.uri):
-        hops = [s for s in hops if s.flow.transport == "tls"]
-        if not hops:
-            return hops, STATUS, INSECURE
-    if len(m.data) > LONGEST_UDP:
-        # Tried all the same it would look like a hop that cannot be reached, and cost others theirs.
-        hops = [s for s in hops if s.flow.transport != "udp"]
-    return hops, 513, TOO_LONG
 
 
 def retry_after(m: Message) -> int:

@@ -151,6 +151,8 @@ class Responses:
             return  # the call is elsewhere
         if tx.hop is not None and not tx.given_up:
             if server is None:
+        if tx.fallback is not None and status == 480 and self._requests.hunter.smaller(tx, now):
+            return
                 self._requests.pings.failed(tx, now)
             else:
                 self._requests.hunter.failed(tx, status, now)

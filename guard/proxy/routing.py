@@ -57,7 +57,8 @@ class Trunk(Struct, frozen=True, kw_only=True):
 
     A hop that says nothing for `silence` (µs) is left; each is pinged `every` µs (0: never) where there are several; it
     is down after `down_after` failures in a row, up after `up_after` answers. `tls_ca` is the file of the CA that its
-    certificates come from, "" for the one of all.
+    certificates come from, "" for the one of all. `large` is the way of requests that are too long for UDP: over TCP
+    where it is listed (auto), wherever it may be (tcp), never (udp).
     """
 
     name: str
@@ -68,6 +69,7 @@ class Trunk(Struct, frozen=True, kw_only=True):
     down_after: int = 2
     up_after: int = 1
     tls_ca: str = ""
+    large: Literal["auto", "tcp", "udp"] = "auto"
 
 
 class Identity(Struct, frozen=True):
@@ -159,6 +161,10 @@ class Here:
         """Whether `host` (as a Via or URI was read: in lower case) and `port`, or `otherwise` where none is written,
         name one of our addresses."""
         return (host, port or otherwise) in self._hosts
+
+    def listens(self, transport: Transport, host: str) -> bool:
+        """Whether something of ours listens on that transport for peers of the family of `host`."""
+        return (transport, ":" in host) in self._near
 
     def flow_to(self, transport: Transport, host: str, port: int) -> Flow:
         """A flow from our first address of that transport and family; a stream's connection is the driver's to find."""

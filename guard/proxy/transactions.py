@@ -15,6 +15,7 @@ from guard.proxy.timers import KINDS, RETRY, TIMEOUT, Timers
 
 if TYPE_CHECKING:
     from guard.proxy.calls import Call
+    from guard.proxy.forward import Changes
     from guard.proxy.hangup import Limit
     from guard.proxy.health import HopState
     from guard.proxy.hunt import Hunt
@@ -84,8 +85,8 @@ class ClientTx:
     """A request that we sent on. `server` is whose it was, None for our own CANCEL."""
 
     __slots__ = (
-        "armed", "branch", "cancel", "cells", "data", "flow", "given_up", "hop", "interval", "invite", "key", "left",
-        "queued", "reliable", "server", "state",
+        "armed", "branch", "cancel", "cells", "data", "fallback", "flow", "given_up", "hop", "interval", "invite",
+        "key", "left", "queued", "reliable", "server", "state",
     )  # fmt: skip
 
     def __init__(self, branch: bytes, method: bytes, data: bytes, flow: Flow, server: ServerTx | None) -> None:
@@ -105,6 +106,7 @@ class ClientTx:
         self.cancel = False  # to be cancelled as soon as a provisional answer allows it (RFC 3261 9.1)
         self.hop: HopState | None = None  # of an INVITE to a trunk, and of an OPTIONS of our own: who is to answer
         self.left = False  # its hop was left for another
+        self.fallback: tuple[Flow, Changes] | None = None  # the way over UDP of what is tried over TCP for its length
 
 
 class Core(Protocol):

@@ -56,7 +56,7 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, way: str) -> AsyncIterator[Site]:
+async def site(folder: Path, way: str, trunk: str = "") -> AsyncIterator[Site]:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         operator = End("udp")
@@ -78,6 +78,7 @@ certificate = "guard.pem"
 [[trunk]]
 name = "operator"
 next_hop = ["sip:{hop[0]}:{hop[1]}"]
+{trunk}
 
 [[source]]
 name = "pbx"

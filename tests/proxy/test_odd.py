@@ -6,7 +6,7 @@ import pytest
 
 from guard.numbering.number import EMERGENCY
 from guard.proxy.effects import Flow
-from guard.proxy.hunt import LONGEST_UDP
+from guard.proxy.large import LONGEST_UDP
 from guard.proxy.routing import Hop, Trunk
 from guard.sip.message import Message, parse
 from tests.proxy.test_masking import MASK, SECRET, SHOWN, clean
