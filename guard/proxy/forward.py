@@ -12,7 +12,7 @@ from guard.proxy.effects import Flow, Transport
 from guard.proxy.rewrite import Mask, hide, show
 from guard.proxy.routing import DEFAULT_PORT, TLS_PORT, Here, Target, secure, target_of
 from guard.sip.edit import Edit, Slice, response
-from guard.sip.headers import BadHeader, NameAddr
+from guard.sip.headers import BadHeader, NameAddr, parse_name_addr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
 from guard.sip.remember import remembered
 from guard.sip.uri import BadUri, parse_uri
@@ -290,7 +290,7 @@ class Forwarder:
 
     @staticmethod
     def _uri_of(value: bytes) -> bytes:
-        return NameAddr(value, 0, len(value), "Route").uri
+        return parse_name_addr(value, 0, len(value), "Route").uri
 
     def addressed(self, contact: bytes, routes: tuple[bytes, ...]) -> tuple[bytes, tuple[bytes, ...]]:
         """Request-URI and Route values of a request of our own within a dialog: where a strict router comes first, it

@@ -17,7 +17,7 @@ from guard.proxy.forward import NO_CHANGES, Changes, Forwarder
 from guard.proxy.keys import tag_of
 from guard.proxy.routing import Target, Trunk, target_of
 from guard.sip.grammar import split_values
-from guard.sip.headers import BadHeader, NameAddr
+from guard.sip.headers import BadHeader, parse_name_addr
 from guard.sip.message import Message
 from guard.sources import Source, Sources
 
@@ -32,7 +32,7 @@ def _named(hints: tuple[bytes, ...], host: str) -> bool:
     for line in hints:
         for start, end in split_values(line, 0, len(line)):
             try:
-                target = target_of(NameAddr(line, start, end, "Contact").uri)
+                target = target_of(parse_name_addr(line, start, end, "Contact").uri)
             except BadHeader:
                 continue  # then the dialog goes where the set-up went
             if target is not None and target[1] == host:

@@ -20,7 +20,7 @@ from guard.numbering.number import Dial
 from guard.proxy.facts import PLAIN_DIAL, number_of
 from guard.sip.edit import Edit
 from guard.sip.grammar import split_values
-from guard.sip.headers import BadHeader, NameAddr
+from guard.sip.headers import BadHeader, NameAddr, parse_name_addr
 from guard.sip.message import Line, Message
 from guard.sip.uri import unescape
 from guard.sources import Source
@@ -80,7 +80,7 @@ def _contact(m: Message) -> NameAddr | None:
     for name, _, start, end in m.lines:
         if name == b"contact":
             try:
-                return NameAddr(m.data, *split_values(m.data, start, end)[0], "Contact")
+                return parse_name_addr(m.data, *split_values(m.data, start, end)[0], "Contact")
             except BadHeader:
                 return None
     return None
@@ -127,7 +127,7 @@ def _hide_line(edit: Edit, m: Message, line: Line, mask: Mask) -> bool:
     name, begin, start, end = line
     spans = split_values(data, start, end)
     try:
-        values = [NameAddr(data, *span, "identity") for span in spans]
+        values = [parse_name_addr(data, *span, "identity") for span in spans]
     except BadHeader:
         edit.replace(begin, end, b"")  # nobody can say that the number is not in it
         return True

@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from guard.sip.grammar import FOLD, TOKEN, WHITE, split_values, trim
-from guard.sip.headers import BadHeader, NameAddr, Via, parse_via
+from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_via, usual_name_addr, usual_via
 
 MAX_NAMES: Final = 2048  # spellings of header names remembered
 MAX_NAME: Final = 64  # bytes of a spelling worth remembering: a flood of long ones must not fill the memory
@@ -58,7 +58,7 @@ class Field:
         """The first Via value."""
         if self._via is None:
             raw = self.raw
-            via = Via.usual(raw, self.at)
+            via = usual_via(raw, self.at)
             if via is None:
                 spans = split_values(raw, self.at, len(raw))
                 via = parse_via(raw, *spans[0])
@@ -76,18 +76,18 @@ class Field:
         """The whole value as one name-addr: From, To."""
         if self._party is None:
             raw = self.raw
-            self._party = NameAddr.usual(raw, self.at) or NameAddr(raw, *trim(raw, self.at, len(raw)), shown)
+            self._party = usual_name_addr(raw, self.at) or parse_name_addr(raw, *trim(raw, self.at, len(raw)), shown)
         return self._party
 
     def addrs(self, shown: str) -> tuple[NameAddr, ...]:
         """All its name-addr values, split at commas outside quotes and brackets."""
         if self._addrs is None:
             raw = self.raw
-            usual = NameAddr.usual(raw, self.at)
+            usual = usual_name_addr(raw, self.at)
             if usual is not None:
                 self._addrs = (usual,)
             else:
-                self._addrs = tuple(NameAddr(raw, s, e, shown) for s, e in split_values(raw, self.at, len(raw)))
+                self._addrs = tuple(parse_name_addr(raw, s, e, shown) for s, e in split_values(raw, self.at, len(raw)))
         return self._addrs
 
     def cseq(self) -> tuple[int, bytes]:

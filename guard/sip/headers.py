@@ -10,7 +10,7 @@ from typing import Final
 
 from guard.sip.grammar import WHITE, closing_quote, find_outside, parse_params, quote_text
 
-__all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quote_text"]
+__all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quote_text", "usual_name_addr", "usual_via"]
 
 _TAG: Final = re.compile(rb";tag=([A-Za-z0-9\-.!%*_+`'~]+)")
 _VIA: Final = re.compile(
@@ -50,52 +50,23 @@ class Via:
         "rport", "sent_by", "start", "transport", "version",
     )  # fmt: skip
 
-    branch: bytes | None
-    received: bytes | None
-    rport: bytes | None
-
-    def __init__(self, data: bytes, start: int, end: int) -> None:
-        found = _VIA.match(data, start, end)
-        if found is None:
-            raise BadHeader("Via", "not SIP/2.0/transport host")
-        self._place(data, start, end, found.end())
-        self.version, transport, host, port = found.group(1, 2, 3, 4)
-        self.transport = transport.upper()
-        self.host = host.decode().lower()
-        self.port = _port(port)
-        self.sent_by = host.lower() + (b":" + port if port else b"")
-        params = self.params
-        self.branch = params.get("branch")
-        self.received = params.get("received")
-        self.rport = (params["rport"] or b"") if "rport" in params else None
-
-    def _place(self, data: bytes, start: int, end: int, params_start: int) -> None:
+    def __init__(
+        self, data: bytes, start: int, end: int, params_start: int, protocol: tuple[bytes, bytes], host: str,
+        port: int | None, sent_by: bytes,
+    ) -> None:  # fmt: skip
         self._data = data
         self._params: dict[str, bytes | None] | None = None
         self.start = start
         self.end = self.next = end
         self.params_start = params_start
         self.more = False
-
-    @classmethod
-    def usual(cls, data: bytes, start: int) -> Via | None:
-        """The Via that stands from `start` to the end, in one of the usual forms; None for any other."""
-        found = _USUAL_VIA.fullmatch(data, start)
-        if found is None:
-            return None
-        transport, sent_by, host, port, before, branch, after, received, last = found.group(2, 3, 4, 5, 6, 7, 8, 9, 10)
-        rport = before or after or last  # where it is said twice, the first counts
-        self: Via = cls.__new__(cls)
-        self._place(data, found.start(1), len(data), found.end(1))
-        self.version = b"2.0"
-        self.transport = transport
-        self.host = host.decode()
-        self.port = _port(port)
+        self.version, self.transport = protocol
+        self.host = host
+        self.port = port
         self.sent_by = sent_by
-        self.branch = branch
-        self.received = received
-        self.rport = rport[7:] if rport else None
-        return self
+        self.branch: bytes | None = None
+        self.received: bytes | None = None
+        self.rport: bytes | None = None
 
     @property
     def params(self) -> dict[str, bytes | None]:
@@ -117,7 +88,32 @@ def _port(raw: bytes | None) -> int | None:
 
 def parse_via(data: bytes, start: int, end: int) -> Via:
     """The Via value at these offsets. Raises BadHeader."""
-    return Via(data, start, end)
+    found = _VIA.match(data, start, end)
+    if found is None:
+        raise BadHeader("Via", "not SIP/2.0/transport host")
+    version, transport, host, port = found.group(1, 2, 3, 4)
+    sent_by = host.lower() + (b":" + port if port else b"")
+    via = Via(data, start, end, found.end(), (version, transport.upper()), host.decode().lower(), _port(port), sent_by)
+    params = via.params
+    via.branch = params.get("branch")
+    via.received = params.get("received")
+    via.rport = (params["rport"] or b"") if "rport" in params else None
+    return via
+
+
+def usual_via(data: bytes, start: int) -> Via | None:
+    """The Via that stands from `start` to the end, in one of the usual forms; None for any other. Raises BadHeader."""
+    found = _USUAL_VIA.fullmatch(data, start)
+    if found is None:
+        return None
+    transport, sent_by, host, port, before, branch, after, received, last = found.group(2, 3, 4, 5, 6, 7, 8, 9, 10)
+    rport = before or after or last  # where it is said twice, the first counts
+    protocol = (b"2.0", transport)
+    via = Via(data, found.start(1), len(data), found.end(1), protocol, host.decode(), _port(port), sent_by)
+    via.branch = branch
+    via.received = received
+    via.rport = rport[7:] if rport else None
+    return via
 
 
 class NameAddr:
@@ -129,59 +125,18 @@ class NameAddr:
 
     __slots__ = ("_data", "_params", "_tag", "bracketed", "end", "params_start", "start", "uri", "uri_end", "uri_start")
 
-    def __init__(self, data: bytes, start: int, end: int, name: str) -> None:
+    def __init__(
+        self, data: bytes, start: int, end: int, uri: tuple[int, int], params_start: int, *, bracketed: bool
+    ) -> None:
         self._data = data
         self._params: dict[str, bytes | None] | None = None
         self._tag: bytes | None = None  # where it was seen already
         self.start = start
         self.end = end
-        i = start
-        if data[i : i + 1] == b'"':
-            close = closing_quote(data, i, end)
-            if close < 0:
-                raise BadHeader(name, "a quote is not closed")
-            i = close + 1
-            while i < end and data[i] in WHITE:
-                i += 1
-            if data[i : i + 1] != b"<":
-                raise BadHeader(name, "no <address> after the display name")
-        less = data.find(b"<", i, end)
-        if less >= 0:
-            if find_outside(data, b",;", i, less) < less:
-                raise BadHeader(name, "the display name needs quotes")
-            self.bracketed = True
-            self.uri_start = less + 1
-            self.uri_end = data.find(b">", less, end)
-            if self.uri_end < 0:
-                raise BadHeader(name, "a bracket is not closed")
-            self.params_start = self.uri_end + 1
-        else:
-            self.bracketed = False
-            self.uri_start = i
-            semicolon = data.find(b";", i, end)
-            self.uri_end = self.params_start = semicolon if semicolon >= 0 else end
-            while self.uri_end > i and data[self.uri_end - 1] in WHITE:
-                self.uri_end -= 1
+        self.uri_start, self.uri_end = uri
         self.uri = data[self.uri_start : self.uri_end]
-        if not self.uri or b" " in self.uri or b"\r" in self.uri or b"\t" in self.uri:
-            raise BadHeader(name, "no URI" if not self.uri else "white space in the URI")
-
-    @classmethod
-    def usual(cls, data: bytes, start: int) -> NameAddr | None:
-        """What stands from `start` to the end, in its usual form: an address in brackets, and at most a tag behind it.
-        None for any other."""
-        found = _USUAL_ADDR.fullmatch(data, start)
-        if found is None:
-            return None
-        self: NameAddr = cls.__new__(cls)
-        self._data = data
-        self._params = None
-        self.bracketed = True
-        self.start, self.params_start = found.span(1)
-        self.uri_start, self.uri_end = found.span(2)
-        self.end = len(data)
-        self.uri, self._tag = found.group(2, 3)
-        return self
+        self.params_start = params_start
+        self.bracketed = bracketed
 
     @property
     def params(self) -> dict[str, bytes | None]:
@@ -216,4 +171,45 @@ class NameAddr:
 
 def parse_name_addr(data: bytes, start: int, end: int, name: str) -> NameAddr:
     """The value at these offsets (white space around it already left out). Raises BadHeader."""
-    return NameAddr(data, start, end, name)
+    i = start
+    if data[i : i + 1] == b'"':
+        close = closing_quote(data, i, end)
+        if close < 0:
+            raise BadHeader(name, "a quote is not closed")
+        i = close + 1
+        while i < end and data[i] in WHITE:
+            i += 1
+        if data[i : i + 1] != b"<":
+            raise BadHeader(name, "no <address> after the display name")
+    less = data.find(b"<", i, end)
+    if less >= 0:
+        if find_outside(data, b",;", i, less) < less:
+            raise BadHeader(name, "the display name needs quotes")
+        uri_start = less + 1
+        uri_end = data.find(b">", less, end)
+        if uri_end < 0:
+            raise BadHeader(name, "a bracket is not closed")
+        params_start = uri_end + 1
+    else:
+        uri_start = i
+        semicolon = data.find(b";", i, end)
+        uri_end = params_start = semicolon if semicolon >= 0 else end
+        while uri_end > i and data[uri_end - 1] in WHITE:
+            uri_end -= 1
+    found = NameAddr(data, start, end, (uri_start, uri_end), params_start, bracketed=less >= 0)
+    uri = found.uri
+    if not uri or b" " in uri or b"\r" in uri or b"\t" in uri:
+        raise BadHeader(name, "no URI" if not uri else "white space in the URI")
+    return found
+
+
+def usual_name_addr(data: bytes, start: int) -> NameAddr | None:
+    """What stands from `start` to the end, in its usual form: an address in brackets, and at most a tag behind it.
+    None for any other."""
+    found = _USUAL_ADDR.fullmatch(data, start)
+    if found is None:
+        return None
+    begin, params_start = found.span(1)
+    addr = NameAddr(data, begin, len(data), found.span(2), params_start, bracketed=True)
+    addr._tag = found.group(3)
+    return addr
