@@ -149,10 +149,10 @@ class Responses:
         server = tx.server
         if tx.left:
             return  # the call is elsewhere
-        if tx.hop is not None and not tx.given_up:
-            if server is None:
         if tx.fallback is not None and status == 480 and self._requests.hunter.smaller(tx, now):
             return
+        if tx.hop is not None and not tx.given_up:
+            if server is None:
                 self._requests.pings.failed(tx, now)
             else:
                 self._requests.hunter.failed(tx, status, now)
