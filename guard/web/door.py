@@ -38,6 +38,8 @@ STRICT: Final = (
 )
 TLS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
 
+_CHARSET: Final = {"text/html": b"; charset=utf-8"}  # of others it is said by what they are
+
 Fields = list[tuple[bytes, bytes]]
 
 
@@ -133,7 +135,10 @@ class _Answer:
         """What is wrong, in place of an answer."""
         found = mishaps.of(self._room, self._scope, error)
         fields = [(name.lower().encode(), value.encode()) for name, value in found.headers.items()]
-        fields += [(b"content-type", found.media.encode()), (b"content-length", str(len(found.body)).encode())]
+        fields += [
+            (b"content-type", found.media.encode() + _CHARSET.get(found.media, b"")),
+            (b"content-length", str(len(found.body)).encode()),
+        ]
         await self({"type": "http.response.start", "status": found.status, "headers": fields})
         await self({"type": "http.response.body", "body": found.body, "more_body": False})
 

@@ -41,7 +41,7 @@ def of(room: Room, scope: Scope, error: Exception) -> Mishap:
     told, headers = problems.of(error)
     html = _page(room, scope, told) if _browses(scope) else None
     if html is not None:
-        return Mishap(told.status, f"{MediaType.HTML.value}; charset=utf-8", headers, html)
+        return Mishap(told.status, MediaType.HTML, headers, html)
     return Mishap(told.status, problems.MEDIA, headers, msgspec.json.encode(told))
 
 

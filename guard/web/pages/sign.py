@@ -61,6 +61,7 @@ async def signed_in(request: Request[Visitor, None, State], room: Here) -> Html 
         if wait:
             made.headers["Retry-After"] = wait
         return made
+    room.sessions.end(request.user.session)  # of who signs in again as somebody else
     return away(after, auth.cookie(auth.SESSION, sid, tls=room.place.tls))
 
 
