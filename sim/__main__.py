@@ -13,6 +13,8 @@ from typing import Final, Protocol, cast
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "traffic": ("sim.labelled.command", "labelled traffic: JSON, a capture, straight into the engine, or live"),
     "day": ("sim.score.day", "how fast detection is, and how much it holds, on a day of calls of very many lines"),
+    "logfill": ("sim.logfill", "a log of very many calls, to measure reading on"),
+    "logbench": ("sim.logbench", "how long each filter of the log takes for a page"),
     "score": ("sim.score.command", "play attacks and peaceful calls over many seeds, and score what detection finds"),
 }
 

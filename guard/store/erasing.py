@@ -152,6 +152,9 @@ class Eraser:
         # The key of call_rules begins with the rule: one look a rule and call, where seqs alone would read every row.
         for (rule,) in db.execute(names("rule", "call_rules")).fetchall() if seqs else ():
             db.execute(f"DELETE FROM call_rules WHERE rule = ? AND seq IN ({marks})", (rule, *seqs))
+        of = [*seqs, *(call for call, _ in ends)]  # what was found when a call was over stands under the call
+        for (rule,) in db.execute(names("rule", "late_rules")).fetchall() if seqs else ():
+            db.execute(f"DELETE FROM late_rules WHERE rule = ? AND seq IN ({_marks(of)})", (rule, *of))
         db.execute(f"DELETE FROM calls WHERE seq IN ({marks})", seqs)
         db.executemany("DELETE FROM ends WHERE call_seq = ? AND seq = ?", ends)
 

@@ -24,6 +24,38 @@ def select(query: Query) -> Condition:
     return sql, tuple(values)
 
 
+def clauses(query: Query, rules: tuple[str, ...], without: str) -> Condition:
+    """What a call `c` must be beside what one filter (`without`) has let through; "" where that was all. `rules` are
+    those asked for, by name. For guard/store/searching.py: where an index must not lead, none does."""
+    found: list[Condition] = []
+    if query.since is not None:
+        found.append(("c.at >= ?", (query.since,)))
+    if query.until is not None:
+        found.append(("c.at < ?", (query.until,)))
+    exact = (("verdict", query.verdict), ("trunk", query.trunk), ("call_id", query.call_id))
+    given = [*exact, ("direction", query.direction), ("line", query.line), ("callee", query.callee)]
+    found += [_whole(f"c.{name}", name, word) for name, word in given if word and name != without]
+    if query.caller and without != "caller":
+        (received, values), (presented, _) = matches("c.caller", query.caller), matches("c.presented", query.caller)
+        found.append((f"({received} OR {presented})", (*values, *values)))
+    if without in {"rule", "call_id"} and query.verdict is None and not query.all:
+        found.append(("c.verdict <> 'allowed'", ()))
+    if without == "rule":
+        found.append(("1", ()))  # of its rows some are of ends, which are no calls: each must be looked at
+    elif query.rule:
+        marks = ", ".join("?" * len(rules))
+        spoke = [
+            f"EXISTS (SELECT 1 FROM {table} r WHERE r.rule IN ({marks}) AND r.seq = c.seq)"
+            for table in ("call_rules", "late_rules")
+        ]
+        found.append((f"({' OR '.join(spoke)})", (*rules, *rules)))
+    return " AND ".join(c for c, _ in found), tuple(v for _, values in found for v in values)
+
+
+def _whole(column: str, name: str, word: str) -> Condition:
+    return matches(column, word) if name in {"line", "callee"} else (f"{column} = ?", (word,))
+
+
 def matches(column: str, pattern: str) -> Condition:
     """`column` is `pattern`, or begins with what stands before its `*`."""
     if pattern.endswith("*"):

@@ -8,9 +8,12 @@ writer's. (With a statement a table, a busy network thread made a commit of 15 c
 
 from __future__ import annotations
 
+from typing import Final
+
 ENTRY = ("seq", "kind", "call_seq", "at", "body_hash", "hash", "salt", "body")
 CALL = ("verdict", "caller", "presented", "callee", "source", "trunk", "line", "call_id", "direction")
 EXPOSURE = ("number", "fined_rule", "accrued", "avoided", "per_number", "contract", "reading")
+NOTABLE: Final = "WHERE verdict <> 'allowed'"
 INTAKE = (*ENTRY, *CALL, "rules", "outcome", *EXPOSURE)  # `rules` is a JSON array
 
 
@@ -97,5 +100,35 @@ V4 = (
     "CREATE INDEX erased_money_at ON erased_money(at)",
 )
 
+# A page of any filter in the order of the log, without reading the rest of it (guard/store/searching.py). Few calls are
+# notable, so that the indexes of those cost an allowed call nothing. `call_spans` bounds the times of each run of
+# 2^BLOCK_BITS entries, which need not rise with seq: a clock may be put back. The later bound is a minute ahead: a row
+# is written once a minute, and not with each call. `late_rules` are the rules that spoke when a call was over,
+# under the call itself; `call_rules` has them under the entry of its end.
+BLOCK_BITS: Final = 12
+SLACK: Final = 60_000_000  # µs
+# Entries are large, so that only those are looked at that are no decision.
+LATE: Final = (
+    "SELECT r.rule AS rule, e.call_seq AS seq FROM call_rules r CROSS JOIN entries e ON e.seq = r.seq"
+    " WHERE r.seq NOT IN (SELECT seq FROM calls) AND e.kind = 'end'"
+)
+V5 = (
+    f"CREATE INDEX notable_caller ON calls(caller) {NOTABLE}",
+    f"CREATE INDEX notable_callee ON calls(callee) {NOTABLE}",
+    f"CREATE INDEX notable_line ON calls(line) {NOTABLE}",
+    f"CREATE INDEX notable_trunk ON calls(trunk) {NOTABLE}",
+    "CREATE TABLE call_spans(block INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL)",
+    "INSERT INTO call_spans SELECT seq >> 12, min(at), max(at) FROM calls GROUP BY 1",
+    "CREATE TABLE late_rules(rule TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (rule, seq)) WITHOUT ROWID",
+    f"INSERT OR IGNORE INTO late_rules {LATE}",
+    "CREATE TRIGGER intake_span INSTEAD OF INSERT ON intake WHEN new.kind = 'decision' BEGIN"
+    f" INSERT INTO call_spans VALUES (new.seq >> {BLOCK_BITS}, new.at, new.at + {SLACK})"
+    " ON CONFLICT(block) DO UPDATE SET first_at = min(first_at, excluded.first_at),"
+    " last_at = max(last_at, excluded.last_at)"
+    " WHERE excluded.first_at < first_at OR excluded.first_at > last_at; END",
+    "CREATE TRIGGER intake_late INSTEAD OF INSERT ON intake WHEN new.kind = 'end' AND new.rules IS NOT NULL BEGIN"
+    " INSERT OR IGNORE INTO late_rules SELECT value, new.call_seq FROM json_each(new.rules); END",
+)
+
 # One tuple of statements a version, in order; the file's user_version counts those applied.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5)

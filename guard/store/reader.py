@@ -22,6 +22,7 @@ from guard.store.erasing import PREFIX, token
 from guard.store.errors import StoreError
 from guard.store.filters import PREFIX_END, Value, matches, names, select
 from guard.store.schema import explained, open_reader, user_version
+from guard.store.searching import Found, Search
 
 Row = tuple[Any, ...]  # what SQLite gives for a row: its types are those of the statement
 
@@ -53,14 +54,6 @@ class EntryNote(Struct, frozen=True, kw_only=True):
     body: bytes | None
 
 
-class Found(Struct, frozen=True):
-    """Calls that fit. Where the search was broken off, `beyond` is the last seq that it looked at (by falling seq, with
-    `newest_first`, the lowest): there it goes on; None where it came to the end, or found as many as were asked for."""
-
-    seqs: list[int]
-    beyond: int | None
-
-
 class SqliteReader:
     """Reads the log at `path`; times come out in `timezone`. StoreError, naming the file, where it cannot.
 
@@ -82,6 +75,7 @@ class SqliteReader:
         self._lock = shared[1] if shared else nullcontext()
         self._db = shared[0] if shared else open_reader(self.path)
         self._made = False
+        self._new = False
         self._view = view
 
     def records(self, query: Query) -> Iterator[CallRecord]:
@@ -98,9 +92,18 @@ class SqliteReader:
             yield from self._page(seqs[start : start + PAGE])
 
     def search(self, query: Query) -> Found:
-        """The seqs of what fits, in the order asked for, as many as `limit` says or fewer (see Found)."""
-        sql, values = select(query)
+        """The seqs of what fits, in the order asked for: `limit` of them (PAGE where it says none) or fewer, as Found
+        tells. No search takes long, whatever it is for."""
+        limit = PAGE if query.limit is None else query.limit
+        if self._searches(query):
+            return Search(self.fetch, query, lambda: self.names("rule")).run(limit)
+        sql, values = select(msgspec.structs.replace(query, limit=limit))
         return Found([row[0] for row in self.fetch(sql, values)], None)
+
+    def _searches(self, query: Query) -> bool:
+        """Whether the log has what searches need: one of an older guard that nobody writes to any more has not."""
+        self._new = self._new or self.has("late_rules")  # an upgrade may come while we read
+        return self._new and query.ended is None
 
     def exposures(self, since: int, until: int) -> Iterator[Exposure]:
         """The money of the calls from `since` until before `until` (Unix time, microseconds), by rising seq.
@@ -195,12 +198,27 @@ class SqliteReader:
 
     def _seqs(self, query: Query) -> array[int]:
         """All that fit, as seqs: eight bytes each, so a page can be fetched later without asking again."""
-        sql, values = select(query)
         found: array[int] = array("q")
-        found.extend(row[0] for row in self.fetch(sql, values))
+        if query.limit is not None and self._searches(query):
+            found.extend(self._searched(query, query.limit))
+        else:
+            sql, values = select(query)
+            found.extend(row[0] for row in self.fetch(sql, values))
         if query.tail:
             found.reverse()
         return found
+
+    def _searched(self, query: Query, limit: int) -> Iterator[int]:
+        """The first `limit`, however often the search is broken off."""
+        falling = query.newest_first or query.tail
+        while limit:
+            found = self.search(msgspec.structs.replace(query, limit=limit))
+            yield from found.seqs
+            limit -= len(found.seqs)
+            if found.beyond is None:
+                return
+            beyond = found.beyond
+            query = msgspec.structs.replace(query, **({"upto": beyond - 1} if falling else {"after": beyond}))
 
     def _page(self, seqs: Sequence[int]) -> Iterator[Detail]:
         marks = ",".join("?" * len(seqs))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final, Literal
 
 from guard.store.errors import StoreError
 from guard.store.migrations import MIGRATIONS
+
+_log = logging.getLogger("guard.store")
 
 Durability = Literal["process", "power"]
 
@@ -17,11 +21,13 @@ APPLICATION_ID: Final = 0x53495047  # "SIPG": tells our file from another progra
 FILE_MODE: Final = 0o600  # who called whom is personal data: the guard's own user only
 BUSY_MS: Final = 250  # a commit waits this long for another process's lock; a caller waits for the answer meanwhile
 READ_BUSY_MS: Final = 5_000  # a reader has time; it meets a lock only while the file is being made or recovered
+TELL: Final = 100_000  # entries of a log whose upgrade takes long enough to be told of: about half a second
 JOURNAL_LIMIT: Final = 64 << 20  # octets: what the WAL shrinks back to after a burst
 
 
-def open_writer(path: str, durability: Durability) -> sqlite3.Connection:
-    """A connection that writes, its file made (mode 0600) and brought to the newest version where need be."""
+def open_writer(path: str, durability: Durability, *, upto: int | None = None) -> sqlite3.Connection:
+    """A connection that writes, its file made (mode 0600) and brought to the newest version (or that of `upto`) where
+    need be."""
     if path != MEMORY:
         _make(path)
     try:
@@ -34,7 +40,7 @@ def open_writer(path: str, durability: Durability) -> sqlite3.Connection:
         db.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
         db.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
         db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten, not just forgotten
-        _migrate(db)
+        _migrate(db, path, len(MIGRATIONS) if upto is None else upto)
     except sqlite3.Error as error:
         db.close()
         raise explained(path, error) from error
@@ -51,8 +57,16 @@ def _make(path: str) -> None:
         raise StoreError(f"{path}: cannot be opened for writing: {error.strerror}") from error
 
 
-def _migrate(db: sqlite3.Connection) -> None:
-    for version in range(user_version(db), len(MIGRATIONS)):
+def _migrate(db: sqlite3.Connection, path: str, upto: int) -> None:
+    there = user_version(db)
+    entries = db.execute("SELECT max(seq) FROM entries").fetchone()[0] or 0 if there else 0
+    begun = time.monotonic()
+    if there < upto and entries > TELL:
+        _log.warning(
+            "%s: a log of %s entries is brought from version %d to %d; calls wait until it is done",
+            *(path, f"{entries:,}", there, upto),
+        )
+    for version in range(there, upto):
         db.execute("BEGIN IMMEDIATE")
         try:
             for statement in MIGRATIONS[version]:
@@ -64,6 +78,8 @@ def _migrate(db: sqlite3.Connection) -> None:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+    if there < upto and entries > TELL:
+        _log.warning("%s: done in %.1f s", path, time.monotonic() - begun)
 
 
 def user_version(db: sqlite3.Connection) -> int:

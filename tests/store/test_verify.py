@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from guard.ledger.chain import GENESIS, body_hash, link
 from guard.store.reader import SqliteReader
@@ -144,6 +145,29 @@ def test_tampering_with_the_index(log: Path, statements: list[str], broken: int)
     found = verified(log)
     assert (found.ok, found.broken) == (False, broken)
     assert "index" in found.reason
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM call_spans",
+        "UPDATE call_spans SET last_at = first_at - 1",
+        "UPDATE call_spans SET first_at = last_at",
+        "DELETE FROM late_rules",
+        "INSERT INTO late_rules VALUES ('cli.mobile', 1)",
+        "UPDATE late_rules SET rule = 'cli.mobile'",
+    ],
+)
+def test_tampering_with_what_finds_a_call(tmp_path: Path, statement: str) -> None:
+    """By its time, or by a rule that spoke when it was over."""
+    path = tmp_path / "guard.db"
+    late = replace(ended(), findings=(finding("traffic.callback", "flag"),))
+    write(path, [(attempt(), decision("blocked", finding("cli.premium")), late)])
+    assert verified(path).ok
+    change(path, statement)
+    found = verified(path)
+    assert (found.ok, found.broken) == (False, 1)
+    assert "what finds it" in found.reason
 
 
 def test_a_chain_made_anew_is_given_away_by_the_head(log: Path) -> None:
