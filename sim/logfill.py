@@ -21,6 +21,7 @@ from typing import Final
 from guard.ledger import chain
 from guard.ledger.record import NO_MONEY, DecisionBody, EndBody, FindingRecord, Money, encode
 from guard.model import Action, Text, Verdict
+from guard.store.migrations import SEARCHED
 from guard.store.schema import open_writer
 from sim.labelled.words import SimError
 
@@ -93,7 +94,7 @@ def fill(path: Path, rows: int, seed: int, said: Callable[[int], None], *, old: 
             made.write(db, done, count, last=done + count == rows)
             done += count
             said(done)
-        for _, sql in indexes:
+        for sql in (*(sql for _, sql in indexes), *(SEARCHED if old is None else ())):
             db.execute(sql)
         db.execute("COMMIT")
         db.execute("PRAGMA journal_mode = WAL")

@@ -112,15 +112,18 @@ LATE: Final = (
     "SELECT r.rule AS rule, e.call_seq AS seq FROM call_rules r CROSS JOIN entries e ON e.seq = r.seq"
     " WHERE r.seq NOT IN (SELECT seq FROM calls) AND e.kind = 'end'"
 )
+SEARCHED: Final = (
+    f"INSERT INTO call_spans SELECT seq >> {BLOCK_BITS}, min(at), max(at) FROM calls GROUP BY 1",
+    f"INSERT OR IGNORE INTO late_rules {LATE}",
+)
 V5 = (
     f"CREATE INDEX notable_caller ON calls(caller) {NOTABLE}",
     f"CREATE INDEX notable_callee ON calls(callee) {NOTABLE}",
     f"CREATE INDEX notable_line ON calls(line) {NOTABLE}",
     f"CREATE INDEX notable_trunk ON calls(trunk) {NOTABLE}",
     "CREATE TABLE call_spans(block INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL)",
-    "INSERT INTO call_spans SELECT seq >> 12, min(at), max(at) FROM calls GROUP BY 1",
     "CREATE TABLE late_rules(rule TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (rule, seq)) WITHOUT ROWID",
-    f"INSERT OR IGNORE INTO late_rules {LATE}",
+    *SEARCHED,
     "CREATE TRIGGER intake_span INSTEAD OF INSERT ON intake WHEN new.kind = 'decision' BEGIN"
     f" INSERT INTO call_spans VALUES (new.seq >> {BLOCK_BITS}, new.at, new.at + {SLACK})"
     " ON CONFLICT(block) DO UPDATE SET first_at = min(first_at, excluded.first_at),"
