@@ -19,9 +19,12 @@ ANSWERED = ("allowed", "answered", 200)
 RELIABLE = "Require: 100rel\n"
 
 
-@pytest.fixture(scope="module")
-def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(tmp_path_factory.mktemp("guarded"), record="sipp") as running:
+@pytest.fixture(scope="module", params=["udp", "tcp"])
+def guard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """One guard for all scenarios over UDP on both sides, and one for all over TCP."""
+    folder = tmp_path_factory.mktemp("guarded")
+    record = "sipp" if request.param == "udp" else f"sipp-{request.param}"
+    with guarded(folder, between(folder, request.param), record=record) as running:
         yield running
 
 
@@ -31,11 +34,11 @@ def say(
     caller: Script,
     callee: Script,
     *,
-    transport: Literal["udp", "tcp"] = "udp",
     call_id: str = "",
 ) -> None:
-    """One call; both sides end well."""
+    """One call, over the transport of the site on both sides; both end well."""
     site = guard.site
+    transport: Literal["udp", "tcp"] = "tcp" if site.trunk_transport == "tcp" else "udp"
     with (
         Sipp(folder, callee, OPERATOR, site.trunk_port, transport=transport) as answers,
         Sipp(folder, caller, IPBX, site.pbx_port, to=guard.address, transport=transport, call_id=call_id) as calls,
@@ -49,11 +52,10 @@ def play(
     caller: Script,
     callee: Script,
     *,
-    transport: Literal["udp", "tcp"] = "udp",
     call_id: str = "",
 ) -> Record:
-    """One call; both sides end well. Its record."""
-    say(guard, folder, caller, callee, transport=transport, call_id=call_id)
+    """The same, and its record."""
+    say(guard, folder, caller, callee, call_id=call_id)
     return guard.record()
 
 
@@ -191,7 +193,7 @@ def test_a_long_message(transport: Literal["udp", "tcp"], tmp_path: Path) -> Non
     callee = Callee().hears("INVITE", check={"body": "a=x-last:end"}).replies(200, body=body).hears("ACK")
     site = between(tmp_path, transport)
     with guarded(tmp_path, site, record=f"sipp-long-{transport}") as guard:
-        assert end(play(guard, tmp_path, *hangs_up(caller, callee), transport=transport)) == ANSWERED
+        assert end(play(guard, tmp_path, *hangs_up(caller, callee))) == ANSWERED
 
 
 def test_a_call_id_again(guard: Guarded, tmp_path: Path) -> None:
