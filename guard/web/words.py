@@ -120,6 +120,9 @@ NOW: Final[dict[str, tuple[str, str]]] = {
     "now.next": ("next deadline {when}", "prochaine échéance {when}"),
     "now.history": ("Calls a second, the last {n} seconds", "Appels par seconde, les {n} dernières secondes"),
     "now.history.most": ("at most {most} in one second; {blocked} refused in all", "au plus {most} en une seconde\u00a0; {blocked} refusés en tout"),
+    "now.pause": ("Pause", "Pause"),
+    "now.go": ("Go on", "Reprendre"),
+    "now.standing": ("Incidents and money", "Incidents et montants"),
     "now.hop.up": ("up", "joignable"),
     "now.hop.down": ("down", "injoignable"),
 }  # fmt: skip

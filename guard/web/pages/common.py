@@ -144,7 +144,8 @@ async def form_of(request: Asked) -> dict[str, str]:
 
 def html(template: str, view: View, *, status: int = 200, **context: object) -> Html:
     """A page as an answer."""
-    return Response(content=render(template, view, **context), media_type=MediaType.HTML, status_code=status)
+    content = render(template, view, status=status, **context)
+    return Response(content=content, media_type=MediaType.HTML, status_code=status)
 
 
 def away(path: str, *cookies: Cookie) -> Redirect:
