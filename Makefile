@@ -36,8 +36,10 @@ programs:
 bench: setup
 	$(BIN)/python -m sim.bench
 
+# FUZZ_RUNS runs more of each target (10000000 takes hours), then the state machines; docs/fuzzing.md says more.
 fuzz: setup
-	$(BIN)/python -m pytest tests/fuzz -q -p no:cacheprovider --timeout=0
+	FUZZ_RUNS=$(or $(FUZZ_RUNS),100000) $(BIN)/python -m tests.fuzz.run
+	GUARD_FUZZ_GAMES=$(or $(FUZZ_GAMES),1000) $(BIN)/python -m pytest tests/fuzz -q -p no:cacheprovider --timeout=0
 
 soak: setup programs
 	$(BIN)/python -m pytest tests/soak -q -p no:cacheprovider --timeout=0

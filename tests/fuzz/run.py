@@ -1,7 +1,8 @@
-"""Fuzzes targets with atheris, in rounds; what was run is added up in counts.json, and told by docs/fuzzing.md.
+"""Fuzzes targets with atheris, in rounds; what was run is added up.
 
     python -m tests.fuzz.run                     each target for 100 000 runs more
     python -m tests.fuzz.run --runs 10000000 --until framing   up to that many runs in all, of one target
+    python -m tests.fuzz.run --keep              add what this machine ran to the table of docs/fuzzing.md
 
 Inputs worth keeping stay in `.fuzz/corpus/TARGET`, so that the next round goes on where the last one ended. A round
 that finds something stops its target: the input is in `.fuzz/found`, to be pinned in tests/fuzz/found/TARGET.
@@ -16,6 +17,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, flock
 from hashlib import sha256
@@ -28,12 +31,16 @@ from msgspec import Struct
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
-COUNTS: Final = HERE / "counts.json"
 KEPT: Final = ROOT / ".fuzz"
-ROUND: Final = 500_000  # runs of one process: counted as a whole, and lost as a whole when it is killed
+RUN: Final = KEPT / "counts.json"  # what this machine ran and docs/fuzzing.md does not tell yet
+TOLD: Final = HERE / "counts.json"  # what it tells
+ROUND: Final = 250_000  # runs of one process: counted as a whole, and lost as a whole when it is killed
 USUAL: Final = 100_000  # runs of each target by `make fuzz`, when FUZZ_RUNS does not say otherwise
 SLOW: Final = 20  # s; an input that takes longer is a finding
 MEMORY: Final = 1024  # MiB; a process that takes more is a finding
+PAGE: Final = ROOT / "docs" / "fuzzing.md"
+BEGIN: Final = "<!-- table: python -m tests.fuzz.run --keep -->"
+END: Final = "<!-- end of the table -->"
 _EXECUTED: Final = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 
 
@@ -45,25 +52,58 @@ class Count(Struct, kw_only=True):
     last: str = ""
 
 
-def counts() -> dict[str, Count]:
-    """What was counted so far, by target."""
-    return msgspec.json.decode(COUNTS.read_bytes(), type=dict[str, Count]) if COUNTS.exists() else {}
+def counts(path: Path) -> dict[str, Count]:
+    """What a file has counted, by target."""
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Count]) if path.exists() else {}
 
 
-def add(name: str, runs: int, seconds: float) -> Count:
-    """Add one round; several processes may do so at a time."""
+def total(name: str) -> Count:
+    """All that is known of a target."""
+    return plus(counts(RUN).get(name, Count()), counts(TOLD).get(name, Count()))
+
+
+def plus(one: Count, other: Count) -> Count:
+    """Both together."""
+    return Count(
+        runs=one.runs + other.runs, seconds=round(one.seconds + other.seconds, 1), last=max(one.last, other.last)
+    )
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Several processes may count at a time."""
     KEPT.mkdir(exist_ok=True)
     with (KEPT / "lock").open("w") as lock:
         flock(lock, LOCK_EX)
-        known = counts()
-        old = known.get(name, Count())
-        today = datetime.now(UTC).date().isoformat()
-        known[name] = Count(runs=old.runs + runs, seconds=round(old.seconds + seconds, 1), last=today)
-        text = json.dumps(msgspec.to_builtins(known), indent=1, sort_keys=True)
-        fresh = COUNTS.with_suffix(".new")
-        fresh.write_text(text + "\n", encoding="utf-8")
-        fresh.replace(COUNTS)
-    return known[name]
+        yield
+
+
+def write(path: Path, known: dict[str, Count]) -> None:
+    """Replace a file of counts."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(msgspec.to_builtins(known), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    fresh.replace(path)
+
+
+def add(name: str, runs: int, seconds: float) -> None:
+    """Add one round."""
+    with locked():
+        known = counts(RUN)
+        known[name] = plus(
+            known.get(name, Count()), Count(runs=runs, seconds=seconds, last=datetime.now(UTC).date().isoformat())
+        )
+        write(RUN, known)
+
+
+def keep() -> None:
+    """What was run goes into the table."""
+    with locked():
+        known, fresh = counts(TOLD), counts(RUN)
+        for name, count in fresh.items():
+            known[name] = plus(known.get(name, Count()), count)
+        write(TOLD, known)
+        write(RUN, {})
+        told(known)
 
 
 def fuzz(name: str, runs: int) -> None:
@@ -92,6 +132,28 @@ def fuzz(name: str, runs: int) -> None:
     atheris.Fuzz()
 
 
+def told(known: dict[str, Count]) -> None:
+    """Write the table of the document."""
+    text = PAGE.read_text("utf-8")
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    PAGE.write_text(f"{head}{BEGIN}\n{table(known)}{END}{tail}", encoding="utf-8")
+
+
+def table(known: dict[str, Count]) -> str:
+    """A row a target: its invariant, what it has behind it, and how many inputs were found by it."""
+    from tests.fuzz.targets import NAMES, target
+
+    rows = ["| target | invariant | runs | a second | last | found |\n", "|---|---|---:|---:|---|---:|\n"]
+    for name in NAMES:
+        count = known.get(name, Count())
+        runs = f"{count.runs:,}".replace(",", " ")
+        found = len(list((HERE / "found" / name).glob("*")))
+        speed = f"{count.runs / count.seconds:.0f}" if count.seconds else "–"
+        rows.append(f"| `{name}` | {target(name).invariant} | {runs} | {speed} | {count.last or '–'} | {found} |\n")
+    return "".join(rows)
+
+
 def nothing(*_: object, **__: object) -> list[str]:
     """In place of difflib's words that are near."""
     return []
@@ -116,8 +178,9 @@ def rounds(name: str, runs: int) -> bool:
         if done.returncode or executed is None:
             print(f"{name}: found something, or could not run; the input is in {KEPT / 'found'}\n{told[-6000:]}")
             return False
-        count = add(name, int(executed.group(1)), time.monotonic() - begun)
+        add(name, int(executed.group(1)), time.monotonic() - begun)
         left -= here
+        count = total(name)
         print(f"{name}: {count.runs} runs in all, {count.runs / max(count.seconds, 1):.0f} a second", flush=True)
     return True
 
@@ -130,14 +193,18 @@ def main() -> int:
     parser.add_argument("target", nargs="*", choices=[*NAMES, []], help="targets; all where none is named")
     parser.add_argument("--runs", type=int, default=int(os.environ.get("FUZZ_RUNS", USUAL)), help="of each target")
     parser.add_argument("--until", action="store_true", help="stop at so many runs in all, not so many more")
+    parser.add_argument("--keep", action="store_true", help="only tell in docs/fuzzing.md what was run")
     parser.add_argument("--child", choices=NAMES, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
         fuzz(asked.child, asked.runs)
         return 0
+    if asked.keep:
+        keep()
+        return 0
     good = True
     for name in asked.target or NAMES:
-        before = counts().get(name, Count()).runs if asked.until else 0
+        before = total(name).runs if asked.until else 0
         good = rounds(name, asked.runs - before) and good
     return 0 if good else 1
 

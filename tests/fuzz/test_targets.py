@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.fuzz.run import Count, add, counts, modules
+from tests.fuzz import run
 from tests.fuzz.targets import GUIDED, NAMES, Target, target
 
 FOUND: Final = Path(__file__).parent / "found"
@@ -61,17 +61,31 @@ def test_a_broken_invariant_is_seen() -> None:
 
 
 def test_what_guides_a_target_is_there() -> None:
-    known = modules()
+    known = run.modules()
     for name, prefixes in GUIDED.items():
         for prefix in prefixes:
             assert any(m.startswith(prefix) for m in known), (name, prefix)
 
 
 def test_counts_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.fuzz.run.COUNTS", tmp_path / "counts.json")
-    monkeypatch.setattr("tests.fuzz.run.KEPT", tmp_path / "kept")
-    add("hep", 1000, 2.0)
-    add("number", 10, 1.0)
-    assert add("hep", 500, 1.0).runs == 1500
-    assert {n: (c.runs, c.seconds) for n, c in counts().items()} == {"hep": (1500, 3.0), "number": (10, 1.0)}
-    assert counts().get("capture", Count()).runs == 0
+    page = tmp_path / "page.md"
+    page.write_text(f"# Fuzzing\n{run.BEGIN}\nold\n{run.END}\nmore\n", "utf-8")
+    for name, path in (("RUN", "kept/run"), ("TOLD", "told"), ("KEPT", "kept"), ("PAGE", "page.md")):
+        monkeypatch.setattr(run, name, tmp_path / path)
+    run.add("hep", 1000, 2.0)
+    run.add("number", 10, 1.0)
+    run.add("hep", 500, 1.0)
+    run.keep()
+    run.keep()  # what was told is not told twice
+    run.add("hep", 500, 1.0)
+    assert (run.total("hep").runs, run.total("hep").seconds, run.total("capture").runs) == (2000, 4.0, 0)
+    text = page.read_text("utf-8")
+    assert text.startswith("# Fuzzing\n")
+    assert text.endswith(f"{run.END}\nmore\n")
+    assert "old" not in text
+    assert " | 1 500 | 500 | " in next(line for line in text.splitlines() if line.startswith("| `hep`"))
+
+
+def test_the_document_tells_what_was_counted() -> None:
+    told = run.PAGE.read_text("utf-8").partition(run.BEGIN)[2].partition(run.END)[0]
+    assert told.strip() == run.table(run.counts(run.TOLD)).strip(), "run python -m tests.fuzz.run --keep"
