@@ -40,6 +40,7 @@ from guard.proxy.effects import Address
 from guard.proxy.kept import KeptCall
 from guard.proxy.refuse import Refusals
 from guard.proxy.routing import Trunks, host_text
+from guard.ratekeeping import rates_of
 from guard.publishing import Publisher
 from guard.recount import SPAN, recount
 from guard.refusals import of as refusals_of
@@ -139,7 +140,8 @@ class App:
         self._timers: list[asyncio.TimerHandle] = []
         self._reloader = Reloader(self, config)
         self._hops = NextHops(config, trunks, self._reroute)
-        self._keeper = Keeper(path_of(config.store_path), self.core, self._verdicts.seq_of, self.driver.fault)
+        calls, seq_of = path_of(config.store_path), self._verdicts.seq_of
+        self._keeper = Keeper(calls, self.core, seq_of, self.driver.fault, rates_of(config, counted.state), clock.now)
         self.asking = Asking(self, counted.state, self._verdicts, store, clock, settings.token)
 
     async def start(self) -> None:

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from guard.net.say import LOG
 from guard.proxy.calls import Call
 from guard.proxy.kept import KeptCall, keep
+from guard.ratekeeping import Rates
 
 EVERY: Final = 1.0  # s between two looks at what has changed
 GROWN: Final = 4 * 1024 * 1024  # bytes that are added before the file is made anew: some 4 000 calls
@@ -128,11 +129,21 @@ def renew(path: Path) -> int:
 
 
 class Keeper:
-    """Keeps the answered calls of one core. `seq_of` gives the number of a call's record."""
+    """Keeps the answered calls of one core, and the departures of `rates` (`now` is the timeline). `seq_of` gives the
+    number of a call's record."""
 
     def __init__(
-        self, path: Path, core: Core, seq_of: Callable[[int], int], fault: Callable[[Exception], None]
+        self,
+        path: Path,
+        core: Core,
+        seq_of: Callable[[int], int],
+        fault: Callable[[Exception], None],
+        rates: Rates | None = None,
+        now: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._rates = rates
+        self._now = now
+        self._rates_line = b""  # what the file of departures is to hold, b"" where it holds that
         self._path = path
         self._core = core
         self._seq_of = seq_of
@@ -171,10 +182,22 @@ class Keeper:
         self._core.keep()
         try:
             write(self._path, lines)
+            self._recall(now)
         except OSError as error:
             self._failed(error)
         if lines or bad:
             LOG.info("calls of before: %d go on%s", len(lines), f"; lines not readable: {bad}" if bad else "")
+
+    def _recall(self, now: int) -> None:
+        """Count what left in the life before. Raises OSError."""
+        if self._rates is None:
+            return
+        try:
+            self._rates_line = self._rates.load(now, self._core.wall_offset)
+        except ValueError as error:
+            self.counters["kept_unreadable"] += 1
+            LOG.warning("%s: %s; the last second of the life before is not counted", self._rates.path, error)
+        self._write_rates()
 
     def start(self) -> None:
         """Begin to look every second."""
@@ -186,6 +209,8 @@ class Keeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._gather()
+        if self._rates is not None:
+            self._rates_line = self._rates.last(self._now(), self._core.wall_offset)
         self._renewing = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, self._taken())
         self._thread.shutdown()
@@ -199,7 +224,7 @@ class Keeper:
                 self._gather()
                 if loop.time() - renewed > HOUR:
                     self._renewing, renewed = True, loop.time()
-                if self._pending or self._renewing:
+                if self._pending or self._renewing or self._rates_line:
                     await asyncio.shield(loop.run_in_executor(self._thread, self._write, self._taken()))
             except Exception as error:  # noqa: BLE001 - told: calls go on, whatever becomes of this file
                 self._fault(error)
@@ -211,6 +236,8 @@ class Keeper:
             self.counters["kept_calls"] += 1
             kept = keep(call, self._seq_of(ticket), offset) if call is not None else None
             self._pending.append(_line(Line(ticket, kept)))
+        if self._rates is not None:
+            self._rates_line = self._rates.changed(self._now(), offset) or self._rates_line
 
     def _taken(self) -> list[bytes]:
         taken, self._pending = self._pending, []
@@ -219,6 +246,7 @@ class Keeper:
     def _write(self, lines: list[bytes]) -> None:
         """In a thread: no two at once."""
         try:
+            self._write_rates()
             size = add(self._path, lines)
             if size > self._limit or self._renewing:
                 self._limit = renew(self._path) + GROWN
@@ -231,6 +259,14 @@ class Keeper:
             self._pending[:0] = lines
         else:
             self._failing = False
+
+    def _write_rates(self) -> None:
+        """Raises OSError."""
+        line = self._rates_line
+        if self._rates is not None and line:
+            write(self._rates.path, (line,))
+            if self._rates_line is line:
+                self._rates_line = b""
 
     def _failed(self, error: OSError) -> None:
         self.counters["kept_errors"] += 1

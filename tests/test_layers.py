@@ -121,6 +121,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.keeping": ("*",),
     "guard.web": ("*",),
+    "guard.ratekeeping": ("guard.config", "guard.state"),
     "guard.cli": ("*", "guard.app", "guard.cli", "sim"),
     "sim": ("*", "guard.app", "sim"),
 }  # fmt: skip

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from msgspec import Struct
+
 from guard.model import SECOND
 from guard.state.contract import Reading, StateError, Touch
 from guard.state.tally import Tallies
@@ -25,13 +27,24 @@ class StateFullError(StateError):
     """No room for another place."""
 
 
+class Places(Struct, frozen=True):
+    """One window as it is kept over a restart: span (µs), the limit that it was last asked for (0: none), and the
+    instants at which set-ups left, oldest first."""
+
+    key: str
+    span: int
+    limit: int
+    left: tuple[int, ...]
+
+
 class _Window:
     """Places in one sliding window. `left` holds (instant, ident) of set-ups that left, oldest first."""
 
-    __slots__ = ("left", "members", "pending", "span")
+    __slots__ = ("left", "limit", "members", "pending", "span")
 
     def __init__(self, span: int) -> None:
         self.span = span
+        self.limit = 0
         self.left: deque[tuple[int, str]] = deque()
         self.members: set[str] = set()
         self.pending: dict[str, int] = {}
@@ -73,6 +86,7 @@ class MemoryState:
         self._gauges: dict[str, dict[str, int]] = {}
         self._held: dict[str, tuple[str, ...]] = {}  # ident -> gauges that it has a place in
         self.places = 0
+        self.latest = 0  # when a set-up last left
         self.tallies = Tallies()
 
     def touch(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
@@ -149,6 +163,7 @@ class MemoryState:
             window = self._windows.get(t.key)
             if window is None:
                 window = self._windows[t.key] = _Window(t.span_us)
+            window.limit = t.limit or 0
             if not window.holds(t.ident):
                 window.pending[t.ident] = now
                 self.places += 1
@@ -162,6 +177,7 @@ class MemoryState:
     def departed(self, ident: str, now: int) -> None:
         """The call's set-up left for the operator at `now`: its window places are counted from then."""
         self.tallies.departed(ident)
+        self.latest = now
         for window in self._windows.values():
             if window.pending.pop(ident, None) is not None:
                 window.left.append((now, ident))
@@ -186,6 +202,27 @@ class MemoryState:
     def used(self, key: str, at: int, amount: int) -> None:
         """A call that ended at `at` (µs of Unix time) has used so much of a sum."""
         self.tallies.add(key, at, amount)
+
+    # ---- over a restart (guard/ratekeeping.py) ---------------------------------------------------------------------
+
+    def windows(self, now: int) -> list[Places]:
+        """Every window, with what has left in its span."""
+        found: list[Places] = []
+        for key, window in self._windows.items():
+            self.places -= window.prune(now)
+            found.append(Places(key, window.span, window.limit, tuple(at for at, _ in window.left)))
+        return found
+
+    def recall(self, kept: Places, now: int) -> None:
+        """Count what left in an earlier life, before anything leaves in this one. Later than `now` nothing can have."""
+        window = self._windows.setdefault(kept.key, _Window(kept.span))
+        window.limit = kept.limit
+        for n, at in enumerate(kept.left[-MAX_PLACES:]):
+            ident = f"\0{n}"  # of nobody's call
+            window.left.append((min(at, now), ident))
+            window.members.add(ident)
+            self.places += 1
+        self.places -= window.prune(now)
 
     # ---- for who shares these counters with others (guard/state/shared.py) -----------------------------------------
 
