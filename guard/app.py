@@ -22,7 +22,6 @@ from guard.incidents import Incidents, contracts_of
 from guard.keeping import Keeper, Known, path_of
 from guard.net import stream, udp
 from guard.net.clock import SystemClock
-from guard.net.control import Control
 from guard.net.driver import Driver
 from guard.net.garbage import Garbage
 from guard.net.hep import Mirror, MirroredLog

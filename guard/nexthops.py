@@ -13,7 +13,8 @@ from guard.config import Config, ConfigError
 from guard.net.dns import Dns, DnsError, Family, Located, Resolver, Wanted, locate
 from guard.net.say import LOG
 from guard.proxy.effects import Transport
-from guard.proxy.routing import Hop, Trunk, Trunks
+from guard.proxy.routing import Trunks
+from guard.proxy.shapes import Hop, Trunk
 from guard.tomlread import Problem
 
 RETRY: Final = 10.0  # s after which a name is asked for again that nobody answered

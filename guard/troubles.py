@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Protocol
 
 from guard.messages.events import Trouble
-from guard.proxy.health import Condition
+from guard.proxy.shapes import Condition
 
 
 class Hops(Protocol):

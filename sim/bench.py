@@ -26,7 +26,8 @@ from guard.numbering.number import Dial, normalise
 from guard.policy.load import Policy, load_policy
 from guard.proxy.core import CoreSettings, ProxyCore
 from guard.proxy.effects import Decide, Ended, Flow, Send
-from guard.proxy.routing import Hop, Trunk, Trunks
+from guard.proxy.routing import Trunks
+from guard.proxy.shapes import Hop, Trunk
 from guard.sip.message import parse
 from guard.sources import Sources
 from guard.state.memory import MemoryState
@@ -100,7 +101,8 @@ def request(method: str, number: int, cseq: int, *, to_tag: str = "", more: str 
         f"Via: SIP/2.0/UDP {IPBX}:5060;rport;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n"
         f'From: "Alice" <sip:{caller}@{IPBX}>;tag=a{number}\r\nTo: <sip:{callee}@{GUARD}>{tag}\r\n'
         f"Call-ID: {number}-bench@{IPBX}\r\nCSeq: {cseq} {method}\r\nContact: <sip:{caller}@{IPBX}:5060>\r\n"
-        f"P-Asserted-Identity: <sip:{caller}@{IPBX}>\r\nX-Line: {line}\r\nUser-Agent: bench\r\nAllow: INVITE, ACK, BYE, CANCEL\r\n"
+        f"P-Asserted-Identity: <sip:{caller}@{IPBX}>\r\nX-Line: {line}\r\n"
+        f"User-Agent: bench\r\nAllow: INVITE, ACK, BYE, CANCEL\r\n"
         f"{more}Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 

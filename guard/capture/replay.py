@@ -19,7 +19,8 @@ from guard.net.verdicts import COUNTERS, Desk, FaultPolicy, Verdicts
 from guard.proxy.calls import REPEAT_WAIT
 from guard.proxy.effects import Decide, Ended, Flow, Stranger, Withdraw
 from guard.proxy.observer import Observer
-from guard.proxy.routing import CoreSettings, Trunks
+from guard.proxy.routing import Trunks
+from guard.proxy.shapes import CoreSettings
 from guard.sources import Sources
 from guard.store.contract import Writer
 

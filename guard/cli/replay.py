@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from guard.cli.common import CommandError, config_option, json_lines, load_config
+from guard.proxy.shapes import CoreSettings
 
 if TYPE_CHECKING:
     from guard.capture.messages import Messages
     from guard.capture.replay import Replay
     from guard.config import Config
     from guard.policy.load import Policy
-    from guard.proxy.routing import CoreSettings, Trunks
+    from guard.proxy.routing import Trunks
     from guard.store.contract import Writer
     from guard.store.sqlite import SqliteWriter
 
@@ -161,7 +162,6 @@ def replay_of(config: Config, policy: Policy, writer: Writer) -> Replay:
 def settings_of(config: Config) -> CoreSettings:
     """What a replay has to know of the guard's own addresses."""
     from guard.app_parts import listens
-    from guard.proxy.routing import CoreSettings
 
     return CoreSettings(
         listens=listens(config),

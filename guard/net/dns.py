@@ -21,7 +21,8 @@ from dns.rdtypes.IN.SRV import SRV
 from msgspec import Struct
 
 from guard.proxy.effects import Transport
-from guard.proxy.routing import DEFAULT_PORT, Hop, numeric
+from guard.proxy.routing import DEFAULT_PORT, numeric
+from guard.proxy.shapes import Hop
 
 Kind = Literal["NAPTR", "SRV", "A", "AAAA"]
 Family = Literal["A", "AAAA"]

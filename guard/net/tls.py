@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.configtls import Client, Files
-from guard.proxy.routing import Identity
+from guard.proxy.shapes import Identity
 from guard.sip.uri import BadUri, parse_uri
 
 Verify: Final[dict[Client, ssl.VerifyMode]] = {

@@ -19,12 +19,11 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import Final
 
-from msgspec import Struct
-
 from guard.proxy.effects import Flow, Transport
 from guard.proxy.flows import Flows
 from guard.proxy.forward import URI_ENDS
-from guard.proxy.routing import Here, Target, numeric, secure, target_of
+from guard.proxy.routing import Here, numeric, secure, target_of
+from guard.proxy.shapes import Bound, Target
 from guard.sip.edit import Slice
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import BadMessage, Message, parse
@@ -54,23 +53,6 @@ class BadBinding(Exception):
         super().__init__(why)
         self.status = status
         self.why = why
-
-
-class Bound(Struct, frozen=True):
-    """What a Contact of ours stands for: the IPBX's own URI, and where requests for it go.
-
-    `key` is what the connection is known by over which it was registered, b"" for none; the port of `target` is 0 where
-    that is the only way. An `outbound` one keeps several such ways at its registrar (RFC 5626)."""
-
-    uri: bytes
-    target: Target
-    key: bytes = b""
-    outbound: bool = False
-
-    @property
-    def request_uri(self) -> bytes:
-        """The URI as a request to it bears it: without the headers that it may embed (RFC 3261 19.1.1)."""
-        return self.uri.partition(b"?")[0]
 
 
 class Bindings:

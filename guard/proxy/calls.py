@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding, Outcome
 from guard.proxy.effects import Decide, Effect, Ended, Flow, Withdraw
-from guard.proxy.rewrite import Mask
+from guard.proxy.shapes import Mask
 from guard.proxy.tables import CALL, C, K
 from guard.proxy.timers import DECISION, KINDS, REPEAT, SILENCE, TALK, Timers
 

@@ -7,12 +7,13 @@ from typing import Final
 from guard.proxy.bindings import Bindings
 from guard.proxy.calls import Call, Calls
 from guard.proxy.effects import Effect, Flow, HopTurned, Send
-from guard.proxy.forward import NO_CHANGES, Changes, Forwarder
+from guard.proxy.forward import Forwarder
 from guard.proxy.health import Health, HopState
 from guard.proxy.large import LARGE, LONGEST_UDP, Large
 from guard.proxy.odd import Odd
 from guard.proxy.refuse import NO_REDRESS, PARTING, phrase
-from guard.proxy.routing import CoreSettings, Here, Trunks
+from guard.proxy.routing import Here, Trunks
+from guard.proxy.shapes import NO_CHANGES, Changes, CoreSettings
 from guard.proxy.timers import RETRY, SILENCE, Timers
 from guard.proxy.transactions import ClientTx, Core, Layer, ServerTx
 from guard.sip.message import Message

@@ -14,13 +14,14 @@ from guard.model import Decision
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Close, Effect, Flow
-from guard.proxy.health import Condition, HopState
+from guard.proxy.health import HopState
 from guard.proxy.kept import KeptCall, revive
 from guard.proxy.refuse import Refusals, reason
 from guard.proxy.requests import Requests
 from guard.proxy.rescue import Rescue
 from guard.proxy.responses import Responses
-from guard.proxy.routing import CoreSettings, Identity, Trunks
+from guard.proxy.routing import Trunks
+from guard.proxy.shapes import Condition, CoreSettings, Identity
 from guard.proxy.tables import I, S
 from guard.proxy.timers import DECISION, TALK
 from guard.proxy.transactions import ClientTx, ServerTx

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 from zlib import crc32
 
-from msgspec import Struct
-
 from guard.proxy.effects import Flow, Transport
-from guard.proxy.rewrite import Mask, hide, show
-from guard.proxy.routing import DEFAULT_PORT, TLS_PORT, Here, Target, secure, target_of
+from guard.proxy.rewrite import hide, show
+from guard.proxy.routing import DEFAULT_PORT, TLS_PORT, Here, secure, target_of
+from guard.proxy.shapes import NO_CHANGES, Changes, Mask, Target
 from guard.sip.edit import Edit, Slice, response
 from guard.sip.headers import BadHeader, NameAddr, parse_name_addr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
@@ -29,18 +28,6 @@ _VIAS: Final[dict[Transport, bytes]] = {
     for transport, name in TRANSPORT_NAMES.items()
 }
 URI_ENDS: Final[dict[Transport, bytes]] = {"udp": b"", "tcp": b";transport=tcp", "tls": b";transport=tls"}
-
-
-class Changes(Struct, frozen=True):
-    """What is changed of a message beyond a proxy's own: another Request-URI (b"": no other), slices, and whether the
-    guard's Path is put before what is there."""
-
-    uri: bytes = b""
-    slices: tuple[Slice, ...] = ()
-    path: bool = False
-
-
-NO_CHANGES: Final = Changes()
 
 
 def via_line(to: Flow, sent_by: bytes, branch: bytes) -> bytes:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
-
 from guard.model import Decision
 from guard.proxy.calls import CONFIRMED, Call, Watch
 from guard.proxy.context import Context
@@ -20,6 +18,7 @@ from guard.proxy.keys import tag_of
 from guard.proxy.nexthop import NextHop
 from guard.proxy.own import Party, callee_of, contact_of, raw, request, values
 from guard.proxy.refuse import reason
+from guard.proxy.shapes import Limit
 from guard.proxy.timers import TALK
 from guard.proxy.transactions import GIVE_UP, ClientTx, ServerTx
 from guard.sip.message import Message, parse
@@ -30,16 +29,6 @@ OVER: Final = "the call is over"
 GONE: Final = frozenset({408, 481})  # RFC 3261 12.2.1.2: who answers so has no such dialog any more
 MAX_CSEQ: Final = 2**31 - 1  # RFC 3261 8.1.1.5
 REFRESHES: Final = frozenset({b"INVITE", b"UPDATE"})  # whose Contact moves a party (RFC 3261 12.2.1.2, RFC 3311 5.1)
-
-
-class Limit(Struct, frozen=True):
-    """What one INVITE may talk (µs), by which rule, and where its caller is reached: his Contact, and the proxies on
-    the way to him."""
-
-    max_us: int
-    rule: str
-    contact: bytes
-    routes: tuple[bytes, ...]
 
 
 class Talk:

@@ -13,10 +13,9 @@ from hashlib import blake2b
 from math import log
 from typing import Final
 
-from msgspec import Struct
-
 from guard.proxy.effects import Flow
-from guard.proxy.routing import Here, Hop, Target, Trunk, Trunks
+from guard.proxy.routing import Here, Trunks
+from guard.proxy.shapes import Condition, Hop, Place, Target, Trunk
 from guard.proxy.timers import KINDS
 
 MAX_AWAY: Final = 60_000_000  # µs that a Retry-After is heeded: an operator that says an hour is asked again meanwhile
@@ -24,17 +23,6 @@ PROBATION: Final = 30_000_000  # µs after which a hop that OPTIONS tell nothing
 FOREVER: Final = 1 << 62
 MAX_TRIES: Final = 5  # hops that one call tries: each may cost it a second; an emergency call tries all
 _SCALE: Final = float(1 << 64)
-
-Place = tuple[str, str, int]  # transport, host, port
-
-
-class Condition(Struct, frozen=True):
-    """One hop as people are shown it. `why` is what last took it out, "" while it is up."""
-
-    trunk: str
-    place: Place
-    up: bool
-    why: str
 
 
 class HopState:

@@ -19,13 +19,13 @@ from guard.model import Finding, Text
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow, Unproven
-from guard.proxy.forward import NO_CHANGES, Changes
-from guard.proxy.health import HopState, Place
+from guard.proxy.health import HopState
 from guard.proxy.large import LONGEST_UDP
 from guard.proxy.ofinvite import OfInvite
 from guard.proxy.own import callee_of, raw, request
 from guard.proxy.refuse import FAILED, INSECURE, reason
-from guard.proxy.routing import Trunk, host_text, secure
+from guard.proxy.routing import host_text, secure
+from guard.proxy.shapes import NO_CHANGES, Changes, Place, Trunk
 from guard.proxy.tables import S
 from guard.proxy.timers import RETRY, SILENCE, TIMER_C
 from guard.proxy.transactions import ClientTx, ServerTx

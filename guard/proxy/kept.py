@@ -15,7 +15,7 @@ from guard.proxy.calls import By, Call, Watch
 from guard.proxy.effects import Flow
 from guard.proxy.hangup import Talk
 from guard.proxy.own import Party
-from guard.proxy.rewrite import Mask
+from guard.proxy.shapes import Mask
 from guard.proxy.tables import C
 
 MAX_NUMBERS: Final = 32  # CSeq numbers kept of one call: those of MAX_DIALOGS dialogs, both ways

@@ -5,17 +5,17 @@ Nothing here changes anything: it reads calls, trunks and sources (RFC 3261 16.4
 
 from __future__ import annotations
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from guard.proxy.bindings import Bindings, Bound
+from guard.proxy.bindings import Bindings
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
 from guard.proxy.facts import PLAIN_DIAL, called_from_outside
-from guard.proxy.forward import NO_CHANGES, Changes, Forwarder
+from guard.proxy.forward import Forwarder
 from guard.proxy.keys import tag_of
-from guard.proxy.routing import Target, Trunk, target_of
+from guard.proxy.routing import target_of
+from guard.proxy.shapes import NO_CHANGES, Changes, Inbound, Target, Trunk, Way
 from guard.sip.grammar import split_values
 from guard.sip.headers import BadHeader, parse_name_addr
 from guard.sip.message import Message
@@ -38,25 +38,6 @@ def _named(hints: tuple[bytes, ...], host: str) -> bool:
             if target is not None and target[1] == host:
                 return True
     return False
-
-
-class Inbound(Struct, frozen=True):
-    """Whom a trunk's request is for, where it goes, and its Request-URI there (b"": as it is); `bound` where it goes by
-    what was registered."""
-
-    source: Source
-    target: Target
-    uri: bytes = b""
-    bound: Bound | None = None
-
-
-class Way(Struct, frozen=True):
-    """The way to a source, and what a request says there. Without a `flow` there is none any more: `status` says so."""
-
-    source: Source
-    flow: Flow | None
-    changes: Changes = NO_CHANGES
-    status: int = 0
 
 
 def source_for(m: Message, trunk: Trunk, sources: Sources, forwarder: Forwarder, bindings: Bindings) -> Inbound | None:

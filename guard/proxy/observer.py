@@ -16,10 +16,11 @@ from guard.proxy.calls import CONFIRMED, MAX_TARGETS, REPEAT_WAIT, REPEATABLE, C
 from guard.proxy.effects import Decide, Effect, Flow, Stranger
 from guard.proxy.keys import REFRESHES, session_of, tag_of
 from guard.proxy.odd import Odd
-from guard.proxy.origin import INVITE, Origin, Origins, SeenKey, answer_key
+from guard.proxy.origin import INVITE, Origins, answer_key
 from guard.proxy.refuse import NO_FINAL
-from guard.proxy.routing import CoreSettings, Trunk, Trunks
+from guard.proxy.routing import Trunks
 from guard.proxy.seen import Seen
+from guard.proxy.shapes import CoreSettings, Origin, SeenKey, Trunk
 from guard.proxy.tables import C
 from guard.proxy.timers import TALK, TIMER_C, TIMER_C_WAIT, Timers
 from guard.proxy.transactions import GIVE_UP

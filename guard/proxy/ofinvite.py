@@ -7,7 +7,7 @@ from guard.proxy.door import Door
 from guard.proxy.effects import Flow, Send
 from guard.proxy.keys import tag_of
 from guard.proxy.nexthop import NextHop
-from guard.proxy.routing import Trunk
+from guard.proxy.shapes import Trunk
 from guard.proxy.tables import I, S
 from guard.proxy.timers import TIMER_C
 from guard.proxy.transactions import GIVE_UP, ClientTx, ServerKey, ServerTx

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
-
 from guard.proxy.bindings import Bindings
 from guard.proxy.door import urgent
 from guard.proxy.effects import Flow
 from guard.proxy.forward import Forwarder
 from guard.proxy.keys import NO_VIA
 from guard.proxy.nexthop import source_for
-from guard.proxy.routing import CoreSettings, Here, Trunk, Trunks, numeric
+from guard.proxy.routing import Here, Trunks, numeric
+from guard.proxy.shapes import CoreSettings, Origin, SeenKey, Trunk
 from guard.sip.headers import BadHeader, Via
 from guard.sip.message import Message
 from guard.sources import Source, Sources
 
 INVITE: Final = b"INVITE"
-
-# Call-ID, CSeq number and method, the address that asked and its branch: what answers and CANCEL share with a request.
-SeenKey = tuple[bytes, int, bytes, str, bytes]
 
 
 def _number(m: Message) -> int:
@@ -39,22 +35,6 @@ def answer_key(m: Message, flow: Flow) -> SeenKey:
     """What the request is remembered by that a response answers, if it is on its way to who asked."""
     number, method = m.cseq()
     return m.first(b"call-id") or b"", number, method, flow.local[0], m.via().branch or b""
-
-
-class Origin(Struct, frozen=True):
-    """Who sent a request, and what it is remembered by. Either `source` or `trunk` is None, both of a stranger.
-
-    `urgent` is the emergency number that it calls. With `ours` the guard sent it on: `original` is then what the
-    request would be remembered by that it sent on, None where it does not tell.
-    """
-
-    key: SeenKey
-    address: str
-    source: Source | None
-    trunk: Trunk | None
-    urgent: str
-    ours: bool = False
-    original: SeenKey | None = None
 
 
 class Origins:

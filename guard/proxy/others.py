@@ -8,14 +8,14 @@ from guard.proxy.bindings import BadBinding
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Address, Flow, Transport
-from guard.proxy.forward import Changes
 from guard.proxy.hangup import OVER, Hangup
-from guard.proxy.health import HopState, Place
+from guard.proxy.health import HopState
 from guard.proxy.hunt import NOTHING, Hunter
 from guard.proxy.keys import INVITE
 from guard.proxy.nexthop import NextHop
 from guard.proxy.refuse import BUSY_RETRY_AFTER, INSECURE, reason
-from guard.proxy.routing import Trunk, secure
+from guard.proxy.routing import secure
+from guard.proxy.shapes import Changes, Place, Trunk
 from guard.proxy.tables import C
 from guard.proxy.transactions import ServerTx
 from guard.sip.message import Message

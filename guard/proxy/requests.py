@@ -22,7 +22,8 @@ from guard.proxy.others import Others
 from guard.proxy.pings import Pings
 from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, INSECURE, reason, refusal
 from guard.proxy.rewrite import mask_of
-from guard.proxy.routing import Trunk, secure
+from guard.proxy.routing import secure
+from guard.proxy.shapes import Trunk
 from guard.proxy.tables import C, I
 from guard.proxy.timers import DECISION
 from guard.proxy.transactions import ClientTx, ServerTx

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.model import Decision
-from guard.numbering.number import Dial
 from guard.proxy.facts import PLAIN_DIAL, number_of
+from guard.proxy.shapes import Mask
 from guard.sip.edit import Edit
 from guard.sip.grammar import split_values
 from guard.sip.headers import BadHeader, NameAddr, parse_name_addr
@@ -32,23 +31,6 @@ IDENTITY_HEADERS: Final = (b"p-asserted-identity", b"p-preferred-identity", b"re
 HISTORY: Final = b"history-info"
 HIDDEN: Final = frozenset({*IDENTITY_HEADERS, b"diversion", HISTORY})
 KEPT: Final = (b"reason=", b"privacy=")  # what a history's URI may embed (RFC 7044 10.1); all else may name the number
-
-
-class Mask(Struct, frozen=True, kw_only=True):
-    """What one masked call hides. `original` and `shown` are From without its parameters; both are the same where only
-    asserted identities are masked. `number` is shown in their place, "" for anonymous. `contact` is the user part of
-    the caller's Contact where that is hidden as well, b"" where it is not."""
-
-    original: bytes
-    shown: bytes
-    numbers: frozenset[str]
-    number: str
-    dial: Dial
-    contact: bytes = b""
-
-    def also(self, other: Mask) -> Mask:
-        """With what another target of the call hides."""
-        return replace(self, numbers=self.numbers | other.numbers, contact=self.contact or other.contact)
 
 
 def _shown(uri: bytes, number: str) -> bytes:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
-from typing import Final, Literal
-
-from msgspec import Struct
+from typing import Final
 
 from guard.proxy.effects import Address, Flow, Transport
+from guard.proxy.shapes import CoreSettings, Identity, Target, Trunk
 from guard.sip.remember import remembered
 from guard.sip.uri import BadUri, parse_uri
-
-Target = tuple[Transport, str, int]  # transport, numeric host and port
 
 DEFAULT_PORT: Final = 5060  # RFC 3261 19.1.2
 TLS_PORT: Final = 5061
@@ -35,66 +32,6 @@ PRIVATE = tuple(
         "fe80::/10",
     )
 )
-
-
-class Hop(Struct, frozen=True):
-    """One next hop of a trunk, its name resolved: numeric host and port.
-
-    Those of a lower `tier` come first; those of one tier share the calls by `weight` (RFC 2782). `name` is whom its
-    certificate has to name, "" for its address (RFC 5922).
-    """
-
-    transport: Transport
-    host: str
-    port: int
-    tier: int = 0
-    weight: int = 1
-    name: str = ""
-
-
-class Trunk(Struct, frozen=True, kw_only=True):
-    """One `[[trunk]]` as the wire sees it. `mask_caller` is E.164, or "" for anonymous.
-
-    A hop that says nothing for `silence` (µs) is left; each is pinged `every` µs (0: never) where there are several; it
-    is down after `down_after` failures in a row, up after `up_after` answers. `tls_ca` is the file of the CA that its
-    certificates come from, "" for the one of all. `large` is the way of requests that are too long for UDP: over TCP
-    where it is listed (auto), wherever it may be (tcp), never (udp).
-    """
-
-    name: str
-    hops: tuple[Hop, ...]
-    mask_caller: str = ""
-    silence: int = 1_000_000
-    every: int = 0
-    down_after: int = 2
-    up_after: int = 1
-    tls_ca: str = ""
-    large: Literal["auto", "tcp", "udp"] = "auto"
-
-
-class Identity(Struct, frozen=True):
-    """Who a TLS peer has to be: its certificate bears one of these names, and comes from `ca` ("": the usual one)."""
-
-    names: tuple[str, ...]
-    ca: str = ""
-
-
-class CoreSettings(Struct, frozen=True, kw_only=True):
-    """What the core has to know of the world. `token` makes branches unguessable: random, chosen by the driver.
-
-    `listens` are the bound addresses; `advertise` replaces their host in Via and Record-Route where it differs ("" : it
-    does not). `emergency_from_unknown` says from which strangers an emergency call is carried all the same. `secret`
-    signs the Contacts that the guard registers (`bindings`): the same in every life of it; empty: the token. With
-    `screens_inbound` calls that come in wait for their decision; without they are carried at once, and recorded.
-    """
-
-    listens: tuple[tuple[Transport, str, int], ...]
-    token: str
-    site: str = "guard"
-    advertise: str = ""
-    emergency_from_unknown: Literal["private", "any", "none"] = "private"
-    secret: bytes = b""
-    screens_inbound: bool = False
 
 
 class Trunks:

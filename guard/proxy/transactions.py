@@ -15,10 +15,9 @@ from guard.proxy.timers import KINDS, RETRY, TIMEOUT, Timers
 
 if TYPE_CHECKING:
     from guard.proxy.calls import Call
-    from guard.proxy.forward import Changes
-    from guard.proxy.hangup import Limit
     from guard.proxy.health import HopState
     from guard.proxy.hunt import Hunt
+    from guard.proxy.shapes import Changes, Limit
     from guard.sip.message import Message
 
 # RFC 3261 table 4, in microseconds.

@@ -21,7 +21,8 @@ from guard.net.verdicts import COUNTERS, FaultPolicy, Verdicts
 from guard.policy.load import load_policy
 from guard.proxy.core import CoreSettings, ProxyCore
 from guard.proxy.effects import Decide, Ended, Flow, Send, Stranger, Withdraw
-from guard.proxy.routing import Hop, Trunk, Trunks
+from guard.proxy.routing import Trunks
+from guard.proxy.shapes import Hop, Trunk
 from guard.sip.message import Message, parse
 from guard.sources import Sources
 from guard.state.memory import MemoryState

@@ -13,7 +13,8 @@ from guard.model import CallAttempt, CallEnded, Decision, Finding
 from guard.net.verdicts import FaultPolicy
 from guard.proxy import observer
 from guard.proxy.effects import Flow
-from guard.proxy.routing import CoreSettings, Hop, Trunk, Trunks
+from guard.proxy.routing import Trunks
+from guard.proxy.shapes import CoreSettings, Hop, Trunk
 from guard.sources import Source, Sources
 from tests.capture.making import GUARD, OPERATOR, PBX, SECOND, T0
 from tests.capture.telephony import Dialog, Tape

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from guard.proxy.effects import Flow, Transport
-from guard.proxy.routing import Hop
+from guard.proxy.shapes import Hop
 from guard.sip.framing import StreamFramer
 from guard.sip.message import parse
 from guard.sources import Source

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import pytest
 
 from guard.proxy.effects import Flow
-from guard.proxy.routing import Hop
+from guard.proxy.shapes import Hop
 from guard.sip.check import check_response
 from guard.sip.framing import StreamFramer, Unframeable
 from guard.sip.message import BadMessage, Message, parse

@@ -14,7 +14,7 @@ import pytest
 
 from guard.proxy.effects import Flow
 from guard.proxy.facts import PLAIN_DIAL, emergency
-from guard.proxy.routing import Hop
+from guard.proxy.shapes import Hop
 from guard.sip.framing import KeepAlive, StreamFramer, Unframeable
 from guard.sip.headers import BadHeader
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse

@@ -12,7 +12,7 @@ from guard.ledger.incidents import Event
 from guard.ledger.limits import Alert
 from guard.messages.events import Trouble
 from guard.model import Verdict
-from guard.proxy.health import Condition
+from guard.proxy.shapes import Condition
 from guard.store.books import Books
 from guard.troubles import Troubles
 from tests.apprig import run

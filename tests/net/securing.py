@@ -13,7 +13,7 @@ from guard.configtls import Client, Files
 from guard.net.stream import Streams, bound
 from guard.net.tls import Tls, contexts
 from guard.proxy.effects import Address, Flow
-from guard.proxy.routing import Identity
+from guard.proxy.shapes import Identity
 from tests.certs import Authority, Issued, authority, side
 from tests.net.fakes import PATIENCE
 from tests.net.streaming import GUARD, PBX, STRANGER, Scene

@@ -22,7 +22,7 @@ from guard.net.dns import (
     Wanted,
     locate,
 )  # fmt: skip
-from guard.proxy.routing import Hop
+from guard.proxy.shapes import Hop
 from tests.net.zone import NameServer, Table, naptr, srv
 
 NAME = "trunk.example"

@@ -12,7 +12,7 @@ import pytest
 from guard.configtls import Client, Files
 from guard.net.session import MAX_HANDSHAKE, Session, Untrusted
 from guard.net.tls import Contexts, Tls, TlsError, contexts, identities
-from guard.proxy.routing import Identity
+from guard.proxy.shapes import Identity
 from tests.certs import Issued, authority
 
 CA = authority()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from guard.net import connection, stream
 from guard.net.tls import contexts
-from guard.proxy.routing import Identity
+from guard.proxy.shapes import Identity
 from tests.certs import Issued, authority
 from tests.net.securing import CA, TRUNK, SecureScene, run
 from tests.net.streaming import PBX, answer, message

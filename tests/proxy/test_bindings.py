@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from guard.proxy.bindings import MARK, MAX_HOST_PART, MAX_TOKEN, Bindings
 from guard.proxy.effects import Flow
-from guard.proxy.routing import CoreSettings, Here, target_of
+from guard.proxy.routing import Here, target_of
+from guard.proxy.shapes import CoreSettings
 from guard.sip.message import parse
 from guard.sip.uri import parse_uri
 from guard.sources import Source, Sources

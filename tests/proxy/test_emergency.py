@@ -13,7 +13,8 @@ from guard.numbering.number import Dial
 from guard.proxy import calls, facts
 from guard.proxy.effects import Decide, Flow, Send
 from guard.proxy.kept import KeptCall, keep, revive
-from guard.proxy.routing import Hop, Trunk, is_private
+from guard.proxy.routing import is_private
+from guard.proxy.shapes import Hop, Trunk
 from guard.sip.message import parse
 from guard.sources import Source
 from tests.proxy.world import ALLOW, BLOCK, DOWN, GUARD, OPERATOR, PBX, UP, Leg, World, arrows, reply, request

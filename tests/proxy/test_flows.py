@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from guard.proxy import flows
 from guard.proxy.effects import Flow
 from guard.proxy.flows import Flows
-from guard.proxy.routing import Hop
+from guard.proxy.shapes import Hop
 from guard.sip.message import Message
 from guard.sources import Source, Sources
 from tests.proxy.test_registration import call, contacts, register

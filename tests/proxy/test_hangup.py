@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from guard.model import Decision
 from guard.proxy.effects import Flow
-from guard.proxy.routing import Hop
+from guard.proxy.shapes import Hop
 from guard.sip.message import Message
 from tests.proxy.world import ALLOW, DOWN, OPERATOR, PBX, SECOND, UP, Leg, Out, World, arrows, reply, request
 

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from guard.proxy.health import FOREVER, MAX_AWAY, MAX_TRIES, PROBATION, Condition, Health, HopState
-from guard.proxy.routing import CoreSettings, Here, Hop, Trunk, Trunks
+from guard.proxy.health import FOREVER, MAX_AWAY, MAX_TRIES, PROBATION, Health, HopState
+from guard.proxy.routing import Here, Trunks
+from guard.proxy.shapes import Condition, CoreSettings, Hop, Trunk
 from tests.proxy.world import LISTENS, SECOND
 
 CALLS = 20_000

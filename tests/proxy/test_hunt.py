@@ -9,7 +9,7 @@ import pytest
 from guard.proxy.effects import Flow
 from guard.proxy.health import MAX_AWAY, MAX_TRIES
 from guard.proxy.hunt import LAST_SILENCE, MAX_RETRY_AFTER, retry_after
-from guard.proxy.routing import Hop, Trunk
+from guard.proxy.shapes import Hop, Trunk
 from guard.proxy.transactions import GIVE_UP
 from guard.sip.message import Message, parse
 from tests.proxy.world import ALLOW, GUARD, SECOND, UP, Leg, Out, World, arrows, reply, request

@@ -9,7 +9,7 @@ import pytest
 from guard.proxy.effects import Flow, Transport
 from guard.proxy.hunt import LAST_SILENCE
 from guard.proxy.large import LARGE, LONGEST_UDP, SMALL_TIME
-from guard.proxy.routing import Hop, Trunk
+from guard.proxy.shapes import Hop, Trunk
 from guard.sip.message import Message, parse
 from tests.proxy.test_registration import contacts, register
 from tests.proxy.world import GUARD, LISTENS, SECOND, UP, Leg, World, arrows, reply, request

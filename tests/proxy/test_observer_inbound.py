@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from guard.proxy.effects import Flow
 from guard.proxy.origin import Origins
-from guard.proxy.routing import CoreSettings
+from guard.proxy.shapes import CoreSettings
 from guard.sip.message import parse
 from guard.sources import Source, Sources
 from tests.proxy.tapped import Follower, Tapped, compare

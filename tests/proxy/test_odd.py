@@ -7,23 +7,10 @@ import pytest
 from guard.numbering.number import EMERGENCY
 from guard.proxy.effects import Flow
 from guard.proxy.large import LONGEST_UDP
-from guard.proxy.routing import Hop, Trunk
+from guard.proxy.shapes import Hop, Trunk
 from guard.sip.message import Message, parse
 from tests.proxy.test_masking import MASK, SECRET, SHOWN, clean
-from tests.proxy.world import (
-    ALLOW,
-    DOWN,
-    GUARD,
-    OPERATOR,
-    PBX,
-    UP,
-    Leg,
-    Out,
-    World,
-    arrows,
-    reply,
-    request,
-)
+from tests.proxy.world import ALLOW, DOWN, GUARD, OPERATOR, PBX, UP, Leg, Out, World, arrows, reply, request
 
 MASKED = f"<sip:{SECRET}@127.0.0.2>"
 ROUTE = "Route: <sip:127.0.0.1:5060;lr>\r\n"

@@ -6,7 +6,8 @@ import pytest
 
 from guard.proxy.effects import Flow
 from guard.proxy.pings import DOWN_EVERY, SPREAD, WAIT
-from guard.proxy.routing import Trunk, Trunks
+from guard.proxy.routing import Trunks
+from guard.proxy.shapes import Trunk
 from guard.sip.check import check_request
 from guard.sip.message import parse
 from tests.proxy.test_hunt import A, B, C, hops

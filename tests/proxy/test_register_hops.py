@@ -6,7 +6,7 @@ import pytest
 
 from guard.proxy.effects import Flow
 from guard.proxy.hunt import LAST_SILENCE
-from guard.proxy.routing import Hop, Trunk
+from guard.proxy.shapes import Hop, Trunk
 from guard.proxy.transactions import GIVE_UP
 from guard.sip.message import Message, parse
 from tests.proxy.test_registration import PHONE, contacts, register

@@ -13,7 +13,8 @@ from guard.proxy.bindings import BURST, MAX_CONTACTS, MAX_HOST_PART, PER_SECOND
 from guard.proxy.core import ProxyCore
 from guard.proxy.effects import Decide, Flow, Transport
 from guard.proxy.observer import Observer
-from guard.proxy.routing import CoreSettings, Hop, Trunk, host_text
+from guard.proxy.routing import host_text
+from guard.proxy.shapes import CoreSettings, Hop, Trunk
 from guard.sip.message import Message
 from guard.sources import Source, Sources
 from tests.proxy.world import (

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from guard.proxy.effects import Flow, Transport
-from guard.proxy.routing import Hop
+from guard.proxy.shapes import Hop
 from guard.sip.message import parse
 from guard.sources import Source
 from tests.proxy.world import DOWN, GUARD, LISTENS, OPERATOR, PBX, UP, Leg, World, arrows, reply, request

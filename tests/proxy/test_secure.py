@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from guard.proxy.effects import Flow, Transport
-from guard.proxy.routing import Hop, Identity, Trunk, Trunks, secure, target_of
+from guard.proxy.routing import Trunks, secure, target_of
+from guard.proxy.shapes import Hop, Identity, Trunk
 from guard.sip.message import parse
 from tests.proxy.world import DOWN, GUARD, OPERATOR, PBX, SOURCE, STRANGER, UP, World, arrows, reply, request
 

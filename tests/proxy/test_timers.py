@@ -6,7 +6,7 @@ import pytest
 
 from guard.proxy.effects import Flow
 from guard.proxy.requests import DECISION_WAIT
-from guard.proxy.routing import Hop
+from guard.proxy.shapes import Hop
 from guard.proxy.timers import TIMER_C_WAIT
 from guard.proxy.transactions import GIVE_UP, T1, T2, T4
 from tests.proxy.world import ALLOW, BLOCK, DOWN, OPERATOR, SECOND, UP, Leg, World, arrows, reply, request

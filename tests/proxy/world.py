@@ -21,7 +21,8 @@ from guard.proxy.effects import (
     Unproven,
     Withdraw,
 )
-from guard.proxy.routing import Hop, Trunk, Trunks
+from guard.proxy.routing import Trunks
+from guard.proxy.shapes import Hop, Trunk
 from guard.sip.message import BadMessage, Message, parse
 from guard.sources import Source, Sources
 
