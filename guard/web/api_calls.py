@@ -42,7 +42,7 @@ async def calls(
     trunk: Annotated[str | None, QueryParameter(max_length=256, description="name of the trunk")] = None,
     line: Annotated[str | None, QueryParameter(max_length=256, description="line; 2* for all so begun")] = None,
     call_id: Annotated[str | None, QueryParameter(max_length=256, description="Call-ID of SIP, whole")] = None,
-    every: Annotated[bool, QueryParameter(name="all", description="the allowed calls too")] = False,
+    all: Annotated[bool, QueryParameter(description="the allowed calls too")] = False,  # noqa: A002 - as the command has it
     before: Cursor = None,
     after: Cursor = None,
     limit: Annotated[int, QueryParameter(ge=1, le=data.MAX_PAGE, description="calls of a page")] = data.PAGE,
@@ -59,7 +59,7 @@ async def calls(
         trunk=trunk,
         line=line,
         call_id=call_id,
-        all=every,
+        all=all,
     )
     full = await full_of(room, visitor, numbers, "calls", {n: getattr(wanted, n) for n in wanted.__struct_fields__})
     trunks = frozenset(t.name for t in room.config.file.trunk)

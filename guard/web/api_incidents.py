@@ -35,15 +35,15 @@ class Taken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def incidents(
     room: Here,
     visitor: Who,
-    every: Annotated[bool, QueryParameter(name="all", description="the closed ones too")] = False,
+    all: Annotated[bool, QueryParameter(description="the closed ones too")] = False,  # noqa: A002 - as the command has it
     start: Annotated[int, QueryParameter(ge=0, le=1_000_000, description="how many to leave out")] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=data.MAX_PAGE, description="incidents of a page")] = data.PAGE,
     numbers: Numbers = None,
 ) -> IncidentPage:
     """What is open, the nearest deadline first."""
-    full = await full_of(room, visitor, numbers, "incidents", {"all": every})
+    full = await full_of(room, visitor, numbers, "incidents", {"all": all})
     now = room.clock()
-    return await room.read(lambda reader: data.page(reader, now, closed=every, start=start, limit=limit, full=full))
+    return await room.read(lambda reader: data.page(reader, now, closed=all, start=start, limit=limit, full=full))
 
 
 @get("/api/v1/incidents/{incident:str}", guards=[viewers], responses=faults(404), tags=["incidents"])
