@@ -12,6 +12,8 @@ from guard.web.controlclient import ControlError
 from guard.web.metrics import CONTENT_TYPE, exposition
 from guard.web.roles import viewers
 
+TEXT: Final = CONTENT_TYPE.removesuffix("; charset=utf-8")  # which Litestar says itself
+
 
 class Health(Struct, frozen=True, kw_only=True):
     """It works."""
@@ -43,7 +45,7 @@ async def readyz(room: Here) -> Ready:
     return Ready(guard=True)
 
 
-@get("/metrics", guards=[viewers], media_type=CONTENT_TYPE, responses=faults(), tags=["health"])
+@get("/metrics", guards=[viewers], media_type=TEXT, responses=faults(), tags=["health"])
 async def metrics(room: Here) -> str:
     """What the running guard counts, as Prometheus reads it; `guard_up` alone where it does not answer."""
     try:

@@ -77,6 +77,8 @@ def of(error: Exception) -> tuple[Problem, dict[str, str]]:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the configuration cannot be used: guard check says why"), {}
     if isinstance(error, ValidationException):
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not what it should be", _mistakes(error)), {}
+    if isinstance(error, RecursionError):  # JSON as deep as no question is; nothing of ours goes deep
+        return problem(HTTPStatus.BAD_REQUEST, _SAID[HTTPStatus.BAD_REQUEST]), {}
     if isinstance(error, HTTPException) and error.status_code < 500:
         said = error.detail if error.status_code in {401, 403} else _SAID.get(error.status_code, "")
         return problem(error.status_code, said), error.headers or {}

@@ -14,7 +14,7 @@ import httpx
 from guard.config import load
 from guard.web.app import make_app
 from guard.web.roles import Role
-from guard.web.room import Room
+from guard.web.room import Room, wall
 from guard.web.server import server_of
 from sim.link import free_port
 from tests.store.making import AT, SECOND, attempt, decision, ended, finding
@@ -29,17 +29,18 @@ HOUR: Final = 3_600 * SECOND
 class Served:
     """A running web page, and the tokens that were made for it."""
 
-    def __init__(self, folder: Path, more: str = "", *, calls: int = 6) -> None:
+    def __init__(self, folder: Path, more: str = "", *, calls: int = 6, text: str = "") -> None:
         self.now = AT + HOUR
         self.path = folder / "guard.toml"
         port = free_port(HOST)
-        text = f'{GOOD}[store]\npath = "guard.db"\n[web]\nlisten = "{HOST}:{port}"\n{more}'
+        text = text or f'{GOOD}[store]\npath = "guard.db"\n'
+        text += f'[web]\nlisten = "{HOST}:{port}"\n{more}'
         self.path.write_text(text, encoding="utf-8")
         self.log = folder / "guard.db"
         if calls:
             some_calls(self.log, calls)
         config = load(self.path)
-        self.room = Room(config, clock=lambda: self.now)
+        self.room = Room(config, clock=lambda: self.now or wall())
         self.url = self.room.place.url.rstrip("/")
         self._server, self._listener = server_of(make_app(self.room), self.room.place)
         self._thread = threading.Thread(target=self._run, name="web")
@@ -47,7 +48,7 @@ class Served:
     def token(self, *roles: Role, name: str = "", days: int = 1) -> str:
         """A new token."""
         name = name or f"t{len(self.room.tokens.all())}"
-        return self.room.tokens.create(name, roles, now=self.now, days=days, by="test")
+        return self.room.tokens.create(name, roles, now=self.room.clock(), days=days, by="test")
 
     def client(self, *roles: Role, **more: str) -> httpx.Client:
         """A client with a token of these roles; without any, a browser that has none."""
@@ -71,9 +72,9 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, more: str = "", *, calls: int = 6) -> Iterator[Served]:
+def serving(folder: Path, more: str = "", *, calls: int = 6, text: str = "") -> Iterator[Served]:
     """A web page while it is looked at."""
-    served = Served(folder, more, calls=calls)
+    served = Served(folder, more, calls=calls, text=text)
     served.start()
     try:
         yield served
