@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from guard.ledger.lines import LedgerLine, joined, sums
-from guard.ledger.penalties import By, Exposure, Line, month_bounds, summarise
+from guard.ledger.penalties import By, Line, month_bounds
 from guard.store.books import Books
 from guard.store.money import surcharges
 from guard.store.reader import SqliteReader
+from guard.store.summing import month_groups, month_terms
 
 
 class MonthSums(Struct, frozen=True):
@@ -23,10 +24,10 @@ class MonthSums(Struct, frozen=True):
 
 def month_sums(reader: SqliteReader, zone: ZoneInfo, month: str, by: By, now: int) -> MonthSums:
     """The sums of `month` (`2026-11`) as they stand at `now` (Unix time, µs). StoreError; ValueError for no month."""
-    terms: set[tuple[str, str]] = set()
     since, until = month_bounds(month, zone)
-    groups = summarise(_noting(reader.exposures(since, until), terms), by, zone)
+    groups = month_groups(reader, since, until, by, zone)
     more = [*surcharges(reader, since, until), *beside(reader.path, zone, since, until, now)]
+    terms = month_terms(reader, since, until)
     terms |= {(line.contract, line.reading) for line in more if line.contract and line.kind != "passed-on"}
     return MonthSums(joined(groups, sums(more, by, zone)), sorted(terms))
 
@@ -35,13 +36,6 @@ def beside(path: str, zone: ZoneInfo, since: int, until: int, now: int) -> Itera
     """The lines of that time (Unix time, µs) that rest on no call: penalties entered by hand, and incidents."""
     with Books(path, zone) as books:
         yield from books.lines(since, until, now)
-
-
-def _noting(exposures: Iterable[Exposure], terms: set[tuple[str, str]]) -> Iterator[Exposure]:
-    """The same, noting under which contracts and readings they stand."""
-    for exposure in exposures:
-        terms.add((exposure.contract, exposure.reading))
-        yield exposure
 
 
 def seen(lines: list[Line], shown: dict[str, str]) -> list[Line]:

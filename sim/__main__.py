@@ -15,6 +15,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "day": ("sim.score.day", "how fast detection is, and how much it holds, on a day of calls of very many lines"),
     "logfill": ("sim.logfill", "a log of very many calls, to measure reading on"),
     "logbench": ("sim.logbench", "how long each filter of the log takes for a page"),
+    "logcommits": ("sim.logcommits", "what a call costs the log's writer, before and after version 5 of the log"),
     "score": ("sim.score.command", "play attacks and peaceful calls over many seeds, and score what detection finds"),
 }
 

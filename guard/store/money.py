@@ -21,7 +21,11 @@ _COSTLY = (
     "SELECT ifnull(e.call_seq, x.seq), x.seq FROM exposures x JOIN entries e ON e.seq = x.seq"
     f" WHERE x.at >= ? AND x.at < ? UNION SELECT c.seq, c.seq FROM {_FOREIGN} ORDER BY 1"
 )
-_ORIGIN_ONLY = f"SELECT DISTINCT c.seq FROM {_FOREIGN} ORDER BY c.seq"
+# Most calls of another country have no such tariff: bodies say so, and few need be read here.
+_ORIGIN_ONLY = (
+    f"SELECT DISTINCT c.seq FROM {_FOREIGN} AND EXISTS (SELECT 1 FROM entries d WHERE d.seq = c.seq"
+    " AND json_extract(d.body, '$.money.origin_rate') > 0) ORDER BY c.seq"
+)
 
 
 def month_lines(reader: SqliteReader, since: int, until: int) -> Iterator[LedgerLine]:

@@ -1,0 +1,16 @@
+"""The benchmark of the log's writer runs, and says both figures."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sim.__main__ import main
+
+
+def test_it_says_what_a_call_costs_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["logcommits", "--calls", "100"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(re.search(r"% refused: +[0-9.]+ µs a call before, +[0-9.]+ after, +[+-][0-9.]+$", one) for one in lines)
