@@ -31,7 +31,7 @@ MAX_PROBE: Final = 5.0  # s, where it comes and goes
 STEADY: Final = 10 * SECOND  # µs that it has to serve before it counts as back for good
 SKEW: Final = 2 * SECOND  # µs between our wall clock and the server's that are worth a warning
 AGAIN: Final = 60 * SECOND  # µs between warnings of one kind
-NEEDED: Final = "needs Redis 7.0 or Valkey 7.2 or newer"
+NEEDED: Final = "needs Redis 7.0 or Valkey 7.2 or newer, with its commands FUNCTION and FCALL"
 
 COUNTERS: Final = ("state_lost", "state_late", "state_greeted", "state_round_trips", "state_asked", "state_wrong")
 
@@ -176,15 +176,12 @@ class RedisLink:
             await self._client.ping()
         op = Op("hello", shared.heads, [self._lease, shared.places.share, shared.life])
         try:
-            (reply,) = await self._calls([op])
+            reply = await self._hello(op, self._client)
         except ResponseError as error:
-            if "unknown command" in str(error):
-                version = (await self._client.info("server")).get("redis_version", "of no known version")
-                raise ResponseError(f"the server is {version}: {NEEDED}") from error
-            if "Function not found" not in str(error):
+            if "unknown command" not in str(error):
                 raise
-            await self._client.function_load(CODE, replace=True)
-            (reply,) = await self._calls([op])
+            version = (await self._client.info("server")).get("redis_version", "of no known version")
+            raise ResponseError(f"the server is {version}: {NEEDED}") from error
         at, epoch, lost, of, rank = cast("list[int]", reply)
         now = self._clock.now()
         self._epoch = epoch
@@ -200,6 +197,17 @@ class RedisLink:
         shared.shuts.clock(skew)
         if abs(skew) > SKEW:
             self._warn("clock", f"this machine's clock is {skew / SECOND:+.0f} s from the server's: set one of them")
+
+    async def _hello(self, op: Op, client: Redis) -> object:
+        """Its answer. The first guard of a version that a server meets brings the functions."""
+        try:
+            (reply,) = await self._calls([op])
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+            await client.function_load(CODE, replace=True)
+            (reply,) = await self._calls([op])
+        return reply
 
     # ---- serving ---------------------------------------------------------------------------------------------------
 

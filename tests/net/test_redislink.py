@@ -19,7 +19,7 @@ from guard.state.contract import Reading, StateError, Touch
 from guard.state.shared import Shared
 from guard.state.wire import Ask
 from sim.link import free_port
-from tests.state.server import Server, serving
+from tests.state.server import PROGRAM, Server, serving
 from tests.state.test_contract import gauge, tally, total
 
 PATIENCE: Final = 10.0
@@ -200,20 +200,21 @@ def test_one_foreign_key_costs_one_counter(caplog: pytest.LogCaptureFixture) -> 
     assert "{guard:s}:g:channels:t: WRONGTYPE" in caplog.text
 
 
-@pytest.mark.parametrize("head", [0, 1, 2])
+@pytest.mark.parametrize("head", range(5))
 def test_a_foreign_key_where_guards_meet_is_told(head: int, caplog: pytest.LogCaptureFixture) -> None:
     async def scene() -> None:
         guard = Guard(server.url)
         with server.client() as client:
-            client.set(guard.shared.heads[head], "theirs")
+            client.set(guard.shared.beat().keys[head], "theirs")
             async with at_work(guard):
+                guard.shared.shuts.say("l:x", -1, "", SystemClock.wall())
                 await guard.lost("foreign key")
-                client.delete(guard.shared.heads[head])
+                client.delete(guard.shared.beat().keys[head])
                 await guard.served()
 
     with serving() as server:
         run(scene)
-    assert f"GUARDKEY {Guard('redis://h').shared.heads[head]}" in caplog.text
+    assert f"GUARDKEY {Guard('redis://h').shared.beat().keys[head]}" in caplog.text
 
 
 def test_no_access_is_told_without_the_password(caplog: pytest.LogCaptureFixture) -> None:
@@ -260,6 +261,19 @@ def test_a_redis_without_functions_is_told_with_its_version(caplog: pytest.LogCa
 
     run(scene)
     assert f"the server is 6.2.14: {NEEDED}" in caplog.text
+
+
+@pytest.mark.parametrize("command", ["FUNCTION", "FCALL", "EVAL"])
+def test_a_redis_whose_commands_were_taken_away(command: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As hosted ones do. EVAL is not needed."""
+
+    async def scene() -> None:
+        async with at_work(Guard(server.url)) as guard:
+            await (guard.served() if command == "EVAL" else guard.lost("too old"))
+
+    with serving("--rename-command", command, "") as server:
+        run(scene)
+    assert (NEEDED in caplog.text) is (command != "EVAL")
 
 
 class Ahead(SystemClock):
@@ -309,7 +323,7 @@ def sentinel(folder: Path, port: int, master: int) -> subprocess.Popen[bytes]:
         "sentinel down-after-milliseconds fleet 300\nsentinel failover-timeout fleet 2000\n"
     )
     return subprocess.Popen(
-        ["redis-server", str(config), "--sentinel", "--logfile", str(folder / "sentinel.log")],
+        [PROGRAM, str(config), "--sentinel", "--logfile", str(folder / "sentinel.log")],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import redis
 
+PROGRAM = os.environ.get("GUARD_TEST_REDIS", "redis-server")  # or the path of a valkey-server
 PATIENCE = 10.0  # s until a server that does not answer has failed
 
 
@@ -32,7 +34,7 @@ class Server:
         """Start it, and wait until it answers."""
         where = ["--port", str(self.port), "--bind", "127.0.0.1"] if self.port else ["--port", "0"]
         self.process = subprocess.Popen(
-            ["redis-server", *where, "--unixsocket", str(self.socket), "--save", "", "--dir", str(self.folder),
+            [PROGRAM, *where, "--unixsocket", str(self.socket), "--save", "", "--dir", str(self.folder),
              "--logfile", str(self.folder / "redis.log"), *self.more],
         )  # fmt: skip
         until = time.monotonic() + PATIENCE
