@@ -7,7 +7,7 @@ HTML: what hides or turns other characters comes out as its code.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
@@ -34,6 +34,16 @@ PLACES: Final = (
     ("exposure", "/exposure"),
     ("policies", "/policies"),
     ("decide", "/decide"),
+)
+SHAPES: Final = (  # half a disc, a sun, a moon
+    ("auto", "M8 1.5a6.5 6.5 0 1 0 0 13zM8 0a8 8 0 1 1 0 16A8 8 0 0 1 8 0z"),
+    (
+        "light",
+        "M8 4.5a3.5 3.5 0 1 1 0 7 3.5 3.5 0 0 1 0-7zM7.2 0h1.6v3H7.2zM7.2 13h1.6v3H7.2zM0 7.2h3v1.6H0zM13 7.2h3v1.6h-3z"
+        "M2.2 3.3l1.1-1.1 2.1 2.1-1.1 1.1zM10.6 11.7l1.1-1.1 2.1 2.1-1.1 1.1zM12.7 2.2l1.1 1.1-2.1 2.1-1.1-1.1z"
+        "M4.3 10.6l1.1 1.1-2.1 2.1-1.1-1.1z",
+    ),
+    ("dark", "M6 .6A7.5 7.5 0 1 0 15.4 10 6.2 6.2 0 0 1 6 .6z"),
 )
 MINUTE_MS: Final = 60_000
 DAY: Final = 86_400_000_000  # µs
@@ -88,7 +98,8 @@ def lasting(milliseconds: int, lang: Lang) -> str:
 def moment(at: str | int, view: View, shape: str = "full") -> str:
     """An instant (ISO 8601, or Unix time in µs) as the reader's language writes it.
 
-    `shape`: `full` day and time to the second, `ms` to the millisecond, `minute`, `day`, `clock` the time of day only.
+    `shape`: `full` day and time to the second, `ms` to the millisecond, `minute`, `day`, `clock` the time of day only,
+    `time` that to the millisecond.
     """
     found = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at / 1e6, view.zone)
     found = found.astimezone(view.zone)
@@ -96,9 +107,14 @@ def moment(at: str | int, view: View, shape: str = "full") -> str:
     if shape == "day":
         return days
     clock = found.strftime("%H:%M" if shape == "minute" else "%H:%M:%S")
-    if shape == "ms":
+    if shape in {"ms", "time"}:
         clock += f"{',' if view.lang == 'fr' else '.'}{found.microsecond // 1000:03d}"
-    return clock if shape == "clock" else f"{days} {clock}"
+    return clock if shape in {"clock", "time"} else f"{days} {clock}"
+
+
+def dated(day: date, lang: Lang) -> str:
+    """A day as the reader's language writes it."""
+    return day.strftime("%d/%m/%Y" if lang == "fr" else "%Y-%m-%d")
 
 
 def soon(deadline: DeadlineRecord, view: View) -> bool:
@@ -119,6 +135,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.globals["places"] = PLACES
+    env.globals["themes"] = SHAPES
     env.globals["soon"] = soon
     env.globals["gauge"] = drawings.gauge
     env.globals["spark"] = drawings.spark
@@ -137,6 +154,7 @@ def render(template: str, view: View, **context: object) -> str:
             euros=lambda micros: euros(micros, lang),
             count=lambda number: count(number, lang),
             lasting=lambda ms: lasting(ms, lang),
+            dated=lambda day: dated(day, lang),
             moment=lambda at, shape="full": moment(at, view, shape),
             **context,
         )

@@ -30,16 +30,12 @@
   };
 
   const stamp = new Intl.DateTimeFormat(lang === "fr" ? "fr-FR" : "en-GB", {
-    timeZone: rows.dataset.zone, year: "numeric", month: "2-digit", day: "2-digit",
-    hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+    timeZone: rows.dataset.zone, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
   });
   const when = (iso) => {
     const p = {};
     for (const part of stamp.formatToParts(new Date(iso))) p[part.type] = part.value;
-    const ms = iso.slice(20, 23);
-    return lang === "fr"
-      ? `${p.day}/${p.month}/${p.year} ${p.hour}:${p.minute}:${p.second},${ms}`
-      : `${p.year}-${p.month}-${p.day} ${p.hour}:${p.minute}:${p.second}.${ms}`;
+    return `${p.hour}:${p.minute}:${p.second}${lang === "fr" ? "," : "."}${iso.slice(20, 23)}`;
   };
 
   const lasting = (ms) => {
@@ -176,12 +172,12 @@
   feed.addEventListener("call", (e) => call(JSON.parse(e.data), true));
   feed.addEventListener("ended", (e) => call(JSON.parse(e.data), false));
   feed.addEventListener("figures", (e) => {
-    if (away || !document.querySelector('[data-f="cps"]')) again(["figures"]);
+    if (away || !document.querySelector('[data-f="cps"]')) again(["away", "figures", "panels"]);
     away = false;
     figures(JSON.parse(e.data));
   });
   feed.addEventListener("away", () => {
-    if (!away) again(["figures"]);
+    if (!away) again(["away", "figures", "panels"]);
     away = true;
   });
   feed.addEventListener("gap", () => again(["latest"]));

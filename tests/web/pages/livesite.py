@@ -31,6 +31,7 @@ from sim.trunk import Trunk
 PATIENCE: Final = 30.0
 HOSTILE: Final = '"><script>alert(1)</script>\u202e{{7*7}}'  # as a device
 EVERY: Final = 0.15  # seconds between calls, once the first ones are over
+TALK: Final = 2.6  # seconds: shorter calls in a row are an alarm
 MORE: Final = """
 [rules."quota.talk-time"]
 hours = 1
@@ -43,7 +44,7 @@ SHUT: Final = "666"  # a line in quarantine
 STEPS: Final = (
     ("quarantine", "line", f"pbx/{SHUT}", "--hours", "12", "--text", "odd calls at night"),
     ("open", "+33899123456", "--kind", "sva", "--rule", "dst.sva", "--text", "a customer complains of the tariff"),
-    ("notify", "INC-2", "--letter", "question", "--text", "by e-mail"),
+    ("notify", "INC-2", "--letter", "formal-notice", "--text", "by registered letter"),
 )
 
 
@@ -120,9 +121,10 @@ class LiveSite:
         running: set[asyncio.Task[object]] = set()
         while not self._over.is_set():
             number += 1
-            callee = f"+33199{number % 1000:06d}"
-            caller = names.FOREIGN if number % 7 == 0 else names.PREMIUM if number % 11 == 0 else names.ALICE
-            call = Call(caller=caller, callee=callee, how=How(line=str(200 + number % 9), talk=1.0))
+            callee = f"+33199{number * 7919 % 1_000_000:06d}"  # not one after the other: that would be a scan
+            caller = names.FOREIGN if number % 9 == 0 else names.PREMIUM if number % 11 == 0 else names.ALICE
+            line = f"{210 + number * 13 % 60}"
+            call = Call(caller=caller, callee=callee, how=How(line=line, talk=TALK))
             task: asyncio.Task[object] = asyncio.create_task(players.act(scene, call))
             running.add(task)
             task.add_done_callback(running.discard)
