@@ -182,7 +182,8 @@ class Dns(_Strict, frozen=True, kw_only=True):
 class Refusal(_Strict, frozen=True, kw_only=True):
     """[refusal]: the status that rules refuse a call with (rates and limits keep 480), and whom a caller can turn to:
     a URL, a number, an address. 608 is signed with the `key` (PEM, P-256), whose certificate is found at
-    `certificate_url`, in the name of `name`, or of the site."""
+    `certificate_url`, in the name of `name`, or of the site; who does not declare `sip.608` hears 403, unless an
+    announcement is played to him (`announced`)."""
 
     status: Literal[403, 603, 608] = 403
     url: Annotated[str, Meta(max_length=200)] = ""
@@ -192,6 +193,7 @@ class Refusal(_Strict, frozen=True, kw_only=True):
     name: Annotated[str, Meta(max_length=100)] = ""
     key: str = ""
     certificate_url: Annotated[str, Meta(max_length=200)] = ""
+    announced: bool = False
 
 
 class Hep(_Strict, frozen=True, kw_only=True):

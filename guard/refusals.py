@@ -86,7 +86,9 @@ def of(config: Config) -> Refusals:
     signer = None
     if CARD in statuses(config.file):
         signer = Card(written, config.site, key_in(config.path.parent / written.key))
-    return Refusals(redress(written).encode() if contacts else b"", written.location.encode(), signer)
+    return Refusals(
+        redress(written).encode() if contacts else b"", written.location.encode(), signer, written.announced
+    )
 
 
 def key_in(path: Path) -> EllipticCurvePrivateKey:

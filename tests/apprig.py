@@ -47,7 +47,12 @@ class Peer:
         self.sock.sendto(data, self.guard)
 
     def invite(
-        self, number: int = 1, *, caller: str = f"<sip:{ALICE}@{IPBX}>", uri: str = f"sip:{CUSTOMER}@{GUARD}"
+        self,
+        number: int = 1,
+        *,
+        caller: str = f"<sip:{ALICE}@{IPBX}>",
+        uri: str = f"sip:{CUSTOMER}@{GUARD}",
+        more: str = "",
     ) -> bytes:
         """Send the first INVITE of call `number`."""
         data = request(
@@ -58,6 +63,7 @@ class Peer:
             tag=f"t{number}",
             host=self.host,
             port=self.port,
+            more=more,
         )
         self.send(data)
         return data

@@ -37,9 +37,7 @@ from tests.apprig import FOREIGN, guard, run
 from tests.test_config import GOOD, written
 
 CONTACTS: Final = 'url = "https://www.example.net/refused"\ntel = "+33145678900"\nemail = "refused@example.net"\n'
-SIGNED: Final = (
-    f'[refusal]\nstatus = 608\nkey = "card.pem"\ncertificate_url = "https://www.example.net/card.pem"\n{CONTACTS}'
-)
+SIGNED: Final = f'[refusal]\nstatus = 608\nannounced = true\nkey = "card.pem"\ncertificate_url = "https://www.example.net/card.pem"\n{CONTACTS}'
 T0: Final = 1_795_251_600_123_456  # µs
 
 
@@ -209,6 +207,34 @@ def test_a_603_of_a_whole_guard(tmp_path: Path) -> None:
             await g.carried(2)
             await g.stop()
             assert next((d.record.response, d.record.final_status) for d in g.log()) == (603, 603)
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    ("caps", "status"),
+    [
+        ("", 403),
+        ("Feature-Caps: *;+sip.607\r\n", 403),
+        ("Feature-Caps: *;+sip.6080\r\n", 403),
+        ("Feature-Caps: *;+sip.608\r\n", 608),
+        ('Feature-Caps: *;+g.3gpp.ti="x", * ; +SIP.608 ;+sip.pns\r\n', 608),
+        ('Feature-Caps: *;+sip.607\r\nfeature-caps: *;+sip.608="1"\r\n', 608),
+    ],
+)
+def test_a_608_is_for_callers_who_declare_it(tmp_path: Path, caps: str, status: int) -> None:
+    """RFC 8688 3.3, 3.4: to others an announcement would be owed."""
+    key_file(tmp_path / "card.pem")
+
+    async def scene() -> None:
+        async with guard(tmp_path, more=SIGNED.replace("announced = true\n", "")) as g:
+            g.pbx.invite(1, caller=FOREIGN, more=caps)
+            m = await g.pbx.final(1)
+            assert m.status == status
+            assert m.all(b"reason")[0] == f'SIP;cause={status};text="cli.not-authorised #1"'.encode()
+            assert (m.first(b"call-info") is not None) is (status == 608)
+            await g.stop()
+            assert g.log()[0].record.final_status == status  # what was heard, whatever the rule asked for
 
     run(scene)
 

@@ -3,18 +3,22 @@
 A refusal carries `Reason: SIP;cause=…;text="rule #record"` (RFC 3326), `Reason: Q.850;cause=21` for PBXs that know only
 that (two values of the header, RFC 9366 apart), and `Warning: 399 site "rule: what happened"`. It is 403 for a rule and
 480 for rates and limits, never 503: a PBX takes that for a dead trunk (RFC 3261 21.5.4). Where the site says so, a rule
-refuses with 603 as ATIS-1000099 profiles it, or with 608 and a card of whom to turn to (RFC 8688).
+refuses with 603 as ATIS-1000099 profiles it, or, who declares `sip.608`, with 608 and a card of whom to turn to
+(RFC 8688).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from guard.model import Decision
 from guard.sip.headers import quote_text
+from guard.sip.message import Message
 
 PHRASES: Final[dict[int, bytes]] = {
     100: b"Trying",
@@ -43,6 +47,8 @@ PHRASES: Final[dict[int, bytes]] = {
 }
 PLUS: Final = 603
 CARD: Final = 608
+PLAIN: Final = 403
+_SIP_608: Final = re.compile(rb"[;,]\s*\+sip\.608\s*(?:[=;,]|$)", re.IGNORECASE)
 BUSY_RETRY_AFTER: Final = b"Retry-After: 5\r\n"  # seconds until a full guard is asked again
 FULL: Final = "guard is full"
 FAULT: Final = "a fault of the guard"
@@ -53,14 +59,30 @@ MAX_WARNING: Final = 200  # bytes of the Warning's text: a screen line or two
 
 class Refusals(Struct, frozen=True):
     """What refusals say of whom to turn to: `redress` as 603+ has it (`v=analytics1;url=…`), `location` whose network
-    refuses; `card` signs a card at an instant (Unix time, µs) and gives the URI where it is found."""
+    refuses; `card` signs a card at an instant (Unix time, µs) and gives the URI where it is found. `announced` tells
+    that somebody plays an announcement to callers who know nothing of 608 (RFC 8688 3.4)."""
 
     redress: bytes = b""
     location: bytes = b""
     card: Callable[[int], bytes] | None = None
+    announced: bool = False
 
 
 NO_REDRESS: Final = Refusals()
+
+
+def spoken(decision: Decision, m: Message | None, how: Refusals) -> Decision:
+    """A decision with the status that its caller understands. 608 is for callers who declare `sip.608` (RFC 8688 3.3);
+    others would take it for 600, busy everywhere (RFC 3261 8.1.3.2), and are owed an announcement, for which the guard
+    has no voice: they hear 403, which says as much."""
+    if decision.status != CARD or how.announced or (m is not None and _declared(m)):
+        return decision
+    return replace(decision, status=PLAIN)
+
+
+def _declared(m: Message) -> bool:
+    """Whether a request's Feature-Caps name sip.608 (RFC 6809 6.2)."""
+    return any(_SIP_608.search(line) for line in m.all(b"feature-caps"))
 
 
 def phrase(status: int) -> bytes:

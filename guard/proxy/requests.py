@@ -20,7 +20,7 @@ from guard.proxy.nexthop import NextHop, hints_of
 from guard.proxy.ofinvite import OfInvite
 from guard.proxy.others import Others
 from guard.proxy.pings import Pings
-from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, INSECURE, reason, refusal
+from guard.proxy.refuse import BUSY_RETRY_AFTER, FAILED, FULL, INSECURE, reason, refusal, spoken
 from guard.proxy.rewrite import mask_of
 from guard.proxy.routing import secure
 from guard.proxy.shapes import Trunk
@@ -202,6 +202,7 @@ class Requests:
             call, tx = again
             tx.armed[DECISION] = 0
             if tx.request is not None:
+                decision = spoken(decision, tx.request, self._c.refusals)
                 try:
                     call.targets[tx.target] = decision, seq
                     self._apply(call, tx, tx.request, decision, seq, now)
@@ -210,6 +211,8 @@ class Requests:
                     raise
             return
         found = self._c.calls.get(ticket)
+        if found is not None and found.waiting:
+            decision = spoken(decision, found.waiting[0].request, self._c.refusals)
         if found is None or not self._c.calls.decided(found, decision, seq, now):
             return
         found.armed[DECISION] = 0
