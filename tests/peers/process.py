@@ -80,14 +80,15 @@ class Program:
 
 
 def answers_options(host: str, port: int) -> bool:
-    """Whether somebody answers an OPTIONS there over UDP."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-        asker.bind(("127.0.0.1", 0))
+    """Whether somebody answers an OPTIONS there over UDP. An IPv6 address in brackets, as in a URI."""
+    six = host.startswith("[")
+    with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        asker.bind(("::1" if six else "127.0.0.1", 0))
         asker.settimeout(PROBE)
-        own = asker.getsockname()[1]
+        own = f"{'[::1]' if six else '127.0.0.1'}:{asker.getsockname()[1]}"
         lines = (
             f"OPTIONS sip:{host}:{port} SIP/2.0",
-            f"Via: SIP/2.0/UDP 127.0.0.1:{own};branch=z9hG4bKprobe{next(_serial)}",
+            f"Via: SIP/2.0/UDP {own};branch=z9hG4bKprobe{next(_serial)}",
             "Max-Forwards: 70",
             "From: <sip:probe@127.0.0.1>;tag=probe",
             f"To: <sip:{host}:{port}>",
@@ -96,7 +97,7 @@ def answers_options(host: str, port: int) -> bool:
             "Content-Length: 0",
         )
         try:
-            asker.sendto("\r\n".join([*lines, "", ""]).encode(), (host, port))
+            asker.sendto("\r\n".join([*lines, "", ""]).encode(), (host.strip("[]"), port))
             return asker.recv(65_535).startswith(b"SIP/2.0 ")
         except (TimeoutError, ConnectionError):
             return False
