@@ -6,6 +6,7 @@ outside-line prefix, as tel URI or with `phone-context` (RFC 3966), short number
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -23,6 +24,7 @@ REMEMBERED: Final = 8192  # numbers whose meaning is kept; a dialler that walks 
 
 ANONYMOUS: Final = frozenset({"anonymous", "unavailable", "restricted", "withheld", "private", "unknown"})
 _SEPARATORS: Final = str.maketrans("", "", " -.()\t")  # visual separators (RFC 3966 5.1.1), and what people type
+_LEADING: Final = re.compile(r"\+?[0-9]+")
 _ASCII_DIGITS: Final = frozenset("0123456789")
 HIDE: Final = ("3651", "#31#", "*31#")  # dialled before a number: hide mine for this call
 
@@ -92,7 +94,16 @@ def _normalise(raw: str, dial: Dial, phone_context: str, scheme: str, callee: bo
         inside = _meaning(_unhidden(digits[len(dial.strip) :]), context, dial, kept)
         if inside.value:
             return inside
-    return _meaning(digits, context, dial, kept)
+    found = _meaning(digits, context, dial, kept)
+    return _leading(digits, context, dial, kept) or found if found.reason == "not-digits" else found
+
+
+def _leading(digits: str, context: str, dial: Dial, kept: str) -> Number | None:
+    """The telephone number that was dialled with something behind it (`0899123456#`, `…,1`, `…p2`): a switch that
+    stops reading there calls that one, so it is that one that is judged. None where no whole number leads."""
+    found = _LEADING.match(digits)
+    inside = _meaning(found.group(), context, dial, kept) if found is not None else None
+    return inside if inside is not None and inside.kind == "e164" else None
 
 
 def _unhidden(digits: str) -> str:

@@ -86,13 +86,15 @@ def _read(raw: bytes) -> Uri:
     scheme = name.decode().lower()
     if scheme not in {"sip", "sips"}:
         return Uri(scheme, rest, "", None, {})
-    # The last @ before the host: a user part may hold ; and ? but no unescaped @ (RFC 3261 25.1).
+    # A user part may hold ; and ? but no unescaped @ (RFC 3261 25.1).
     user: bytes | None
     user, at, where = rest.rpartition(b"@")
     if not at:
         user = None
     elif not user:
         raise BadUri("empty user", scheme)
+    elif b"@" in user:  # others take the first one for the end of the user: what we judge must be what they call
+        raise BadUri("two @", scheme)
     where, _, headers = where.partition(b"?")
     hostport, *pieces = where.split(b";")
     host, port = _hostport(hostport, scheme)

@@ -322,3 +322,30 @@ def test_emergency_numbers_are_short_numbers() -> None:
             dialled = normalise(form, PLAIN, callee=True)
             assert (dialled.value, dialled.kind, dialled.raw) == (number, "short", form)
             assert normalise(form, PLAIN).value != number  # presented, it is no emergency number
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "0899123456#",
+        "0899123456,1",
+        "0899123456p2",
+        "+33899123456@x",
+        "0033899123456*",
+        "3651 0899123456w9",
+        "0899123456é",
+    ],
+)
+def test_what_stands_behind_a_dialled_number_hides_it_from_no_rule(raw: str) -> None:
+    """A switch may stop reading at the first thing that is no digit, and call the number before it."""
+    number = normalise(raw, PLAIN, callee=True)
+    assert (number.value, number.kind, number.raw) == ("+33899123456", "e164", raw)
+    presented = normalise(raw.removeprefix("3651 "), PLAIN)
+    assert (presented.kind, presented.reason) == ("malformed", "not-digits")  # nobody presents a number like that
+
+
+@pytest.mark.parametrize(
+    "raw", ["0899,123456", "112,0899123456", "15,1", "3949,1", "1x", "*21*0899123456#", "alice", ","]
+)
+def test_what_is_no_whole_number_before_something_else_stays_what_it_was(raw: str) -> None:
+    assert normalise(raw, PLAIN, callee=True).kind == "malformed"

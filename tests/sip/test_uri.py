@@ -55,6 +55,7 @@ def test_uris(raw: bytes, uri: Uri) -> None:
         (b"s ip:a", "white space"),
         (b"sip:", "no host"),
         (b"sip:@b", "empty user"),
+        (b"sip:+33899123456@x@b", "two @"),
         (b"sip:a@", "no host"),
         (b"sip:a@;x", "no host"),
         (b"sip:a@b:", "bad port"),
