@@ -39,8 +39,8 @@ from guard.proxy.effects import Address
 from guard.proxy.kept import KeptCall
 from guard.proxy.refuse import Refusals
 from guard.proxy.routing import Trunks, host_text
+from guard.publishing import Publisher, Publishing
 from guard.ratekeeping import rates_of
-from guard.publishing import Publisher
 from guard.recount import SPAN, recount
 from guard.refusals import of as refusals_of
 from guard.reload import Loaded, Reloader
@@ -122,10 +122,8 @@ class App:
         self._recounting: asyncio.Task[None] | None = None
         self._house = Housekeeper(store, config, clock, self.driver.fault)
         self._house.adopt(config, policy.digest)
-        self.publisher = (
-            Publisher(store, config, config.broker, clock, self.driver.fault) if config.broker is not None else None
-        )
-        passed = self.publisher.passed if self.publisher is not None else None
+        self._publishing = Publishing(store, config, clock, self.driver.fault)
+        passed = self._publishing.passed
         self.alerts = MoneyAlerts(store, config, clock, self.driver.fault, passed=passed, enforce=self._enforce)
         self.incidents = Incidents(store, config, contracts_of(config, policy), clock, self.driver.fault)
         self.detection = Detection(
@@ -169,10 +167,9 @@ class App:
             self.mirror.start()
         if self._link is not None:
             self._link.start()
-        if self.publisher is not None:
-            self.publisher.start()
-            tell, more = self.publisher.troubled, troubles_of(self._link)
-            self._every(WATCH, Troubles(self.core, self._store, self.driver.now, tell, more).look)
+        self._publishing.start()
+        tell, more = self._publishing.troubled, troubles_of(self._link)
+        self._every(WATCH, Troubles(self.core, self._store, self.driver.now, tell, more).look)
         self._started = True
         self._recounting = self._loop.create_task(self._recount())
         self._house.start()
@@ -218,6 +215,7 @@ class App:
         self._verdicts.adopt(FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000))
         self._store.adopt(policy.figures)
         self.alerts.adopt(config)
+        self._publishing.adopt(config)
         self.incidents.adopt(contracts_of(config, policy))
         self._enforce(bool(self.alerts.enforcing))
 
@@ -326,8 +324,7 @@ class App:
         await self._hops.stop()
         await self._house.stop()
         await self.alerts.stop()
-        if self.publisher is not None:
-            await self.publisher.stop()
+        await self._publishing.stop()
         await self.detection.stop()
         await self.incidents.stop()
         if self._away is not None:
@@ -351,6 +348,11 @@ class App:
             self._garbage.stop()
             if self._started:
                 self._sum_up()
+
+    @property
+    def publisher(self) -> Publisher | None:
+        """Who tells the broker, where one is named."""
+        return self._publishing.publisher
 
     @property
     def policy(self) -> Policy:

@@ -46,7 +46,10 @@ class Running(Protocol):
     core: ProxyCore
     driver: Driver
     desk: Desk
-    publisher: Publisher | None
+
+    @property
+    def publisher(self) -> Publisher | None:
+        """Who tells the broker; None where none is named."""
 
     @property
     def policy(self) -> Policy:

@@ -190,3 +190,73 @@ class Publisher:
         self.connected, self.waiting = not sender.trouble, gatherer.waiting
         self.counters |= sender.counters
         self.counters |= {"mqtt_summarised": gatherer.summarised, "mqtt_given_up": gatherer.lost}
+
+
+class Publishing:
+    """The publisher of the configuration in force: another one where `[mqtt]` has changed, none where there is none.
+    They share the outbox: what waits in it goes to the broker that is named now.
+
+    `start` it when the log is open; `adopt` begins a change and waits for nothing; `stop` before the log is closed.
+    """
+
+    def __init__(
+        self, store: SqliteWriter, config: Config, clock: Clock, fault: Callable[[Exception], None], look: float = LOOK
+    ) -> None:
+        self._store, self._clock, self._fault, self._look = store, clock, fault, look
+        self._site = config.site  # the running one: another takes a restart, and its topics with it
+        self._config = config
+        self.publisher = self._of(config)
+        self._changing: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def _of(self, config: Config) -> Publisher | None:
+        if config.broker is None:
+            return None
+        return Publisher(self._store, config, config.broker, self._clock, self._fault, self._look)
+
+    def start(self) -> None:
+        """Begin, where there is a broker."""
+        if self.publisher is not None:
+            self.publisher.start()
+
+    def adopt(self, config: Config) -> None:
+        """Another configuration is in force."""
+        if config.broker == self._config.broker or config.site != self._site:
+            return
+        self._config = config
+        if self._changing is None or self._changing.done():
+            self._changing = asyncio.get_running_loop().create_task(self._change())
+
+    async def _change(self) -> None:
+        """Part from the broker of before, with what is ready for it, and begin with the one of now; until no other is
+        named meanwhile."""
+        made: Config | None = None
+        while made is not self._config and not self._stopping:
+            made = self._config
+            before, self.publisher = self.publisher, None
+            try:
+                if before is not None:
+                    await before.stop()
+                if not self._stopping and made is self._config:
+                    self.publisher = self._of(made)
+                    self.start()
+            except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
+                self._fault(error)
+
+    async def stop(self) -> None:
+        """Send what is ready, and give up."""
+        self._stopping = True
+        if self._changing is not None:
+            await asyncio.gather(self._changing, return_exceptions=True)
+        if self.publisher is not None:
+            await self.publisher.stop()
+
+    def passed(self, alert: Alert) -> None:
+        """A limit of the site's own was passed."""
+        if self.publisher is not None:
+            self.publisher.passed(alert)
+
+    def troubled(self, troubles: tuple[Trouble, ...]) -> None:
+        """All that is wrong with the guard now."""
+        if self.publisher is not None:
+            self.publisher.troubled(troubles)

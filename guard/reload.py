@@ -23,7 +23,7 @@ from guard.proxy.routing import Trunks
 from guard.tomlread import Problem
 
 # What the sockets, the log and records already rest on: these change with a restart.
-FIXED: Final = ("site", "timezone", "listen", "store", "evidence", "state", "hep", "mqtt")
+FIXED: Final = ("site", "timezone", "listen", "store", "evidence", "state", "hep")
 POLICY_FILES: Final = frozenset({".toml", ".csv"})
 
 Stamp = tuple[tuple[str, int, int], ...]

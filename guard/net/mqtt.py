@@ -128,7 +128,7 @@ class Sender:
         """One connection, from its first octet to its last."""
         status = f"{self._target.topic}/status"
         will = aiomqtt.Will(status, b"offline", qos=1, retain=True)
-        client = client_of(self._target, f"guard-{self._target.site}", self._protocol, will)
+        client = client_of(self._target, self._target.topic.replace("/", "-"), self._protocol, will)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(client.abandon)
             await client.__aenter__()

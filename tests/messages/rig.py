@@ -27,9 +27,9 @@ def config_of(folder: Path, mqtt: str, more: str = "") -> Config:
 class Rig:
     """The log and its publisher."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, store: SqliteWriter | None = None) -> None:
         self.config = config
-        self.store = SqliteWriter(config.store_path, site=config.site)
+        self.store = store if store is not None else SqliteWriter(config.store_path, site=config.site)
         self.faults: list[Exception] = []
         assert config.broker is not None
         self.clock = SystemClock()

@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from guard.ledger.incidents import Event
 from guard.ledger.limits import Alert
 from guard.messages.events import Trouble
 from guard.model import Verdict
+from guard.net.clock import SystemClock
 from guard.proxy.shapes import Condition
+from guard.publishing import Publishing
 from guard.store.books import Books
+from guard.store.sqlite import SqliteWriter
 from guard.troubles import Troubles
+from sim.link import free_port
 from tests.apprig import run
 from tests.messages.broker import Broker, Listener, first_ids
-from tests.messages.rig import config_of, publishing
+from tests.messages.rig import LOOK, Rig, config_of, publishing
 from tests.store.making import AT
 
 VERDICTS: Final[tuple[Verdict, ...]] = ("blocked", "allowed", "flagged", "masked")
@@ -126,3 +131,58 @@ def test_what_is_a_trouble() -> None:
     assert now() == []
     log.lost = 3
     assert now() == [("log-lost", "guard.db")]
+
+
+def test_another_broker_takes_over_what_waits_without_a_restart(
+    tmp_path: Path, broker: Broker, listener: Listener
+) -> None:
+    """The first is not there; the second gets all of it. Without [mqtt] nothing is told, and nothing is lost."""
+    nowhere = config_of(tmp_path, f'url = "mqtt://127.0.0.1:{free_port("127.0.0.1")}"\nrate = 10000')
+    there = config_of(tmp_path, f'url = "{broker.url}"\nrate = 10000')
+
+    async def scene() -> None:
+        store = SqliteWriter(nowhere.store_path, site=nowhere.site)
+        faults: list[Exception] = []
+        publishing = Publishing(store, nowhere, SystemClock(), faults.append, look=LOOK)
+        rig = Rig(nowhere, store)
+        publishing.start()
+        await rig.calls(0, 3)
+        publishing.adopt(there)
+        publishing.troubled(())
+        await asyncio.to_thread(listener.until, lambda heard: len([h for h in heard if "/call/" in h.topic]) == 3)
+        none = replace(there, broker=None)
+        publishing.adopt(none)
+        publishing.adopt(there)
+        publishing.adopt(none)
+        await asyncio.to_thread(listener.until, lambda heard: heard[-1].payload == b"offline")
+        assert publishing.publisher is None
+        publishing.passed(Alert(span="day", key="2026-11-21", accrued=2, limit=1))
+        await rig.calls(3, 2)
+        publishing.adopt(replace(there, file=replace(there.file, site="other")))
+        publishing.adopt(there)
+        await asyncio.to_thread(listener.until, lambda heard: len([h for h in heard if "/call/" in h.topic]) == 5)
+        await publishing.stop()
+        store.close()
+        assert faults == []
+
+    run(scene)
+    assert len(first_ids(listener.events("call"))) == 5
+
+
+def test_guards_of_one_site_have_topics_and_connections_of_their_own(
+    tmp_path: Path, broker: Broker, listener: Listener
+) -> None:
+    """A broker has one client of a name: two guards of a fleet with one name would throw each other out."""
+
+    async def scene() -> None:
+        one, other = (config_of(tmp_path / n, f'url = "{broker.url}"\ntopic = "guard/{n}"') for n in "ab")
+        async with publishing(one) as a, publishing(other) as b:
+            for n, rig in enumerate((a, b)):
+                await rig.calls(0, 1)
+                await asyncio.to_thread(
+                    listener.until, lambda heard, n=n: len([h for h in heard if "/call/" in h.topic]) == n + 1
+                )
+            assert a.publisher.counters["mqtt_connections"] == b.publisher.counters["mqtt_connections"] == 1
+
+    run(scene)
+    assert {h.topic for h in listener.heard if h.payload == b"online"} == {"guard/a/demo/status", "guard/b/demo/status"}
