@@ -10,5 +10,5 @@ pytestmark = pytest.mark.live
 
 
 def test_calls_over_every_pair_of_transports() -> None:
-    """UDP, TCP, TLS x UDP, TCP, TLS, from IPv6 to IPv6 and to IPv4 and back."""
-    assert run_apart("live/ipv6.py").startswith("27 passed")
+    """UDP, TCP, TLS on either side; test_transports.py has the pairs with IPv4."""
+    assert run_apart("live/ipv6.py").startswith("9 passed")
