@@ -9,26 +9,29 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.detectors.watch import Watch
-from guard.engine import Engine, Prepared
+from guard.engine import Engine
 from guard.model import CallAttempt, CallEnded, Decision, Finding
+from guard.prepared import Prepared
 from guard.state.contract import Reading, State, StateError, Touch
 
 Taken = tuple[int, Decision]
 ASKED: Final = "asked"  # in place of a ticket: of a call that is only asked about
 
 
-class Waiting(Struct):
+class Waiting:
     """A held call. `free_at` is when its trunk's window next has room, as last seen."""
 
-    ticket: int
-    prepared: Prepared
-    since: int
-    free_at: int
-    seen: Decision
+    __slots__ = ("free_at", "prepared", "seen", "since", "ticket")
+
+    def __init__(self, ticket: int, prepared: Prepared, since: int, free_at: int, seen: Decision) -> None:
+        self.ticket = ticket
+        self.prepared = prepared
+        self.since = since
+        self.free_at = free_at
+        self.seen = seen
 
 
 class Desk:

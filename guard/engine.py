@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.detectors.words import Evidence, Pattern, Price, Signal
 from guard.model import SECOND, STRENGTH, Action, CallAttempt, CallEnded, Decision, Finding, Text, Verdict
 from guard.policy.load import LAW_ZONE, CountRule, JudgeRule, Policy, Rule
+from guard.prepared import NO_CAP, Prepared
 from guard.rules import detect, rate_cps
 from guard.rules.base import Case, Hit, Terms
 from guard.rules.prices import is_closed, price_of
@@ -23,7 +23,6 @@ FAULT: Final = "fault"
 FAULT_STATUS: Final = 480  # what a call gets that is stopped for a fault of ours: no rule refused it
 FAULT_RETRY: Final = 5  # seconds
 MS: Final = 1000  # microseconds
-NO_CAP: Final = (0, "")  # talk as long as you like
 
 _HEADERS: Final = {
     "from": "From",
@@ -42,20 +41,6 @@ QUARTER: Final = 900 * SECOND  # µs
 REMEMBERED: Final = 4096  # callers whose judgement is kept; a dialler that changes its number each call only empties it
 
 Judged = tuple[tuple[Finding, ...], tuple[str, ...], tuple[int, str]]
-
-
-class Prepared(Struct, frozen=True):
-    """A call as far as it can be judged without counters. `mask` is what its masking findings name; `touches` is what
-    to count, with the rules that want it, and empty when the call is refused already; `talk` is how long it may talk
-    (µs, 0 for as long as it likes), and by which rule."""
-
-    call: CallAttempt
-    terms: Terms
-    findings: tuple[Finding, ...]
-    mask: tuple[str, ...]
-    touches: tuple[Touch, ...]
-    counts: tuple[CountRule, ...]
-    talk: tuple[int, str] = NO_CAP
 
 
 class Engine:

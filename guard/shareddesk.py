@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from guard.desk import Desk, Taken, Waiting
 from guard.detectors.watch import Watch
-from guard.engine import FAULT, Engine, Prepared
+from guard.engine import FAULT, Engine
 from guard.model import CallEnded, Decision, Finding
+from guard.prepared import Prepared
 from guard.rules import rate_cps
 from guard.state.contract import Reading, StateError, Touch
 from guard.state.shared import AloneError, Shared

@@ -132,7 +132,7 @@ PURE: Final = (
     "guard.sip", "guard.hep", "guard.numbering", "guard.model", "guard.sources", "guard.state",
     "guard.ledger", "guard.messages", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting",
     "guard.policy",
-    "guard.engine", "guard.desk", "guard.shareddesk", "guard.proxy",
+    "guard.prepared", "guard.engine", "guard.desk", "guard.shareddesk", "guard.proxy",
 )  # fmt: skip
 IMPURE_MODULES: Final = frozenset(
     {"asyncio", "socket", "selectors", "ssl", "time", "random", "secrets", "uuid", "logging", "threading", "subprocess",

@@ -10,8 +10,6 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Final
 
-from msgspec import Struct
-
 from guard.detectors.alarms import Alarms
 from guard.detectors.measure import Ready, View, evidence, holds
 from guard.detectors.subject import (
@@ -71,14 +69,19 @@ Ways = tuple[tuple[Pattern, Ready], ...]
 KINDS: Final[tuple[tuple[Per, bool], ...]] = (("line", False), ("number", False), ("number", True), ("service", False))
 
 
-class _Open(Struct):
+class _Open:
     """A call that is up: the subjects (kind, key) that remember it."""
 
-    past: Past
-    pair: tuple[str, str]
-    keys: tuple[tuple[Per, str], ...]
-    usage: tuple[str, ...]
-    trunk: str
+    __slots__ = ("keys", "pair", "past", "trunk", "usage")
+
+    def __init__(
+        self, past: Past, pair: tuple[str, str], keys: tuple[tuple[Per, str], ...], usage: tuple[str, ...], trunk: str
+    ) -> None:
+        self.past = past
+        self.pair = pair
+        self.keys = keys
+        self.usage = usage
+        self.trunk = trunk
 
 
 class Watch:
