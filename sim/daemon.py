@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-SAYS_READY: Final = re.compile(r"(?:.*\bguard: |(?:\S+ )*INFO )?ready\b")  # after its name, a time or a level
+SAYS_READY: Final = re.compile(r"(?:.*\bguard: |(?:\S+ )*INFO )?(?:web: )?ready\b")  # after its name, a time or a level
 START_PATIENCE: Final = 20.0  # seconds: two busy cores
 STOP_PATIENCE: Final = 20.0
 
@@ -22,16 +22,17 @@ class NotReady(Exception):
 
 
 class Daemon:
-    """One running guard. `lines` is what it wrote on standard error so far, also kept in `told` when that is given."""
+    """One running guard, or another of its processes (`command`). `lines` is what it wrote on standard error so far,
+    also kept in `told` when that is given."""
 
-    def __init__(self, config: Path, told: Path | None = None) -> None:
+    def __init__(self, config: Path, told: Path | None = None, command: str = "run") -> None:
         self.config = config
         self.lines: list[str] = []
         self._ready = threading.Event()
         self._told = told
         # A session of its own: Ctrl-C in our terminal is ours to act on, and the daemon gets its SIGTERM in order.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "guard.cli.main", "run", "-c", str(config)],
+            [sys.executable, "-m", "guard.cli.main", command, "-c", str(config)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
