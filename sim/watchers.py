@@ -73,8 +73,16 @@ async def _measure(folder: Path, watchers: int, rounds: int, seconds: float) -> 
     await trunk.start()
     pbx = Ipbx((GUARD, port))
     await pbx.start()
-    site = Site(folder=folder, port=port, trunk_port=trunk.port, pbx_port=pbx.port, cps=10_000, channels=10_000,
-                more=f'\n[web]\nlisten = "{GUARD}:{web}"\nopen_viewer = true\n')  # fmt: skip
+    site = Site(
+        folder=folder,
+        port=port,
+        trunk_port=trunk.port,
+        pbx_port=pbx.port,
+        mode="monitor",  # one caller who calls like this would be shut off
+        cps=10_000,
+        channels=10_000,
+        more=f'\n[web]\nlisten = "{GUARD}:{web}"\nopen_viewer = true\n',
+    )
     site.write()
     daemons: list[Daemon] = []
     try:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from guard.store.contract import Query
     from guard.store.reader import Detail, SqliteReader
 
+COUNTED: Final = 20_000  # calls that are counted for a person who is shown fifty: more take long in a long log
 CSV: Final = (
     *("seq", "hash", "time", "call_id", "site", "source", "trunk", "line", "direction", "caller", "presented"),
     *("callee", "usage", "verdict", "response", "rule", "rules", "articles", "text", "accrued_cents"),
@@ -85,11 +86,12 @@ def _print(args: argparse.Namespace, reader: SqliteReader, query: Query) -> int:
         shown = [cells(d) for d in reader.details(query)]
         if shown:
             table(COLUMNS, shown, right=("#", "money"), styled=2)
-        fit = reader.count(query)
+        fit, whole = reader.fitting(query, COUNTED)
         if not fit:
             say("no call fits" + ("" if query.all or query.verdict else " (allowed calls are shown with --all)"))
         elif fit > len(shown):
-            say(f"the newest {len(shown):,} of {fit:,} calls that fit (--limit N or --limit all shows more)")
+            of = f"{fit:,}" if whole else f"more than {fit:,}"
+            say(f"the newest {len(shown):,} of {of} calls that fit (--limit N or --limit all shows more)")
     return 0
 
 

@@ -146,6 +146,17 @@ class SqliteReader:
         rows = self.fetch(f"SELECT count(*) FROM ({sql})", values)
         return int(rows[0][0]) if rows else 0
 
+    def fitting(self, query: Query, most: int) -> tuple[int, bool]:
+        """How many records fit, whatever the limit, and whether that is all of them: it is counted up to about `most`,
+        and not for long."""
+        if not self._searches(query):
+            return self.count(query), True
+        found = self.search(msgspec.structs.replace(query, limit=most + 1))
+        if query.limit is not None and found.beyond is not None:  # at least what is shown, however rare it is
+            shown = sum(1 for _ in self._searched(query, query.limit + 1))
+            return max(len(found.seqs), min(shown, query.limit)), shown <= query.limit
+        return min(len(found.seqs), most), found.beyond is None and len(found.seqs) <= most
+
     def names(self, what: Literal["rule", "trunk"]) -> frozenset[str]:
         """The rules, or the trunks, that any record of this log names."""
         sql = names(what, "call_rules" if what == "rule" else "calls")

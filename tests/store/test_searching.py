@@ -181,3 +181,22 @@ def test_what_was_erased_is_found_no_more(tmp_path: Path) -> None:
         assert reader.search(Query(rule="traffic.callback", all=True)).seqs == [1, 5]
         assert reader.fetch("SELECT count(*) FROM late_rules") == [(2,)]
     assert verified(path).ok
+
+
+@pytest.mark.parametrize("query", [Query(), Query(all=True), Query(rule="cli.*", line="2*"), Query(callee="+44*")])
+@pytest.mark.parametrize("windows", [(3, 5), (1_000,)])
+def test_what_fits_is_counted_up_to_a_bound(
+    log: Path, query: Query, windows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "WINDOWS", windows)
+    with SqliteReader(log) as reader:
+        count = reader.count(query)
+        for limit in (1, 10, COUNT):
+            asked = replace(query, tail=True, limit=limit)
+            fit, whole = reader.fitting(asked, COUNT)
+            assert fit == count if whole else min(limit, 8) <= fit <= count
+            if windows == (1_000,):
+                assert (fit, whole) == (count, True)
+            fit, whole = reader.fitting(asked, 5)
+            assert fit == count if whole else fit <= count
+            assert (fit > 0) == (count > 0)
