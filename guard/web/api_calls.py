@@ -10,16 +10,15 @@ from litestar.params import PathParameter, QueryParameter
 from guard.model import Verdict
 from guard.store.reader import SqliteReader
 from guard.wanted import Wanted
-from guard.web.api import Here, Numbers, Who, faults, full_of
+from guard.web.api import Here, Numbers, Who, faults, full_of, timed, worded
 from guard.web.data import calls as data
 from guard.web.data.calls import CallPage, CallView
 from guard.web.problems import Refused
 from guard.web.roles import viewers
 
 Time = 'a time (2026-11-21T10:00), a date, an age (15m, 2h, 7d) or "today"'
-Word = Annotated[str | None, QueryParameter(max_length=256)]
 Cursor = Annotated[
-    int | None, QueryParameter(ge=0, lt=data.NO_SEQ, description="where a page begins, as another page gave it")
+    int | None, QueryParameter(gt=-1, lt=data.NO_SEQ, description="where a page begins, as another page gave it")
 ]
 
 
@@ -27,22 +26,26 @@ Cursor = Annotated[
 async def calls(
     room: Here,
     visitor: Who,
-    since: Annotated[str | None, QueryParameter(max_length=64, description=f"calls from then on: {Time}")] = None,
-    until: Annotated[str | None, QueryParameter(max_length=64, description=f"calls before then: {Time}")] = None,
+    since: Annotated[str | None, timed(f"calls from then on: {Time}")] = None,
+    until: Annotated[str | None, timed(f"calls before then: {Time}")] = None,
     verdict: Annotated[Verdict | None, QueryParameter(description="what became of them")] = None,
     rule: Annotated[
         str | None,
-        QueryParameter(max_length=256, description="calls of which this rule spoke; cli.* for all so begun"),
+        QueryParameter(
+            min_length=1, max_length=256, description="calls of which this rule spoke; cli.* for all that begin so"
+        ),
     ] = None,
     caller: Annotated[
         str | None,
-        QueryParameter(max_length=256, description="number received or presented; 0145* for all so begun"),
+        QueryParameter(
+            min_length=1, max_length=256, description="number received or presented; 0145* for all that begin so"
+        ),
     ] = None,
-    callee: Annotated[str | None, QueryParameter(max_length=256, description="number called, as well")] = None,
-    trunk: Annotated[str | None, QueryParameter(max_length=256, description="name of the trunk")] = None,
-    line: Annotated[str | None, QueryParameter(max_length=256, description="line; 2* for all so begun")] = None,
-    call_id: Annotated[str | None, QueryParameter(max_length=256, description="Call-ID of SIP, whole")] = None,
-    all: Annotated[bool, QueryParameter(description="the allowed calls too")] = False,  # noqa: A002 - as the command has it
+    callee: Annotated[str | None, worded("number called, in the same forms")] = None,
+    trunk: Annotated[str | None, worded("name of the trunk")] = None,
+    line: Annotated[str | None, worded("line; 2* for all that begin so")] = None,
+    call_id: Annotated[str | None, worded("Call-ID of SIP, whole")] = None,
+    all: Annotated[bool, QueryParameter(description="the allowed calls too")] = False,  # noqa: A002 - its name
     before: Cursor = None,
     after: Cursor = None,
     limit: Annotated[int, QueryParameter(ge=1, le=data.MAX_PAGE, description="calls of a page")] = data.PAGE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from litestar import post
 from litestar.params import JSONBody
@@ -12,12 +12,15 @@ from guard.control import DecideAsk, Decided, EndedAsk
 from guard.model import Direction
 from guard.questions import Asked, question_of
 from guard.wanted import Mistake
-from guard.web.api import Here, Who, faults
+from guard.web.api import AT, Here, Who, faults
 from guard.web.asking import decided
 from guard.web.problems import Refused
 from guard.web.roles import askers, switches
 
 Text = Annotated[str, Meta(max_length=512)]
+_WORD: Final = "(?:human|automated|platform|prospecting)"
+USAGE: Final = f"^(?:{_WORD}(?:,{_WORD}){{0,3}})?$"
+Header = Annotated[str, Meta(max_length=512, extra_json_schema={"pattern": "^[!#-'*+.0-9A-Z^-z|~-]+:"})]
 Few = Annotated[tuple[Text, ...], Meta(max_length=16)]
 
 
@@ -35,17 +38,29 @@ class AskedCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     caller: Text = ""
     source: Text = ""
     line: Text = ""
-    usage: Text = ""
+    usage: Annotated[str, Meta(max_length=64, extra_json_schema={"pattern": USAGE})] = ""
     pai: Few = ()
     diversion: Few = ()
     privacy: bool = False
     user_agent: Text = ""
-    header: Annotated[tuple[Text, ...], Meta(max_length=32)] = ()
+    header: Annotated[tuple[Header, ...], Meta(max_length=32)] = ()
     direction: Direction = "outbound"
-    at: Annotated[str, Meta(max_length=64)] = ""
+    at: Annotated[str, Meta(max_length=64, extra_json_schema={"pattern": AT})] = ""
     count: bool = False
     call_id: Text = ""
     lease_s: Annotated[int, Meta(ge=0, le=86_400)] | None = None
+
+
+class Ending(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The end of a call: the `ticket` of its decision, how it ended, how long it rang and was talked. `final_status` is
+    the SIP status that the caller got (0: not known)."""
+
+    ticket: Text
+    outcome: Literal["answered", "cancelled", "failed"] = "answered"
+    ring_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
+    talk_ms: Annotated[int, Meta(ge=0, le=2_678_400_000)] = 0
+    final_status: Annotated[int, Meta(ge=0, le=699)] = 0
+    by: Literal["caller", "callee", ""] = ""
 
 
 class Over(Struct, frozen=True, kw_only=True):
@@ -84,9 +99,17 @@ async def decide(room: Here, visitor: Who, data: JSONBody[AskedCall]) -> Decided
 
 
 @post("/api/v1/ended", guards=[switches], responses=faults(404, 413), status_code=200, tags=["decide"])
-async def ended(room: Here, data: JSONBody[EndedAsk]) -> Over:
+async def ended(room: Here, data: JSONBody[Ending]) -> Over:
     """A call that was decided here, and counted, is over."""
-    await room.control.ended(data)
+    ask = EndedAsk(
+        ticket=data.ticket,
+        outcome=data.outcome,
+        ring_ms=data.ring_ms,
+        talk_ms=data.talk_ms,
+        final_status=data.final_status,
+        by=data.by,
+    )
+    await room.control.ended(ask)
     return Over()
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from guard.ledger.incidents import Letter
 from guard.store.reader import SqliteReader
 from guard.wanted import Mistake
-from guard.web.api import Here, Numbers, Who, faults, full_of
+from guard.web.api import AT, Here, Numbers, Who, faults, full_of
 from guard.web.data import incidents as data
 from guard.web.data.incidents import IncidentPage, IncidentView
 from guard.web.problems import Refused
@@ -20,13 +20,13 @@ from guard.web.roles import operators, viewers
 from guard.web.steps import MAX_TEXT, Action, take
 
 NAME: Final = re.compile(r"(?:INC-)?([0-9]{1,18})\Z", re.IGNORECASE | re.ASCII)
-Name = Annotated[str, PathParameter(description="as INC-12 or 12", max_length=32)]
+Name = Annotated[str, PathParameter(description="as INC-12 or 12", pattern=r"^(?:INC-)?[0-9]{1,18}$")]
 
 
 class Taken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A step: when it happened (ISO 8601; now), what to remember of it, and for `notify` what the letter is."""
 
-    at: Annotated[str, Meta(max_length=64)] = ""
+    at: Annotated[str, Meta(max_length=64, extra_json_schema={"pattern": AT})] = ""
     text: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
     letter: Letter = ""
 
@@ -36,7 +36,7 @@ async def incidents(
     room: Here,
     visitor: Who,
     all: Annotated[bool, QueryParameter(description="the closed ones too")] = False,  # noqa: A002 - as the command has it
-    start: Annotated[int, QueryParameter(ge=0, le=1_000_000, description="how many to leave out")] = 0,
+    start: Annotated[int, QueryParameter(gt=-1, le=1_000_000, description="how many to leave out")] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=data.MAX_PAGE, description="incidents of a page")] = data.PAGE,
     numbers: Numbers = None,
 ) -> IncidentPage:

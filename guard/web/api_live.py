@@ -29,7 +29,7 @@ async def live(
     visitor: Who,
     last_event_id: Annotated[
         int | None,
-        HeaderParameter(name="Last-Event-ID", ge=0, le=LAST, description="the last event that was seen"),
+        HeaderParameter(name="Last-Event-ID", gt=-1, le=LAST, description="the last event that was seen"),
     ] = None,
     numbers: Numbers = None,
 ) -> Stream:

@@ -16,6 +16,8 @@ from guard.web.data import exposure as data
 from guard.web.data.exposure import Group, Limit, MonthView, Terms
 from guard.web.roles import viewers
 
+MONTH: Final = f"^{data.MONTH.pattern.removesuffix(chr(92) + 'Z')}$"  # as JSON Schema has it
+
 
 class Sum(Struct, frozen=True, kw_only=True):
     """One group's sums: in euro cents, rounded down, and exactly in micro-euros. `numbers` counts the per-number
@@ -49,7 +51,10 @@ async def penalties(
     visitor: Who,
     month: Annotated[
         str | None,
-        QueryParameter(max_length=7, description="billing month as 2026-11, of the site's time zone (now)"),
+        QueryParameter(
+            pattern=f"^{data.MONTH.pattern[:-2]}$",
+            description="billing month as 2026-11, of the site's time zone (now)",
+        ),
     ] = None,
     by: Annotated[By, QueryParameter(description="what is summed up")] = "rule",
     numbers: Numbers = None,

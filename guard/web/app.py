@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, cast
 
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 
-from guard.web import mishaps, pages
-from guard.web.api import provide_room, provide_visitor
+from guard.web import mishaps, openapi, pages
+from guard.web.api import known_words, provide_room, provide_visitor
 from guard.web.api_calls import CALLS
 from guard.web.api_decide import DECIDE
 from guard.web.api_health import HEALTH
@@ -62,28 +58,12 @@ def _litestar(room: Room) -> Litestar:
             "room": Provide(provide_room, sync_to_thread=False),
             "visitor": Provide(provide_visitor, sync_to_thread=False),
         },
+        guards=[known_words],
         state=State({"room": room}),
         exception_handlers={Exception: mishaps.handle},
-        openapi_config=_openapi(),
+        openapi_config=openapi.config(ROUTES),
         request_max_body_size=MAX_BODY,
         logging_config=None,
         debug=False,
         lifespan=[life],
-    )
-
-
-def _openapi() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="sip-guard",
-        version=version("sip-guard"),
-        description="Calls that a guard decided, what they cost, and decisions for those who ask.",
-        path="/schema",
-        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
-        security=[{"token": []}],
-        components=Components(
-            security_schemes={
-                "token": SecurityScheme(type="http", scheme="bearer", description="made with `guard token create`")
-            }
-        ),
-        use_handler_docstrings=True,
     )

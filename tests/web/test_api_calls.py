@@ -73,6 +73,7 @@ def test_pages_hold_every_call_once(tmp_path: Path) -> None:
         ("since=2026-11-21&until=2026-11-20", "until"),
         ("all=perhaps", "all"),
         ("numbers=some", "numbers"),
+        ("verdikt=blocked", "verdikt"),
     ],
 )
 def test_what_means_nothing_is_told(served: Served, query: str, field: str) -> None:
@@ -88,6 +89,8 @@ def test_what_means_nothing_is_told(served: Served, query: str, field: str) -> N
 def test_the_nearest_word_is_told(served: Served) -> None:
     with served.client("viewer") as client:
         assert 'did you mean "cli.premium"?' in client.get("/api/v1/calls?rule=cli.premum").json()["detail"]
+        (told,) = client.get("/api/v1/calls?verdikt=blocked").json()["errors"]
+        assert told["message"] == 'is no parameter; did you mean "verdict"?'
 
 
 def test_a_call_id_is_found_whatever_stands_in_it(tmp_path: Path) -> None:

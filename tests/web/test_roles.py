@@ -34,7 +34,7 @@ MATRIX: Final[dict[tuple[str, str], tuple[frozenset[str], int]]] = {
 }
 BODIES: Final = {
     "/api/v1/decide": {"callee": "0612345678", "caller": "0145678900"},
-    "/api/v1/ended": {"ticket": "x-1", "ask": "ended"},
+    "/api/v1/ended": {"ticket": "x-1"},
 }
 
 

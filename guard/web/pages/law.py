@@ -7,12 +7,11 @@ from typing import Annotated, Final
 from litestar import Request, get
 from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException
-from litestar.params import QueryParameter
 
 from guard.questions import USAGES, Asked
 from guard.store.whole import Whole
 from guard.wanted import Mistake, dated
-from guard.web.api import Here, faults
+from guard.web.api import Here, faults, timed
 from guard.web.data import decide as deciding
 from guard.web.data import policies as data
 from guard.web.data.policies import PoliciesView
@@ -24,7 +23,6 @@ from guard.web.roles import Visitor, viewers
 
 FIELDS: Final = ("caller", "callee", "line", "pai", "diversion", "at")
 HINTS: Final = {"caller": "+33145678901", "callee": "0892…", "at": "2026-11-21T10:00"}
-MAX_AT: Final = 64
 
 
 @get("/policies", include_in_schema=False)
@@ -47,7 +45,7 @@ async def policies(request: Request[Visitor, None, State], room: Here) -> Html:
 @get("/api/v1/policies", guards=[viewers], responses=faults(), tags=["policies"])
 async def policies_json(
     room: Here,
-    at: Annotated[str | None, QueryParameter(max_length=MAX_AT, description="an instant, ISO 8601")] = None,
+    at: Annotated[str | None, timed("an instant (now)")] = None,
 ) -> PoliciesView:
     """The rules in force at an instant (now), in the order in which they speak, with what they rest on; the contracts
     of the trunks, and the destination data."""
