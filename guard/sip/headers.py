@@ -183,7 +183,8 @@ def parse_name_addr(data: bytes, start: int, end: int, name: str) -> NameAddr:
             raise BadHeader(name, "no <address> after the display name")
     less = data.find(b"<", i, end)
     if less >= 0:
-        if find_outside(data, b",;", i, less) < less:
+        # Who honours a quote that stands there reads another address than who does not.
+        if find_outside(data, b",;", i, less) < less or data.find(b'"', i, less) >= 0:
             raise BadHeader(name, "the display name needs quotes")
         uri_start = less + 1
         uri_end = data.find(b">", less, end)

@@ -143,6 +143,9 @@ def test_name_addr(value: bytes, display: bytes, uri: bytes, tag: bytes | None) 
         (b"sip:a@b\r\n c", "white space"),
         (b"Bell, Alexander <sip:a@b>", "quotes"),
         (b"sip:evil@x;y=1 <sip:a@b>", "quotes"),
+        (b'x "<sip:+33145678900@h>" <sip:+33899123456@h>', "needs quotes"),  # two readers, two addresses
+        (b'sip:a@b "<sip:c@d>"', "needs quotes"),
+        (b': : "Mr. J. User <sip:j.user@example.com>', "needs quotes"),  # found by comparing with tshark
     ],
 )
 def test_bad_name_addr(value: bytes, why: str) -> None:
