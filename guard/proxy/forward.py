@@ -11,6 +11,7 @@ from guard.proxy.rewrite import hide, show
 from guard.proxy.routing import DEFAULT_PORT, TLS_PORT, Here, secure, target_of
 from guard.proxy.shapes import NO_CHANGES, Changes, Mask, Target
 from guard.sip.edit import Edit, Slice, response
+from guard.sip.grammar import split_values
 from guard.sip.headers import BadHeader, NameAddr, parse_name_addr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
 from guard.sip.remember import remembered
@@ -51,6 +52,7 @@ class Forwarder:
         self._token = token.encode()
         self._n = 0
         self.ours = remembered(self._is_ours)
+        self.only_ours = remembered(self._are_ours)
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -98,6 +100,8 @@ class Forwarder:
             edit.replace_uri(changes.uri)
         for start, end, new in changes.slices:
             edit.replace(start, end, new)
+        if changes.routes:
+            return b"Route: " + b", ".join(changes.routes) + b"\r\n"
         if not changes.path:
             return b""
         return b"Path: <sip:%s%s;lr>\r\n" % (self._here.sent_by(to.transport, to.local), URI_ENDS[to.transport])
@@ -233,6 +237,14 @@ class Forwarder:
         over_tls = uri.scheme == "sips" or (uri.params.get("transport") or "").lower() == "tls"
         return self._here.is_us(uri.host, uri.port, TLS_PORT if over_tls else DEFAULT_PORT)
 
+    def _are_ours(self, line: bytes) -> bool:
+        """Whether all values of a Record-Route line name our addresses."""
+        try:
+            values = [parse_name_addr(line, a, b, "Record-Route") for a, b in split_values(line, 0, len(line))]
+        except BadHeader:
+            return False
+        return all(self.ours(value.uri) for value in values)
+
     def _strict(self, m: Message) -> bool:
         return self._loose(m.uri) and self.ours(m.uri)
 
@@ -262,6 +274,10 @@ class Forwarder:
         while routes and self.ours(routes[0].uri):
             routes = routes[1:]
         return routes
+
+    def route_left(self, m: Message) -> bool:
+        """Whether a request has Route values beyond our own."""
+        return b"route" in m.index and bool(self._others(m))
 
     def next_target(self, m: Message) -> Target | None:
         """Where the next Route, or else the Request-URI, points; None for a name, and for ourselves."""

@@ -5,6 +5,8 @@ Nothing here changes anything: it reads calls, trunks and sources (RFC 3261 16.4
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from guard.proxy.bindings import Bindings
@@ -17,14 +19,21 @@ from guard.proxy.keys import tag_of
 from guard.proxy.routing import target_of
 from guard.proxy.shapes import NO_CHANGES, Changes, Inbound, Target, Trunk, Way
 from guard.sip.grammar import split_values
-from guard.sip.headers import BadHeader, parse_name_addr
+from guard.sip.headers import BadHeader, NameAddr, parse_name_addr
 from guard.sip.message import Message
 from guard.sources import Source, Sources
+
+BETWEEN: Final = b""  # in hints: what stands before is Contact, what stands behind Record-Route
 
 
 def hints_of(m: Message) -> tuple[bytes, ...]:
     """Contact and Record-Route of a message, raw: where the rest of the dialog goes (RFC 3261 12.1)."""
-    return (*m.all(b"contact"), *m.all(b"record-route"))
+    return (*m.all(b"contact"), BETWEEN, *m.all(b"record-route"))
+
+
+def _values(lines: tuple[bytes, ...]) -> list[NameAddr]:
+    """All values of these lines. Raises BadHeader."""
+    return [parse_name_addr(line, a, b, "Route") for line in lines for a, b in split_values(line, 0, len(line))]
 
 
 def _named(hints: tuple[bytes, ...], host: str) -> bool:
@@ -86,10 +95,45 @@ class NextHop:
         to_tag = tag_of(m, to=True)
         return self._c.calls.dialog(m.first(b"call-id") or b"", tag_of(m, to=False), to_tag) if to_tag else None
 
-    def within(self, call: Call, m: Message, *, from_caller: bool) -> Flow:
+    def within(self, call: Call, m: Message, *, from_caller: bool) -> tuple[Flow, Changes]:
         """The next place of a request within a call: what its Route or Request-URI names, if that belongs to the other
-        side; else where that side's own messages came from."""
-        return self.toward(call, self._c.forwarder.next_target(m), from_caller=from_caller)
+        side; else where that side's own messages came from. And the rest of the route, where the request lacks it."""
+        forwarder = self._c.forwarder
+        to_operator = from_caller is (call.attempt.direction == "outbound")
+        if to_operator and self._may_lack(call, m) and not forwarder.route_left(m):
+            found = self._forgotten(call, m, from_caller=from_caller)
+            if found is not None:
+                return self.toward(call, found[0], from_caller=from_caller), found[1]
+        return self.toward(call, forwarder.next_target(m), from_caller=from_caller), NO_CHANGES
+
+    def _may_lack(self, call: Call, m: Message) -> bool:
+        """Whether there is a route beyond the guard, or the request names no remote target. Nearly always there is no
+        such route, and that is told by lines that were seen before."""
+        hints, forwarder = call.hints, self._c.forwarder
+        if BETWEEN not in hints:
+            return False
+        return forwarder.ours(m.uri) or not all(map(forwarder.only_ours, hints[hints.index(BETWEEN) + 1 :]))
+
+    def _forgotten(self, call: Call, m: Message, *, from_caller: bool) -> tuple[Target | None, Changes] | None:
+        """What a phone left out that knows no Record-Route (RFC 3261 12.1.2, 12.2.1.1): the route of its dialog beyond
+        the guard, and its remote target where it wrote the guard's address instead; and where that leads."""
+        forwarder = self._c.forwarder
+        at = call.hints.index(BETWEEN)
+        try:
+            contacts, recorded = _values(call.hints[:at]), _values(call.hints[at + 1 :])
+        except BadHeader:
+            return None  # it goes where the set-up went
+        ours = next((i for i, value in enumerate(recorded) if forwarder.ours(value.uri)), len(recorded))
+        # An answer lists them from the far end up to us; an INVITE of the operator's from us to its far end.
+        routes = tuple(v.text for v in (reversed(recorded[:ours]) if from_caller else recorded))
+        target = m.uri
+        if contacts and forwarder.ours(target) and self._c.bindings.read(target) is None:
+            target = contacts[0].uri
+        if target == m.uri and not routes:
+            return None
+        there = forwarder.target(routes, target)  # the first of the route, also where it is a strict router (8.1.2)
+        uri, routes = forwarder.addressed(target, routes)
+        return there, Changes(uri=uri if uri != m.uri else b"", routes=routes)
 
     def toward(self, call: Call, target: Target | None, *, from_caller: bool) -> Flow:
         """The same for what points to `target`."""

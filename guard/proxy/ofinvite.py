@@ -7,7 +7,7 @@ from guard.proxy.door import Door
 from guard.proxy.effects import Flow, Send
 from guard.proxy.keys import tag_of
 from guard.proxy.nexthop import NextHop
-from guard.proxy.shapes import Trunk
+from guard.proxy.shapes import Changes, Trunk
 from guard.proxy.tables import I, S
 from guard.proxy.timers import TIMER_C
 from guard.proxy.transactions import GIVE_UP, ClientTx, ServerKey, ServerTx
@@ -36,16 +36,18 @@ class OfInvite:
         found = self._hop.dialog_of(m)
         if found is not None:
             call, from_caller = found
-            flow: Flow | None = self._hop.within(call, m, from_caller=from_caller)
+            way: tuple[Flow, Changes] | None = self._hop.within(call, m, from_caller=from_caller)
         else:
             call, from_caller = None, True
             way = self._hop.outside(m, source, trunk, now) if tag_of(m, to=True) else None
-            flow = way[0] if way is not None else None
-        if flow is None or m.max_forwards() == 0:
+        if way is None or m.max_forwards() == 0:
             c.count("stray_acks")
             return
+        flow, changes = way
         mask = call.mask if call is not None else None
-        data, _ = c.forwarder.request(m, arrived, flow, mask=mask, from_caller=from_caller, within=call is not None)
+        data, _ = c.forwarder.request(
+            m, arrived, flow, mask=mask, from_caller=from_caller, within=call is not None, changes=changes
+        )
         c.effects.append(Send(flow, data))
 
     def cancel(self, m: Message, key: ServerKey, invite: ServerTx | None, flow: Flow, now: int) -> None:

@@ -51,7 +51,8 @@ class Others:
         c.calls.alive(call, now)
         if m.method == b"BYE":
             c.calls.closing(call, now)
-        c.relay(tx, m, self._hop.within(call, m, from_caller=from_caller), call, now)
+        flow, changes = self._hop.within(call, m, from_caller=from_caller)
+        c.relay(tx, m, flow, call, now, changes)
 
     def lost(self, tx: ServerTx, m: Message, source: Source | None, trunk: Trunk | None, now: int) -> None:
         """Of a dialog that is over, or was before our time. No set-up must slip through as the middle of one."""

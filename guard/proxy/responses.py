@@ -134,7 +134,8 @@ class Responses:
         else:
             targets = response.count(b"contact") if status < 400 else 0
             c.calls.failed(call, status, now, targets=targets, cancelled=server.cancelled)
-        if tag and status < 300 and call.attempt.direction == "outbound":
+        # Once one has answered, what others of a fork still say leads nowhere.
+        if tag and status < 300 and call.attempt.direction == "outbound" and (status >= 200 or not call.answered_at):
             call.hints = hints_of(response)
 
     def acknowledge(self, tx: ClientTx, response: Message) -> None:

@@ -99,12 +99,13 @@ class Mask(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True):
-    """What is changed of a message beyond a proxy's own: another Request-URI (b"": no other), slices, and whether the
-    guard's Path is put before what is there."""
+    """What is changed of a message beyond a proxy's own: another Request-URI (b"": no other), slices, whether the
+    guard's Path is put before what is there, and Route values that it lacks."""
 
     uri: bytes = b""
     slices: tuple[Slice, ...] = ()
     path: bool = False
+    routes: tuple[bytes, ...] = ()
 
 
 NO_CHANGES: Final = Changes()
