@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from guard.app import App
 from guard.app_parts import open_store
 from guard.config import load
@@ -45,40 +43,46 @@ def channels(server: Server) -> int:
         return sum(int(n) for n in client.hvals("{guard:demo}:g:channels:operator"))
 
 
-def bye_of(rig: Rig, caller: str) -> bytes:
-    """The caller of call 1 hangs up, along the route that the first guard gave it."""
+def bye_of(rig: Rig, number: int, caller: str) -> bytes:
+    """A caller hangs up, along the route that the first guard gave it."""
     route = f"Route: <sip:{rig.site.guard[0]}:{rig.site.guard[1]};lr>\r\n"
     return request(
-        "BYE", rig.pbx.remote, caller=caller, call_id="call1", branch="b1BYE", tag="t1", to_tag="z9", cseq=2,
-        host=rig.pbx.host, port=rig.pbx.port, more=route,
+        "BYE", rig.pbx.remote, caller=caller, call_id=f"call{number}", branch=f"b{number}BYE", tag=f"t{number}",
+        to_tag="z9", cseq=2, host=rig.pbx.host, port=rig.pbx.port, more=route,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("caller", [f"<sip:{ALICE}@{IPBX}>", MASKED], ids=["as it is", "masked"])
-def test_the_other_guard_carries_the_end_of_a_call_that_it_never_saw(tmp_path: Path, caller: str) -> None:
+async def connected(rig: Rig, number: int, caller: str) -> None:
+    """A call that is answered."""
+    rig.answer(await rig.carried(number, caller=caller), 200)
+    await rig.pbx.next("200", number=number)
+    rig.pbx.say("ACK", number)
+    await rig.operator.next("ACK", number=number)
+
+
+def test_the_other_guard_carries_the_end_of_calls_that_it_never_saw(tmp_path: Path) -> None:
+    callers = {1: f"<sip:{ALICE}@{IPBX}>", 2: MASKED}
+
     async def scene() -> None:
         state = f'[state]\nurl = "{server.url}"\ndeadline_ms = 500\nlease_s = 2\n'
         (tmp_path / "a").mkdir()
         async with guard(tmp_path / "a", more=state) as a:
             await until(lambda: serves(a))
-            invite = await a.carried(caller=caller)
-            a.answer(invite, 200)
-            await a.pbx.next("200", number=1)
-            a.pbx.say("ACK", 1)
-            await a.operator.next("ACK", number=1)
-            assert channels(server) == 1
+            for number, caller in callers.items():
+                await connected(a, number, caller)
+            assert channels(server) == 2
             async with takes_over(a, tmp_path / "b", state) as b:
-                b.pbx.send(bye_of(b, caller))
-                bye = await b.operator.next("BYE", number=1)
-                assert bye.from_().uri == parse(bye_of(b, caller)).from_().uri, "as the caller sends it, unmasked"
-                b.answer(bye, 200)
-                await b.pbx.next("200", number=1)
-                b.pbx.invite(2)
-                b.answer(await b.operator.next("INVITE", number=2), 486)
-                await b.pbx.final(2)
-            assert [d.record.call_id for d in b.log()] == ["call2"], (
-                "its log knows nothing of the call: the first one's has its beginning"
-            )
+                for number, caller in callers.items():
+                    sent = bye_of(b, number, caller)
+                    b.pbx.send(sent)
+                    bye = await b.operator.next("BYE", number=number)
+                    assert bye.from_().uri == parse(sent).from_().uri, "as the caller sends it, unmasked"
+                    b.answer(bye, 200)
+                    await b.pbx.next("200", number=number)
+                b.pbx.invite(3)
+                b.answer(await b.operator.next("INVITE", number=3), 486)
+                await b.pbx.final(3)
+            assert [d.record.call_id for d in b.log()] == ["call3"], "the first one's log has the others' beginning"
 
     with serving() as server:
         run(scene)

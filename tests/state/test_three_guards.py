@@ -14,6 +14,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import pytest
+
+from guard.net.clock import SystemClock
 from guard.net.redislink import RedisLink
 from guard.sip.message import parse
 from tests.apprig import Rig, guard, run
@@ -70,16 +73,27 @@ class Trunk:
         return max(sum(begin <= one < begin + SECOND_NS for one in at) for begin in at)
 
 
+class Ahead(SystemClock):
+    """A machine whose wall clock is an hour ahead."""
+
+    @staticmethod
+    def wall() -> int:
+        return SystemClock.wall() + 3_600_000_000
+
+
 @asynccontextmanager
 async def three(folder: Path, server: Server, deadline: int, first: str) -> AsyncIterator[list[Rig]]:
-    """Guards that are served; the first of them by the socket `first`."""
+    """Guards that are served; the first of them by the socket `first`. The last one's clock is an hour ahead."""
     async with AsyncExitStack() as stack:
         rigs = []
         for n in range(3):
             (folder / str(n)).mkdir()
             url = f"unix://{first}" if first and n == 0 else server.url
             state = f'[state]\nurl = "{url}"\ndeadline_ms = {deadline}\n'
-            rigs.append(await stack.enter_async_context(guard(folder / str(n), more=state)))
+            with pytest.MonkeyPatch.context() as patch:
+                if n == 2:
+                    patch.setattr("guard.app.SystemClock", Ahead)
+                rigs.append(await stack.enter_async_context(guard(folder / str(n), more=state)))
         await until(lambda: all(serves(r) for r in rigs))
         yield rigs
 
@@ -169,6 +183,8 @@ def test_no_second_of_the_trunk_has_an_eleventh_call(tmp_path: Path) -> None:
     assert trunk.most() <= LIMIT
     assert len(trunk.arrived) >= 2 * LIMIT, "the trunk is used, not only guarded"
     assert said(rigs) == set()
+    hours = [rig.log()[0].body.at // 3_600_000_000 for rig in rigs]
+    assert hours[2] - hours[0] == 1, "one of them has another hour"
     by_guard = [sum(n == k for n, _ in trunk.arrived) for k in range(3)]
     assert min(by_guard) >= 3, "none of them starves"
 
@@ -204,10 +220,26 @@ def test_nor_while_redis_dies_and_comes_back_with_nothing(tmp_path: Path) -> Non
             await load(trunk, 40, 0.1, die)
             await until(lambda: all(serves(r) for r in trunk.rigs))
 
-        trunk, rigs = scene(tmp_path, server, play)
+        trunk, rigs = scene(tmp_path, server, play, deadline=500)
     assert trunk.most() <= LIMIT
     assert said(rigs) == {"gone"}
     assert all(link(r).counters["state_greeted"] == 2 for r in rigs)
+
+
+def test_nor_while_redis_is_full_under_load_and_has_room_again(tmp_path: Path) -> None:
+    with serving("--maxmemory-policy", "noeviction") as server, server.client() as client:
+
+        def fill(n: int) -> None:
+            if n in {5, 20}:
+                client.config_set("maxmemory", 1 if n == 5 else 0)
+
+        async def play(trunk: Trunk) -> None:
+            await load(trunk, 34, 0.1, fill)
+            await until(lambda: all(serves(r) for r in trunk.rigs))
+
+        trunk, rigs = scene(tmp_path, server, play, deadline=200)
+    assert trunk.most() <= LIMIT
+    assert said(rigs) == {"full"}
 
 
 def test_nor_while_one_guard_is_cut_off_from_redis(tmp_path: Path) -> None:
