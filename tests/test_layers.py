@@ -13,14 +13,15 @@ ROOT: Final = Path(__file__).parent.parent
 MAX_FILE: Final = 420  # lines; what one sitting reads, with some room
 
 # What each part may import of the project; the longest prefix counts. `*` is everything but what stands above all.
-WORDS: Final = ("guard.model", "guard.numbering", "guard.sources")
+WORDS: Final = ("guard.ladder", "guard.model", "guard.numbering", "guard.sources")
 CONTRACTS: Final = ("guard.state.contract", "guard.store.contract", "guard.ledger.record")
 MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.tomlread": (),
     "guard.sip": ("guard.sip",),
     "guard.hep": ("guard.hep",),
     "guard.numbering": ("guard.numbering", "guard.tomlread"),
-    "guard.model": ("guard.numbering",),
+    "guard.model": ("guard.ladder", "guard.numbering"),
+    "guard.ladder": (),
     "guard.sources": ("guard.model", "guard.numbering"),
     "guard.state.contract": ("guard.model", "guard.numbering"),
     "guard.state": (*WORDS, "guard.state"),
@@ -54,16 +55,20 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         "guard.ledger.record", "guard.ledger.penalties", "guard.ledger.incidents", "guard.ledger.days",
         "guard.config", "guard.confignumbers", "guard.configschema", "guard.tomlread",
     ),
-    "guard.engine": (*WORDS, "guard.engine", "guard.policy", "guard.rules", "guard.detectors", "guard.state.contract"),
-    "guard.desk": (*WORDS, "guard.detectors", "guard.engine", "guard.policy", "guard.state.contract"),
+    "guard.prepared": (*WORDS, "guard.policy.load", "guard.rules.base", "guard.state.contract"),
+    "guard.engine": (
+        *WORDS, "guard.engine", "guard.policy", "guard.prepared", "guard.rules", "guard.detectors",
+        "guard.state.contract",
+    ),
+    "guard.desk": (*WORDS, "guard.detectors", "guard.engine", "guard.policy", "guard.prepared", "guard.state.contract"),
     "guard.figures": ("guard.model",),
     "guard.control": ("guard.figures", "guard.ledger.record", "guard.model"),
     "guard.instruments": ("*",),
     "guard.switchboard": ("*",),
     "guard.asking": ("*",),
     "guard.shareddesk": (
-        *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.rules.rate_cps", "guard.state.contract",
-        "guard.state.shared", "guard.state.wire",
+        *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.prepared",
+        "guard.rules.rate_cps", "guard.state.contract", "guard.state.shared", "guard.state.wire",
     ),
     "guard.sharing": ("*",),
     "guard.recount": (*WORDS, *CONTRACTS, "guard.engine", "guard.policy", "guard.rules", "guard.ledger"),
@@ -120,8 +125,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         "guard.config", "guard.configrefusal", "guard.configschema", "guard.proxy.refuse", "guard.tomlread",
     ),
     "guard.keeping": ("*",),
-    "guard.web": ("*",),
     "guard.ratekeeping": ("guard.config", "guard.state"),
+    "guard.web": ("*",),
     "guard.cli": ("*", "guard.app", "guard.cli", "sim"),
     "sim": ("*", "guard.app", "sim"),
 }  # fmt: skip
@@ -129,7 +134,7 @@ TOP: Final = ("guard.app", "guard.cli", "sim")
 
 # Where nothing waits, watches a clock, throws dice or looks around.
 PURE: Final = (
-    "guard.sip", "guard.hep", "guard.numbering", "guard.model", "guard.sources", "guard.state",
+    "guard.sip", "guard.hep", "guard.numbering", "guard.model", "guard.ladder", "guard.sources", "guard.state",
     "guard.ledger", "guard.messages", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting",
     "guard.policy",
     "guard.prepared", "guard.engine", "guard.desk", "guard.shareddesk", "guard.proxy",
