@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2 promtool:prometheus
+PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2 promtool:prometheus chromium:chromium
 MODULES := kamailio-tls-modules kamailio-utils-modules kamailio-json-modules
 
-.PHONY: run test check lint setup programs bench fuzz soak lock clean
+.PHONY: run test check lint setup programs bench screenshots fuzz soak lock clean
 
 run: setup
 	$(BIN)/guard demo
@@ -35,6 +35,10 @@ programs:
 
 bench: setup
 	$(BIN)/python -m sim.bench
+
+# Pictures of every page, of a guard under traffic, for docs/web.md.
+screenshots: setup programs
+	$(BIN)/python -m tests.web.pages.screenshots docs/screenshots
 
 # FUZZ_RUNS runs more of each target (10000000 takes hours), then the state machines; docs/fuzzing.md says more.
 fuzz: setup

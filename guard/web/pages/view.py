@@ -99,13 +99,15 @@ def moment(at: str | int, view: View, shape: str = "full") -> str:
     """An instant (ISO 8601, or Unix time in µs) as the reader's language writes it.
 
     `shape`: `full` day and time to the second, `ms` to the millisecond, `minute`, `day`, `clock` the time of day only,
-    `time` that to the millisecond.
+    `time` that to the millisecond, `brief` day and time without the year.
     """
     found = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at / 1e6, view.zone)
     found = found.astimezone(view.zone)
     days = found.strftime("%d/%m/%Y" if view.lang == "fr" else "%Y-%m-%d")
     if shape == "day":
         return days
+    if shape == "brief":
+        days = found.strftime("%d/%m" if view.lang == "fr" else "%m-%d")
     clock = found.strftime("%H:%M" if shape == "minute" else "%H:%M:%S")
     if shape in {"ms", "time"}:
         clock += f"{',' if view.lang == 'fr' else '.'}{found.microsecond // 1000:03d}"

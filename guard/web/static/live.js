@@ -80,7 +80,7 @@
     first.append(link);
     const verdict = make("td");
     verdict.append(make("span", words[`verdict.${r.verdict}`], `tag ${r.verdict}`));
-    made.append(first, verdict, make("td", rule(r)), caller(r), make("td", r.callee, "any"), make("td", r.line, "any"));
+    made.append(first, verdict, make("td", rule(r)), caller(r), make("td", r.callee, "any num"), make("td", r.line, "any"));
     made.append(make("td", outcome(r), "nowrap"));
     return made;
   };

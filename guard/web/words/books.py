@@ -92,6 +92,7 @@ INCIDENTS: Final[dict[str, tuple[str, str]]] = {
     "incident.letter.none": ("choose one", "choisir"),
     "incident.due": ("Due", "Échéance"),
     "incident.cost": ("If missed", "Si dépassée"),
+    "incident.runs": ("running", "en cours"),
     "incident.met": ("met", "tenue"),
     "incident.missed": ("missed", "dépassée"),
     "incident.events": ("What happened", "Chronologie"),

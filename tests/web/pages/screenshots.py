@@ -12,10 +12,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.web.pages.livesite import LiveSite, live_site
 from tests.web.pages.pagelist import ARGS, CHROMIUM, pages_of, signed_in
 
-WIDE: Final = (1280, 800)
+WIDE: Final = (1180, 760)
 PHONE: Final = (390, 844)
 LIVE_MS: Final = 6_000  # until the live page has something to show
-TALLEST: Final = 1_500  # pixels of a picture
+TALLEST: Final = 900  # pixels of a picture
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, live_site(Path(scratch)) as site, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=[*ARGS, "--disable-lcd-text"])
         try:
             _all(browser, site, folder)
         finally:
@@ -35,7 +35,7 @@ def _all(browser: Browser, site: LiveSite, folder: Path) -> None:
     page = signed_in(browser, site, "operator", "en", WIDE)
     page.goto(site.url + "/")
     page.wait_for_timeout(LIVE_MS)
-    for name, path in pages_of(page, site):
+    for name, path in [*pages_of(page, site), ("signin", "/signin")]:
         _take(page, site.url + path, folder / f"{name}.png")
     page.context.close()
     page = signed_in(browser, site, "operator", "fr", WIDE, dark=True)

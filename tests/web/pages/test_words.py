@@ -9,12 +9,11 @@ from typing import Final, get_args
 
 import pytest
 
-from guard.configschema import Mode
 from guard.ledger.incidents import Letter, State, Step, Subject
 from guard.ledger.limits import Span
 from guard.ledger.lines import Kind
 from guard.ledger.penalties import By
-from guard.model import Action, Direction, Outcome, Usage, Verdict
+from guard.model import Action, Direction, Mode, Outcome, Usage, Verdict
 from guard.policy.schema import Confidence
 from guard.rules.quotas import Per
 from guard.web.pages.view import TEMPLATES
