@@ -7,25 +7,20 @@ So the file's mode decides who may, and this what they are shown by default.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import pwd
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from guard.cli.common import DEFAULT_CONFIG, CommandError, reading_config
+from guard.store import accesslog
 from guard.store.whole import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guard.store.reader import Detail
-
-SUFFIX: Final = "-access"  # after the log's name
-MODE: Final = 0o600
 
 
 def numbers_option(parser: argparse.ArgumentParser) -> None:
@@ -79,30 +74,20 @@ def note(store: str, command: str, args: argparse.Namespace) -> None:
     if not Path(store).exists():
         return
     given = sorted(name for name, value in vars(args).items() if value not in (None, False) and name != "command")
-    line = msgspec.json.encode(
-        {
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "uid": os.getuid(),
-            "user": _name(os.getuid()),
-            "for": os.environ.get("SUDO_USER", "")[:64],
-            "command": command,
-            "options": given,
-        }
-    )
-    path = store + SUFFIX
+    entry = {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "uid": os.getuid(),
+        "user": _name(os.getuid()),
+        "for": os.environ.get("SUDO_USER", "")[:64],
+        "command": command,
+        "options": given,
+    }
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.geteuid() == 0:  # made by root, it must still take the owner's lines
-                owner = Path(store).stat()
-                os.fchown(fd, owner.st_uid, owner.st_gid)
-            os.write(fd, line + b"\n")
-        finally:
-            os.close(fd)
+        accesslog.append(store, entry)
     except OSError as error:
         raise CommandError(
-            f"{path}: the access log cannot be written ({error.strerror}): --numbers masked shows the rest"
+            f"{store}{accesslog.SUFFIX}: the access log cannot be written ({error.strerror}): --numbers masked shows"
+            " the rest"
         ) from error
 
 
