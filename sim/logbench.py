@@ -106,6 +106,7 @@ def filters(reader: SqliteReader) -> Iterator[tuple[str, Query]]:
     yield "busiest line, trunk backup, flagged", Query(line="200", trunk="backup", verdict="flagged")
     yield "inbound, busiest callee, masked", Query(direction="inbound", callee="+33600000000", verdict="masked")
     yield "busiest caller, line 9*, all", Query(caller="+33145678900", line="9*", all=True)
+    yield "rule, often, of allowed calls", Query(rule="cli.premium", verdict="allowed")
     yield "rule *, masked, last day", Query(rule="*", verdict="masked", since=at - day)
     yield "trunk operator, callee +44*, all", Query(trunk="operator", callee="+44*", all=True)
 

@@ -19,8 +19,8 @@ from guard.store.migrations import BLOCK_BITS
 
 FEW: Final = 2_000  # calls that an index is counted up to: a millisecond
 VALUES: Final = 40  # values that a beginning may stand for, to be taken one by one in order
-SORTED: Final = 30_000  # calls of more values than those, which are sorted instead: some 50 ms
-WINDOWS: Final = (1_000, 10_000, 60_000)  # calls looked at, then so many more, where other filters must be asked too
+SORTED: Final = 20_000  # calls of more values than those, which are sorted instead: some 50 ms
+WINDOWS: Final = (1_000, 5_000, 15_000)  # calls looked at, then so many more, where other filters must be asked too
 CHEAP: Final = 8  # rules that may be asked for of each call; of more, fewer calls are looked at
 
 Fetch = Callable[[str, Sequence[Value]], list[tuple[Any, ...]]]
