@@ -44,6 +44,7 @@ screenshots: setup programs
 fuzz: setup
 	FUZZ_RUNS=$(or $(FUZZ_RUNS),100000) $(BIN)/python -m tests.fuzz.run
 	GUARD_FUZZ_GAMES=$(or $(FUZZ_GAMES),1000) $(BIN)/python -m pytest tests/fuzz -q -p no:cacheprovider --timeout=0
+	GUARD_SCHEMA_EXAMPLES=$(or $(SCHEMA_EXAMPLES),300) $(BIN)/python -m pytest tests/web/test_schema.py -q -p no:cacheprovider --timeout=0
 
 soak: setup programs
 	$(BIN)/python -m pytest tests/soak -q -p no:cacheprovider --timeout=0

@@ -184,6 +184,18 @@ def test_who_does_not_read_is_let_go() -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_to_be_let_go_ends_the_connection_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "WAITING", 0)
+    with (
+        serving(tmp_path) as served,
+        served.client("viewer") as client,
+        client.stream("GET", "/api/v1/live") as answer,
+        pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)),
+    ):
+        list(feed(answer))
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_flood_is_cut_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "BURST", 3)
     with serving(tmp_path, calls=9) as served:
