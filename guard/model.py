@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from guard.ladder import Noted
 from guard.numbering.number import NONE, Number
 
 Usage = Literal["human", "automated", "platform", "prospecting"]
@@ -115,7 +116,8 @@ class CallEnded(Struct, frozen=True, kw_only=True):
 
     `ring_us` is the time from the first 180 or 183 to the answer or the end (0 when it never rang); `talk_us` from the
     answer to the BYE; `final_status` the final SIP status that the caller got (0 when none: silence). `findings` are
-    what was found only when it was over.
+    what was found only when it was over; `steps` are its SIP messages, each with its offset
+    (µs) from the set-up (guard/ladder.py).
     """
 
     at: int
@@ -125,3 +127,4 @@ class CallEnded(Struct, frozen=True, kw_only=True):
     final_status: int = 0
     by: Literal["caller", "callee", "guard", "silence", ""] = ""
     findings: tuple[Finding, ...] = ()
+    steps: tuple[Noted, ...] = ()

@@ -25,7 +25,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.sources": ("guard.model", "guard.numbering"),
     "guard.state.contract": ("guard.model", "guard.numbering"),
     "guard.state": (*WORDS, "guard.state"),
-    "guard.ledger": ("guard.ledger", "guard.model", "guard.numbering"),
+    "guard.ledger": ("guard.ladder", "guard.ledger", "guard.model", "guard.numbering"),
     "guard.detectors": (*WORDS, "guard.detectors", "guard.state.contract"),
     "guard.prospecting": (*WORDS, "guard.prospecting", "guard.tomlread"),
     "guard.rules": (*WORDS, "guard.rules", "guard.detectors", "guard.prospecting", "guard.state.contract"),

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from guard import ladder
 from guard.model import (
     Action,
     CallAttempt,
@@ -166,7 +167,7 @@ class DecisionBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class EndBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is kept of a call's end; `call` is the seq of its decision. `findings` are what was found only now, and
-    `money` what they cost."""
+    `money` what they cost; `steps` are its SIP messages (guard/ladder.py), "" where none were noted."""
 
     call: int
     at: int
@@ -177,6 +178,7 @@ class EndBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str = ""
     findings: tuple[FindingRecord, ...] = ()
     money: Money = NO_MONEY
+    steps: str = ""
 
 
 class LostBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -278,6 +280,7 @@ def end_body(call: int, ended: CallEnded, money: Money = NO_MONEY) -> EndBody:
         by=ended.by,
         findings=tuple(map(kept, ended.findings)),
         money=money,
+        steps=ladder.written(ended.steps),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from guard.ladder import Noted, answer_mark, noted, request_mark
 from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding, Outcome
 from guard.proxy.effects import Decide, Effect, Ended, Flow, Withdraw
 from guard.proxy.shapes import Mask
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from guard.proxy.hangup import Talk
     from guard.proxy.transactions import ServerTx
 
-MAX_CALLS: Final = 200_000  # at about 2 KiB each, 400 MiB: beyond that new calls are answered 480
+MAX_CALLS: Final = 200_000  # at about 2.5 KiB each, 500 MiB: beyond that new calls are answered 480
 EMERGENCY_HEADROOM: Final = 1_000  # calls that only emergency calls may still open then
 MAX_DIALOGS: Final = 16  # forked answers that one call may hold: no operator rings more phones for one number
 MAX_TARGETS: Final = 8  # different targets that forks and 3xx recursions of one attempt may name
@@ -33,6 +34,8 @@ MISSED: Final = 2  # session intervals (RFC 4028) without a refresh: one that is
 # Call-ID and From-tag: the same attempt. Any 3xx likewise (8.1.3.4).
 REPEATABLE: Final = frozenset({401, 407, 413, 415, 416, 420, 422})
 
+SET_UP: Final = (0, ">INVITE")
+HANG_UP: Final = "=BYE"
 _CALL: Final = tuple(tuple(CALL[c, k] for k in K) for c in C)  # an index instead of a hash on the hot path
 
 EARLY, CONFIRMED, CLOSED = range(3)  # a dialog: a provisional answer made it, a 2xx confirmed it, a BYE closed it
@@ -64,7 +67,7 @@ class Call:
     __slots__ = (
         "answered_at", "armed", "attempt", "branches", "by", "callee_flow", "caller_flow", "chances", "closing",
         "dialogs", "findings", "heard", "hints", "key", "mask", "opened_at", "queued", "rung_at", "session", "state",
-        "status", "targets", "ticket", "waiting", "watch",
+        "status", "steps", "targets", "ticket", "waiting", "watch",
     )  # fmt: skip
 
     def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
@@ -94,6 +97,26 @@ class Call:
         self.waiting: list[ServerTx] = []  # its INVITE transactions that wait for the decision
         self.watch: Watch | None = None  # where the guard may end it
         self.findings: tuple[Finding, ...] = ()  # what was found of it on its way
+        self.steps: list[Noted] = [SET_UP]  # its messages (guard/ladder.py)
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the guard has said BYE in it."""
+        return any(mark == HANG_UP for _, mark in self.steps)
+
+    def asked(self, method: bytes, now: int, *, from_caller: bool = True) -> None:
+        """A request of the call went by."""
+        noted(self.steps, now - self.opened_at, request_mark(method, from_caller=from_caller))
+
+    def told(self, status: int, method: bytes, now: int, *, to_caller: bool = True) -> None:
+        """An answer of the call went by."""
+        noted(self.steps, now - self.opened_at, answer_mark(status, method, to_caller=to_caller))
+
+    def said(self, status: int, by: By, now: int) -> None:
+        """An answer to its INVITE went by, or was made here. A provisional one that comes again says nothing new."""
+        mark = f"{'=' if by == 'guard' else '<'}{status}"
+        if status >= 200 or self.steps[-1][1] != mark:
+            noted(self.steps, now - self.opened_at, mark)
 
     @property
     def judged(self) -> bool:
@@ -155,7 +178,7 @@ class Calls:
         """The open call of that ticket."""
         return self._open.get(ticket)
 
-    def join(self, key: Key) -> Call | None:
+    def join(self, key: Key, now: int) -> Call | None:
         """The attempt that a first INVITE with this key belongs to: one still being set up, or one whose answer asked
         for a repetition. None: it is an attempt of its own (the Call-ID is new, or used again)."""
         call = self._attempts.get(key)
@@ -164,6 +187,7 @@ class Calls:
         call.armed[REPEAT] = 0
         self._step(call, K.JOINED)
         call.branches += 1
+        call.asked(b"INVITE", now)
         call.chances = max(call.chances - 1, 0)
         return call
 
@@ -208,6 +232,7 @@ class Calls:
             return False
         call.targets[next(iter(call.targets))] = decision, seq
         if decision.verdict == "blocked":
+            call.said(decision.status, "guard", now)
             self._end(call, K.REFUSED, now, "blocked", decision.status, "guard")
         else:
             self._step(call, K.PASSED)
@@ -221,7 +246,9 @@ class Calls:
         self._step(call, K.WITHDRAWN)
         self._close(call, now)
         at = call.attempt.at + now - call.opened_at
+        call.said(status, "guard", now)
         ended = CallEnded(
+            steps=tuple(call.steps),
             at=at,
             outcome="cancelled" if cancelled else "failed",
             final_status=status,
@@ -233,6 +260,7 @@ class Calls:
         """A provisional answer to the set-up (100 says nothing)."""
         if status == 100 or self._step(call, K.RINGING) is None:
             return
+        call.said(status, "callee", now)
         if not call.rung_at and status in {180, 183}:
             call.rung_at = now
         if to_tag:
@@ -242,6 +270,7 @@ class Calls:
         """A 2xx to the set-up; `first` of its INVITE transaction. Others are forks of the same call."""
         if first:
             call.branches -= 1
+            call.said(200, "callee", now)
         if self._step(call, K.ANSWER) is not None:
             call.answered_at = now
             call.heard = now
@@ -258,6 +287,7 @@ class Calls:
         `targets` is how many others a 3xx named: its caller may try one after the other. With `cancelled` the caller
         had given this one up."""
         call.branches -= 1
+        call.said(status, by, now)
         if cancelled:
             pass
         elif status in REPEATABLE:
@@ -276,9 +306,11 @@ class Calls:
         else:
             self._end(call, K.FAILED, now, "failed", status, by)
 
-    def closing(self, call: Call, now: int) -> None:
-        """A BYE of one of its dialogs was seen: if it ends the call, the talk ended now."""
+    def closing(self, call: Call, now: int, by: By = "") -> None:
+        """A BYE of one of its dialogs was seen, or the guard says it: if it ends the call, the talk ended now."""
         call.closing = now
+        if by == "guard":
+            noted(call.steps, now - call.opened_at, HANG_UP)
 
     def closed(self, call: Call, callee_tag: bytes, by: By, now: int) -> None:
         """The BYE of one dialog was answered (or nobody was there to answer): the last one ends the call, once none of
@@ -342,6 +374,7 @@ class Calls:
             final_status=status,
             by=by,
             findings=call.findings,
+            steps=tuple(call.steps),
         )
         self._close(call, now)
         self._effects.append(Ended(call.ticket, ended))

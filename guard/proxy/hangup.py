@@ -144,7 +144,7 @@ class Hangup:
         c = self._c
         c.count("hangups")
         talk.ending = True
-        c.calls.closing(call, now)
+        c.calls.closing(call, now, "guard")
         seq = next((s[1] for s in call.targets.values() if s is not None), 0)
         why = reason(STATUS, f"{talk.rule} #{seq}" if seq else talk.rule) + NORMAL
         for party, to_callee in ((talk.callee, True), (talk.caller, False)):

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from guard.ladder import Noted
 from guard.model import CallAttempt, Decision, Finding
 from guard.proxy.calls import By, Call, Watch
 from guard.proxy.effects import Flow
@@ -60,6 +61,7 @@ class KeptCall(Struct, frozen=True, kw_only=True):
     talks: tuple[KeptTalk, ...] = ()
     session: int = 0
     findings: tuple[Finding, ...] = ()
+    steps: tuple[Noted, ...] = ()
 
 
 def keep(call: Call, seq: int, offset: int) -> KeptCall:
@@ -83,6 +85,7 @@ def keep(call: Call, seq: int, offset: int) -> KeptCall:
         talks=() if watch is None else tuple(_talk(t, talk, offset) for t, talk in watch.talks.items()),
         session=call.session,
         findings=call.findings,
+        steps=tuple(call.steps),
     )
 
 
@@ -98,6 +101,7 @@ def revive(kept: KeptCall, ticket: int, offset: int, now: int) -> Call:
     call.by = kept.by
     call.session = kept.session
     call.findings = kept.findings
+    call.steps = list(kept.steps) or call.steps
     call.dialogs = dict(kept.dialogs)
     call.hints = kept.hints
     call.mask = kept.mask

@@ -150,7 +150,7 @@ class Observer:
             self.counters["own"] += 1
             return
         to_tag = tag_of(m, to=True)
-        if (to_tag and self._in_dialog(m, key, to_tag, now)) or method != INVITE:
+        if (to_tag and self._in_dialog(m, who, to_tag, now)) or method != INVITE:
             return
         if who.ours and who.trunk is None:
             self.counters["own"] += 1
@@ -168,21 +168,25 @@ class Observer:
             self.counters["foreign"] += 1
         self.effects.append(Stranger(flow, facts.text(m.method), facts.text(m.uri), call))
 
-    def _in_dialog(self, m: Message, key: SeenKey, to_tag: bytes, now: int) -> bool:
+    def _in_dialog(self, m: Message, who: Origin, to_tag: bytes, now: int) -> bool:
         """Whether it is of a call that we know."""
+        key = who.key
         from_tag = tag_of(m, to=False)
         found = self._calls.dialog(key[0], from_tag, to_tag)
         if found is None:
             return False
         call, from_caller = found
         self._calls.alive(call, now)
+        own = who.ours and call.hung_up  # the guard's BYE, in the name of either side
+        if not own:
+            call.asked(m.method, now, from_caller=from_caller)
         tag = to_tag if from_caller else from_tag
         if m.method == b"BYE":
             self._calls.closing(call, now)
             self._partings[call.ticket, tag] = now
             if len(self._partings) > MAX_REPEATS:
                 self._partings.popitem(last=False)
-        self._remember(key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag), now)
+        self._remember(key, Seen(call, from_caller=from_caller, again=True, callee_tag=tag, ours=own), now)
         return True
 
     def _first(self, m: Message, who: Origin, flow: Flow, now: int) -> None:
@@ -199,7 +203,7 @@ class Observer:
             return
         source = who.source
         call_key = key_of(source.name if source is not None else "", key[0], tag_of(m, to=False), urgent=urgent)
-        call = self._calls.join(call_key)
+        call = self._calls.join(call_key, now)
         if call is None and (over := self._repeated(call_key, now)) is not None:
             self.counters["refused_again"] += 1
             self._remember(key, Seen(over, from_caller=True, again=False), now)
@@ -226,7 +230,7 @@ class Observer:
         if source is None:
             return
         call_key = key_of("\0" + trunk.name, who.key[0], tag_of(m, to=False), urgent=False)
-        call = self._calls.join(call_key)
+        call = self._calls.join(call_key, now)
         if call is None:
             if self._full():
                 return
@@ -283,6 +287,8 @@ class Observer:
         again, seen.given_up = seen.given_up, True
         seen.cancelled = seen.cancelled or by_caller
         call = seen.call
+        if by_caller and not again:
+            call.asked(b"CANCEL", now, from_caller=seen.from_caller)
         if call.state is not C.DECIDING:
             if seen.answering and not again:
                 self._timers.arm(seen, TIMER_C, now + GIVE_UP)
@@ -338,11 +344,13 @@ class Observer:
             if status < 200 or seen.done:
                 return
             seen.done = True
+            if not seen.ours:
+                call.told(status, method, now, to_caller=seen.from_caller)
             if status not in {401, 407}:
                 self._calls.closed(call, seen.callee_tag, "caller" if seen.from_caller else "callee", now)
             return
         if seen.again:
-            self._of_dialog(call, m, method, now)
+            self._of_dialog(seen, m, method, now)
             return
         if call.state is C.DECIDING:
             self._later(call, m, flow, now)
@@ -367,8 +375,12 @@ class Observer:
             targets = m.count(b"contact") if status < 400 else 0
             self._calls.failed(call, status, now, targets=targets, cancelled=seen.cancelled)
 
-    def _of_dialog(self, call: Call, m: Message, method: bytes, now: int) -> None:
+    def _of_dialog(self, seen: Seen, m: Message, method: bytes, now: int) -> None:
         """An answer within a dialog, BYE apart."""
+        call = seen.call
+        if m.status >= 200 and not seen.done:
+            seen.done = True
+            call.told(m.status, method, now, to_caller=seen.from_caller)
         if method == INVITE and m.status > 100:
             self._calls.alive(call, now)
         if method in REFRESHES and 200 <= m.status < 300:
@@ -393,7 +405,7 @@ class Observer:
             if until > now:
                 later.append(until)
             else:
-                self._calls.closing(call, now)
+                self._calls.closing(call, now, "guard")
                 self._calls.closed(call, tag, "guard", now)
         if later:
             self._timers.arm(seen, TALK, min(later))

@@ -72,6 +72,8 @@ class OfInvite:
         c.count("cancelled")
         invite.cancelled = True
         call = invite.call
+        if call is not None:
+            call.asked(b"CANCEL", now, from_caller=invite.from_caller)
         client = invite.client
         if client is not None:
             self.give_up(client, now, tuple(b"Reason: " + v + b"\r\n" for v in m.all(b"reason")))
@@ -86,7 +88,7 @@ class OfInvite:
             else:
                 c.calls.withdraw(call, now, 487)
         else:
-            c.calls.failed(call, 487, now, cancelled=True)
+            c.calls.failed(call, 487, now, by="guard", cancelled=True)
 
     def give_up(self, client: ClientTx, now: int, why: tuple[bytes, ...] = ()) -> None:
         """Cancel what was sent on: at once if a provisional answer allows it, else as soon as one comes (9.1)."""

@@ -49,6 +49,7 @@ class Others:
         if tx.flow.conn:
             _follow(call, tx.flow, from_caller=from_caller)
         c.calls.alive(call, now)
+        call.asked(m.method, now, from_caller=from_caller)
         if m.method == b"BYE":
             c.calls.closing(call, now)
         flow, changes = self._hop.within(call, m, from_caller=from_caller)

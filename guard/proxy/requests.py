@@ -136,7 +136,7 @@ class Requests:
             # On its way before anything else is looked at: whatever fails below, the call is out.
             c.count("emergency_calls")
             self.hunter.send(tx, m, out, None, now, urgent=True)
-        call = c.calls.join(key)
+        call = c.calls.join(key, now)
         if call is not None:
             tx.call = call
             if urgent:
@@ -291,7 +291,7 @@ class Requests:
             c.answer(tx, 480, now, INSECURE)
             return
         key = key_of("\0" + trunk.name, m.first(b"call-id") or b"", tag_of(m, to=False), urgent=False)
-        call = c.calls.join(key)
+        call = c.calls.join(key, now)
         if call is None:
             if c.draining:
                 c.parting(tx, now)

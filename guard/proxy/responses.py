@@ -68,6 +68,8 @@ class Responses:
             return  # it is for one hop
         call = server.call
         if call is not None:
+            if server.again and status >= 200 and server.request is not None:
+                call.told(status, tx.key[1], now, to_caller=server.from_caller)
             if tx.invite:
                 self._set_up(server, response, now)
             elif tx.key[1] == b"UPDATE" and 200 <= status < 300:

@@ -10,18 +10,26 @@ class Seen:
     """One request of a call that was seen: whose it is, and whether it was answered for good."""
 
     __slots__ = (
-        "again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller", "given_up", "queued",
-        "talks", "target",
+        "again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller", "given_up", "ours",
+        "queued", "talks", "target",
     )  # fmt: skip
 
     def __init__(
-        self, call: Call, *, from_caller: bool, again: bool, callee_tag: bytes = b"", target: bytes = b""
+        self,
+        call: Call,
+        *,
+        from_caller: bool,
+        again: bool,
+        callee_tag: bytes = b"",
+        target: bytes = b"",
+        ours: bool = False,
     ) -> None:
         self.call = call
         self.target = target  # of an INVITE: what a decision on it rests on
         self.talks: dict[bytes, int] = {}  # dialogs that it began: until when they may talk
         self.from_caller = from_caller
         self.again = again
+        self.ours = ours  # the guard made it
         self.callee_tag = callee_tag
         self.armed = [0] * KINDS
         self.queued = 0

@@ -78,7 +78,9 @@ class Tapped(World):
 
 def seen(ended: CallEnded) -> CallEnded:
     """An end as it can be seen on the wire: who made a failure's answer cannot."""
-    return replace(ended, by="") if ended.outcome == "failed" else ended
+    if ended.outcome != "failed":
+        return ended
+    return replace(ended, by="", steps=tuple((at, mark.replace("=", "<")) for at, mark in ended.steps))
 
 
 def compare(w: Tapped) -> None:
