@@ -100,8 +100,7 @@ async def _measure(folder: Path, watchers: int, rounds: int, seconds: float) -> 
                 if crowd.poll() is not None:
                     raise SimError("a watcher was let go before the round was over")
             finally:
-                crowd.kill()
-                crowd.wait()
+                _end(crowd)
         return alone, watched
     finally:
         for peer in (pbx, trunk):
@@ -144,10 +143,14 @@ def _crowd(where: str, count: int) -> subprocess.Popen[str]:
     )
     assert crowd.stdout is not None
     if not crowd.stdout.readline().startswith("open"):
-        crowd.kill()
-        crowd.wait()
+        _end(crowd)
         raise SimError("the live page does not answer")
     return crowd
+
+
+def _end(crowd: subprocess.Popen[str]) -> None:
+    crowd.kill()
+    crowd.communicate()
 
 
 async def _watch_all(host: str, port: int, count: int) -> None:
