@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from guard.cli.common import config_option
 from guard.cli.show import counted, harmless
 from guard.tomlread import Problem
+
+if TYPE_CHECKING:
+    from guard.config import Config
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if config is not None and not problems:
         certificates.read(config, problems)
         refusals.read(config, problems)
+        _web_certificate(config, problems)
     cases = 0
     if config is not None and policy is not None and not problems:
         outcomes = list(run_all(config, policy))
@@ -56,3 +61,15 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.config}: right; {sources}, {trunks}, {rules} rules in force")
     print(f"policies: {config.policies}, {policy.digest}; {cases} cases hold")
     return 0
+
+
+def _web_certificate(config: Config, problems: list[Problem]) -> None:
+    """A certificate of `[web]` that cannot be used is told."""
+    from guard.web.certificate import context_of
+
+    if config.web is None or not config.web.tls:
+        return
+    try:
+        context_of(config.web)
+    except OSError as error:
+        problems.append(Problem(str(error.filename), 0, "", error.strerror or "cannot be read"))

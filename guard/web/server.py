@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
@@ -14,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from guard.net.say import LOG
+from guard.web.certificate import context_of, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,17 +83,29 @@ class Server(uvicorn.Server):
 
 
 async def serve(app: App, place: Place, leaving: Callable[[], None]) -> int:
-    """Serve until SIGTERM or SIGINT; `leaving` is called then, so that streams end. OSError where the address or a
-    certificate cannot be used."""
+    """Serve until SIGTERM or SIGINT; `leaving` is called then, so that streams end. SIGHUP reads the certificate again.
+    OSError where the address or a certificate cannot be used."""
     server, listener = server_of(app, place)
 
     def leave() -> None:
         server.should_exit = True
         leaving()
 
+    def renew() -> None:
+        context = server.config.ssl
+        if context is None:
+            return
+        try:
+            load(context, place)
+        except OSError as error:
+            LOG.error("web: %s: %s; the certificate in force stays", error.filename, error.strerror)
+        else:
+            LOG.info("web: certificate read again")
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave)
+    loop.add_signal_handler(signal.SIGHUP, renew)
     LOG.info("web: ready: %s", place.url)
     await server.serve(sockets=[listener])
     LOG.info("web: stopped")
@@ -118,7 +130,7 @@ def server_of(app: App, place: Place) -> tuple[Server, socket.socket]:
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=STOP_S,
             h11_max_incomplete_event_size=MAX_HEAD,
-            ssl_context_factory=(lambda _config, _default: _tls(place)) if place.tls else None,
+            ssl_context_factory=(lambda _config, _default: context_of(place)) if place.tls else None,
         )
         config.load()  # a certificate that cannot be used is told before anything is served
     except OSError:
@@ -139,16 +151,3 @@ def _listener(place: Place) -> socket.socket:
         raise OSError(error.errno, f"web.listen: {error.strerror}", f"{place.host}:{place.port}") from error
     made.setblocking(False)
     return made
-
-
-def _tls(place: Place) -> ssl.SSLContext:
-    """TLS 1.2 and newer with the certificate of `[web]`. OSError, which names the file."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    assert place.certificate is not None
-    try:
-        context.load_cert_chain(place.certificate, place.key)
-    except ssl.SSLError as error:
-        why = f"web.certificate: not a certificate with its key ({error.reason or error})"
-        raise OSError(0, why, str(place.certificate)) from error
-    return context

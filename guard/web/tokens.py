@@ -64,6 +64,7 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db: sqlite3.Connection | None = None
+        self._of = (0, 0)  # which file it is: device and inode
 
     def create(self, name: str, roles: Iterable[Role], *, now: int, days: int, by: str) -> str:
         """Make a token that is good for `days`; the token itself, which is kept nowhere. TokenError."""
@@ -124,12 +125,24 @@ class Tokens:
         return found if found is not None and found.good(now) else None
 
     def _rows(self, sql: str, values: tuple[bytes | int, ...]) -> list[tuple[int, str, str, int, int, str]]:
-        if self._db is None and not self.path.exists():
+        if not self._there():
             return []
         try:
             return self._open().execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: tokens cannot be read: {error}") from error
+
+    def _there(self) -> bool:
+        """Whether there is a file. One that was taken away, or replaced, is let go of, and all its tokens with it."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            self.close()
+            return False
+        if (found.st_dev, found.st_ino) != self._of:
+            self.close()
+            self._of = found.st_dev, found.st_ino
+        return True
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
@@ -158,6 +171,7 @@ class Tokens:
         try:
             # made with its mode, before SQLite sees it; its WAL takes the same
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+            self._there()
             db = self._open()
             db.execute("BEGIN IMMEDIATE")
             try:

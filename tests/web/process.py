@@ -19,6 +19,7 @@ class WebProcess:
     def __init__(self, config: Path) -> None:
         self.lines: list[str] = []
         self._ready = threading.Event()
+        self._said = threading.Condition()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "guard.cli.main", "web", "-c", str(config)],
             stdin=subprocess.DEVNULL,
@@ -37,6 +38,11 @@ class WebProcess:
         assert self._ready.wait(PATIENCE), self.lines
         assert self.process.poll() is None, self.lines
 
+    def wait_for(self, words: str) -> None:
+        """Return when it has said so."""
+        with self._said:
+            assert self._said.wait_for(lambda: any(words in line for line in self.lines), PATIENCE), self.lines
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it; its exit status."""
         if self.process.poll() is None:
@@ -54,7 +60,9 @@ class WebProcess:
     def _listen(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.lines.append(line.rstrip())
+            with self._said:
+                self.lines.append(line.rstrip())
+                self._said.notify_all()
             if "web: ready" in line:
                 self._ready.set()
         self._ready.set()  # it ended: who waits looks at what it said

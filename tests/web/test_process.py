@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from guard.cli.main import main
 from guard.web.tokens import Tokens
 from sim.link import free_port
 from tests import certs
@@ -72,6 +73,16 @@ def test_over_tls(tmp_path: Path) -> None:
         assert answer.headers["strict-transport-security"].startswith("max-age=")
         assert answer.headers["set-cookie"].startswith("__Host-guard-form=")
         assert "secure" in answer.headers["set-cookie"].lower()
+        renewed = certs.authority().issue("localhost")
+        pem.write_bytes(renewed.certificate + renewed.key)
+        process.process.send_signal(signal.SIGHUP)
+        process.wait_for("certificate read again")
+        shown = ssl.get_server_certificate((HOST, port))
+        assert shown.split() == renewed.certificate.decode().split()
+        pem.write_text("none")
+        process.process.send_signal(signal.SIGHUP)
+        process.wait_for("the certificate in force stays")
+        assert ssl.get_server_certificate((HOST, port)) == shown
     finally:
         assert process.stop() == 0
 
@@ -87,6 +98,15 @@ def test_an_address_that_is_taken(tmp_path: Path) -> None:
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     config, _ = site(tmp_path, 'certificate = "guard.toml"\nkey = "guard.toml"\n')
     assert "guard.toml: web.certificate: not a certificate with its key" in refused(config)
+
+
+def test_a_key_with_a_password_is_none_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    issued = certs.authority().issue("localhost")
+    (tmp_path / "web.pem").write_bytes(issued.certificate)
+    (tmp_path / "web.key").write_bytes(issued.locked(b"secret"))
+    config, _ = site(tmp_path, 'certificate = "web.pem"\nkey = "web.key"\n')
+    assert "web.pem: web.certificate: not a certificate with its key" in refused(config)
+    assert main(["check", "-c", str(config)]) == 1
 
 
 def test_a_log_in_memory(tmp_path: Path) -> None:

@@ -52,6 +52,19 @@ def test_it_expires_and_is_revoked(kept: Tokens) -> None:
     assert kept.all() == []
 
 
+def test_tokens_whose_file_was_taken_away_or_replaced_are_none(kept: Tokens, tmp_path: Path) -> None:
+    secret = kept.create("bob", ["viewer"], now=NOW, days=1, by="")
+    assert kept.find(secret, NOW) is not None
+    with Tokens(tmp_path / "other") as other:
+        replaced = other.create("eve", ["viewer"], now=NOW, days=1, by="")
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"tokens{suffix}").unlink(missing_ok=True)
+    assert kept.find(secret, NOW) is None
+    (tmp_path / "other").rename(kept.path)
+    assert kept.find(secret, NOW) is None
+    assert kept.find(replaced, NOW) is not None
+
+
 @pytest.mark.parametrize("name", ["", " bob", "é", "a" * 65, "a b", "-x", "a\n", "../x"])
 def test_what_is_no_name(kept: Tokens, name: str) -> None:
     with pytest.raises(TokenError, match="no name"):
