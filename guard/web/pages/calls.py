@@ -114,7 +114,7 @@ async def call(request: Request[Visitor, None, State], room: Here) -> Html:
 def call_html(view: View, found: CallView) -> Html:
     """The page."""
     who = shapes.whom(found.call)
-    steps = shapes.steps(found.call, view)
+    steps = shapes.steps(found.call, found.steps, view)
     t = word(view.lang)
     title = t("ladder.title", caller=who[0], guard=who[1], called=who[2])
     return html(

@@ -7,6 +7,7 @@ from typing import Final
 
 from markupsafe import Markup
 from msgspec import Struct
+from msgspec.structs import replace
 
 from guard.web.pages.harmless import shown
 
@@ -72,6 +73,10 @@ def ladder(who: Sequence[str], arrows: Sequence[Arrow], title: str) -> Markup:
 
 
 def _arrow(columns: Sequence[int], y: int, arrow: Arrow) -> Markup:
+    if abs(arrow.to - arrow.frm) > 1:  # past the one in the middle, who passes it on
+        middle = (arrow.frm + arrow.to) // 2
+        first, second = replace(arrow, to=middle), replace(arrow, frm=middle)
+        return _arrow(columns, y, first) + _arrow(columns, y, second)
     start, end = columns[arrow.frm], columns[arrow.to]
     way = 1 if end > start else -1
     tip = f"{end},{y} {end - 9 * way},{y - 4} {end - 9 * way},{y + 4}"

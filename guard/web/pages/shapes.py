@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
 from urllib.parse import quote, urlencode
 
 from msgspec import UNSET
 
+from guard.ladder import Step
 from guard.ledger.record import MICROS_PER_CENT, CallRecord
 from guard.model import STRENGTH
 from guard.store.whole import Whole
@@ -67,42 +69,52 @@ def whom(call: Whole) -> tuple[str, str, str]:
     return (theirs, name, ours) if record.direction == "inbound" else (ours, name, theirs)
 
 
-def steps(call: Whole, view: View) -> list[Arrow]:
-    """One call's ladder, as its record tells it: messages that it does not tell of are not drawn."""
+def steps(call: Whole, noted: Sequence[object], view: View) -> list[Arrow]:
+    """One call's ladder. `noted` are its SIP messages where its record has them (`Step`, None where some were left out).
+    Else it is what the record tells of them, and messages that it does not tell of are not drawn."""
     record, t = call.record, word(view.lang)
     came = datetime.fromisoformat(record.time)
-    left = came + timedelta(milliseconds=record.held_ms)
 
-    def at(moment_: datetime) -> str:
-        return moment(moment_.isoformat(), view, "ms")[11:]
+    def at(ms: int) -> str:
+        return moment((came + timedelta(milliseconds=ms)).isoformat(), view, "time")
 
-    out = [Arrow(frm=CALLER, to=GUARD, label=f"INVITE {record.callee}", note=record.caller, when=at(came))]
+    out = [Arrow(frm=CALLER, to=GUARD, label=f"INVITE {record.callee}", note=record.caller, when=at(0))]
     if record.held_ms:
         held = t("ladder.held", span=lasting(record.held_ms, view.lang))
         out.append(Arrow(frm=GUARD, to=GUARD, label=held, kind="flagged"))
     said = t("verdict." + record.verdict)
-    out.append(
-        Arrow(
-            frm=GUARD,
-            to=GUARD,
-            label=f"{said}{t('colon')}{call.done.rule}" if call.done.rule else said,
-            kind=record.verdict,
-            when=at(left),
-        )
-    )
-    if record.verdict == "blocked":
-        if record.response:
-            out.append(_answer(GUARD, CALLER, record.response, call.done.rule))
-        else:
-            out.append(Arrow(frm=GUARD, to=GUARD, label=t("ladder.silence")))
-        return out
-    sent = record.presented or t("anonymous")
-    out.append(Arrow(frm=GUARD, to=CALLED, label=f"INVITE {record.callee}", note=sent, when=at(left)))
-    return out + _ending(call, view)
+    decided = f"{said}{t('colon')}{call.done.rule}" if call.done.rule else said
+    out.append(Arrow(frm=GUARD, to=GUARD, label=decided, kind=record.verdict, when=at(record.held_ms)))
+    seen = [s for s in noted if s is None or isinstance(s, Step)][1:]  # the first is the set-up
+    blocked = record.verdict == "blocked"
+    if not blocked:
+        sent = record.presented or t("anonymous")
+        out.append(Arrow(frm=GUARD, to=CALLED, label=f"INVITE {record.callee}", note=sent, when=at(record.held_ms)))
+    if seen:
+        out += [a for step in seen for a in _said(step, t("ladder.left-out"), at, blocked=blocked)]
+        return [*out, Arrow(frm=GUARD, to=GUARD, label=t("outcome.open"))] if record.outcome is None else out
+    if blocked and record.response:
+        return [*out, _answer(GUARD, CALLER, record.response, call.done.rule)]
+    return [*out, Arrow(frm=GUARD, to=GUARD, label=t("ladder.silence"))] if blocked else out + _ending(call, view)
+
+
+def _said(step: Step | None, left_out: str, at: Callable[[int], str], *, blocked: bool) -> list[Arrow]:
+    """One message as its arrows: what one end says goes past the guard, unless the guard refused the call."""
+    if step is None:
+        return [Arrow(frm=GUARD, to=GUARD, label=left_out)]
+    far = GUARD if blocked else CALLED
+    label = f"{step.status} {PHRASES.get(step.status, '')}".rstrip() if step.status else step.method
+    note = step.method if step.status and step.method != "INVITE" else ""
+    kind = "" if step.status < 200 else "good" if step.status < 300 else "bad"
+    ways = {"caller": [(CALLER, far)], "called": [(far, CALLER)]}.get(step.by, [(GUARD, CALLER)])
+    if step.by == "guard" and not step.status:
+        ways.append((GUARD, CALLED))  # it ends the call on both sides
+    return [Arrow(frm=f, to=to, label=label, note=note, kind=kind, when=at(step.ms)) for f, to in ways]
 
 
 PHRASES: Final = {
-    200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout",
+    180: "Ringing", 183: "Session Progress", 200: "OK", 401: "Unauthorized", 407: "Proxy Authentication Required",
+    302: "Moved Temporarily", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout",
     480: "Temporarily Unavailable", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated",
     488: "Not Acceptable Here", 500: "Server Internal Error", 502: "Bad Gateway", 503: "Service Unavailable",
     504: "Server Time-out", 600: "Busy Everywhere", 603: "Decline", 607: "Unwanted", 608: "Rejected",

@@ -89,6 +89,7 @@ CALLS: Final[dict[str, tuple[str, str]]] = {
     "related.callee": ("Same number called", "Même numéro appelé"),
     "related.all": ("All in the log", "Tous dans le journal"),
     "ladder.held": ("held {span}", "retenu {span}"),
+    "ladder.left-out": ("more messages, left out", "autres messages, omis"),
     "ladder.silence": ("no answer", "pas de réponse"),
     "ladder.silent": ("nothing more was heard", "plus aucune réponse"),
     "ladder.rang": ("rang {span}", "a sonné {span}"),
