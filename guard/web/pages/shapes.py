@@ -70,7 +70,7 @@ def whom(call: Whole) -> tuple[str, str, str]:
 
 
 def steps(call: Whole, noted: Sequence[object], view: View) -> list[Arrow]:
-    """One call's ladder. `noted` are its SIP messages where its record has them (`Step`, None where some were left out).
+    """One call's ladder. `noted` are its SIP messages where its record has them (None where some were left out).
     Else it is what the record tells of them, and messages that it does not tell of are not drawn."""
     record, t = call.record, word(view.lang)
     came = datetime.fromisoformat(record.time)

@@ -20,6 +20,7 @@ from tests.store.making_log import details, write
 
 EN = View(zone=ZoneInfo("Europe/Paris"))
 FR = replace(EN, lang="fr")
+GONE = ("og 487 Request Terminated", "gc 487 Request Terminated")
 
 
 def kept(folder: Path, call: CallAttempt, decided: Decision, *ends: CallEnded) -> Whole:
@@ -60,7 +61,7 @@ def test_what_the_record_tells_of_an_answered_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("end", "last"),
     [
-        (CallEnded(at=AT, outcome="cancelled", final_status=487, by="caller"), ["go CANCEL", "og 487 Request Terminated", "gc 487 Request Terminated"]),
+        (CallEnded(at=AT, outcome="cancelled", final_status=487, by="caller"), ["cg CANCEL", "go CANCEL", *GONE]),
         (CallEnded(at=AT, outcome="failed", final_status=486, by="callee"), ["og 486 Busy Here", "gc 486 Busy Here"]),
         (CallEnded(at=AT, outcome="failed", final_status=408, by="guard"), ["gc 408 Request Timeout"]),
         (CallEnded(at=AT, outcome="failed", by="silence"), ["gg nothing more was heard"]),
