@@ -25,14 +25,16 @@ class Daemon:
     """One running guard, or another of its processes (`command`). `lines` is what it wrote on standard error so far,
     also kept in `told` when that is given."""
 
-    def __init__(self, config: Path, told: Path | None = None, command: str = "run") -> None:
+    def __init__(
+        self, config: Path, told: Path | None = None, command: str = "run", more: tuple[str, ...] = ()
+    ) -> None:
         self.config = config
         self.lines: list[str] = []
         self._ready = threading.Event()
         self._told = told
         # A session of its own: Ctrl-C in our terminal is ours to act on, and the daemon gets its SIGTERM in order.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "guard.cli.main", command, "-c", str(config)],
+            [sys.executable, "-m", "guard.cli.main", command, "-c", str(config), *more],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

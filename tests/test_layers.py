@@ -66,6 +66,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.instruments": ("*",),
     "guard.switchboard": ("*",),
     "guard.asking": ("*",),
+    "guard.webchild": ("guard.net.say",),
     "guard.shareddesk": (
         *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.prepared",
         "guard.rules.rate_cps", "guard.state.contract", "guard.state.shared", "guard.state.wire",

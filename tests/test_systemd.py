@@ -14,17 +14,17 @@ from guard.net.stream import MAX_CONNECTIONS
 
 FOLDER = Path(__file__).parent.parent / "systemd"
 UNIT = FOLDER / "sip-guard.service"
+WEB = FOLDER / "sip-guard-web.service"
 PROGRAM = "/opt/sip-guard/bin/guard"
 
 Unit = dict[str, dict[str, list[str]]]
 
 
-@pytest.fixture(scope="module")
-def unit() -> Unit:
+def read(file: Path) -> Unit:
     """Sections, keys and all values of each key (configparser knows no repeated keys)."""
     found: Unit = {}
     section = ""
-    for number, line in enumerate(UNIT.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         if not line or line.startswith("#"):
             continue
         if line.startswith("["):
@@ -39,16 +39,23 @@ def unit() -> Unit:
     return found
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path, unit: Unit) -> None:
+@pytest.fixture(scope="module")
+def unit() -> Unit:
+    """The daemon's."""
+    return read(UNIT)
+
+
+@pytest.mark.parametrize("file", [UNIT, WEB], ids=lambda f: f.stem)
+def test_systemd_accepts_the_unit(tmp_path: Path, file: Path) -> None:
     """`systemd-analyze verify`, with a program that is there. On a machine without systemd only the syntax is checked:
     the sections and assignments that the fixture has read."""
-    assert list(unit) == ["Unit", "Service", "Install"]
+    assert list(read(file)) == ["Unit", "Service", "Install"]
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         return
-    text = UNIT.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
     assert text.count(PROGRAM) == 1
-    copy = tmp_path / UNIT.name
+    copy = tmp_path / file.name
     copy.write_text(text.replace(PROGRAM, sys.executable), encoding="utf-8")
     done = subprocess.run([analyze, "verify", str(copy)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -73,6 +80,15 @@ def test_it_may_do_what_the_guard_does_and_no_more(unit: Unit) -> None:
     assert int(service["LimitNOFILE"][0]) > MAX_CONNECTIONS * 2
 
 
+def test_the_page_is_shut_in_as_the_guard_is_and_calls_come_before_it(unit: Unit) -> None:
+    guard, web = unit["Service"], read(WEB)["Service"]
+    own = {"Type", "ExecStart", "ExecReload", "RestartSec", "WatchdogSec", "TimeoutStartSec", "TimeoutStopSec",
+           "OOMScoreAdjust", "LimitNOFILE", "Nice", "MemoryMax", "TasksMax"}  # fmt: skip
+    assert {k: v for k, v in web.items() if k not in own} == {k: v for k, v in guard.items() if k not in own}
+    assert int(web["OOMScoreAdjust"][0]) > 0 > int(guard["OOMScoreAdjust"][0])
+    assert int(web["Nice"][0]) > 0
+
+
 def test_its_user_is_made(unit: Unit) -> None:
     lines = [
         line.split() for line in (FOLDER / "sip-guard.sysusers").read_text().splitlines() if not line.startswith("#")
@@ -82,5 +98,11 @@ def test_its_user_is_made(unit: Unit) -> None:
 
 def test_the_manual_names_what_is_there() -> None:
     text = (FOLDER.parent / "docs" / "operations.md").read_text(encoding="utf-8")
-    for name in ("systemd/sip-guard.service", "systemd/sip-guard.sysusers", PROGRAM, "/etc/guard/guard.toml"):
+    for name in (
+        "systemd/sip-guard.service",
+        "systemd/sip-guard-web.service",
+        "systemd/sip-guard.sysusers",
+        PROGRAM,
+        "/etc/guard/guard.toml",
+    ):
         assert name in text

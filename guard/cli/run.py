@@ -9,14 +9,20 @@ import os
 import secrets
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from guard.cli.common import CommandError, config_option, told
 from guard.cli.show import counted
+
+if TYPE_CHECKING:
+    from guard.config import Config
+    from guard.webchild import WebChild
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments."""
     config_option(parser)
+    parser.add_argument("--web", action="store_true", help="start `guard web` beside it, and stop it with it")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,15 +31,13 @@ def run(args: argparse.Namespace) -> int:
 
     from guard.app_parts import listens, open_store
     from guard.config import ConfigError
+    from guard.configweb import MEMORY
     from guard.evidence.keys import word
-    from guard.net.say import LOG, Line
+    from guard.net.say import LOG
     from guard.reload import load_all
     from guard.store.errors import StoreError
 
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Line(plain="JOURNAL_STREAM" in os.environ))  # the journal adds the time itself
-    LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
+    _speak()
     try:
         loaded = load_all(args.config, secrets.token_bytes(16))
         config, policy, trunks = loaded.config, loaded.policy, loaded.trunks
@@ -46,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(told(error)) from error
     for warning in config.warnings:
         LOG.warning("%s", warning)
+    if args.web and config.file.store.path == MEMORY:
+        raise CommandError(f"{config.path}: store.path: another process cannot read this log: run it without --web")
 
     async def serve() -> int:
         from guard.app import App
@@ -74,8 +80,10 @@ def run(args: argparse.Namespace) -> int:
             config.store_path,
             word(store.public),
         )
+        child = _beside(config, web=args.web)
         await app.wait()
         await app.drain()
+        await child.stop()
         try:
             await app.stop()
         except StoreError as error:
@@ -83,3 +91,25 @@ def run(args: argparse.Namespace) -> int:
         return 0
 
     return uvloop.run(serve())
+
+
+def _speak() -> None:
+    """Say on standard error what there is to say."""
+    from guard.net.say import LOG, Line
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Line(plain="JOURNAL_STREAM" in os.environ))  # the journal adds the time itself
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+
+
+def _beside(config: Config, *, web: bool) -> WebChild:
+    """`guard web` beside the daemon, started if it is to be."""
+    from guard.net.say import LOG
+    from guard.webchild import WebChild
+
+    child = WebChild(config.path)
+    if web and config.web is not None:
+        LOG.info("web page: %s", config.web.url)
+        child.start()
+    return child
