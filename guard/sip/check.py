@@ -13,7 +13,7 @@ from guard.sip.uri import BadUri, parse_uri
 SINGLE: Final = frozenset({b"call-id", b"cseq", b"from", b"to", b"max-forwards"})
 SCHEMES: Final = frozenset({"sip", "sips", "tel", "urn"})  # tel and urn:service:sos are routed by the guard's own trunk
 _STRAY: Final = re.compile(rb"[;,]\s*(?:[;,]|$)")
-_BRACKETS: Final = re.compile(rb"<[^>]*>")
+_BRACKETS: Final = re.compile(rb"<[^<>]*>")  # not beyond another <: a line of them would take its square
 
 
 def check_request(m: Message) -> None:

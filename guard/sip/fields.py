@@ -16,6 +16,7 @@ from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_v
 MAX_NAMES: Final = 2048  # spellings of header names remembered
 MAX_NAME: Final = 64  # bytes of a spelling worth remembering: a flood of long ones must not fill the memory
 MAX_FIELDS: Final = 8192  # fields remembered: a second of a busy guard has some hundreds that are new
+MAX_VALUES: Final = 512  # commas of one field that is split: as many values as a message may have lines
 LONGEST: Final = 300  # bytes of a field worth remembering: the long ones (credentials, Identity) come once
 
 COMPACT: Final = {
@@ -50,9 +51,11 @@ class Field:
         self._addrs: tuple[NameAddr, ...] | None = None
         self._cseq: tuple[int, bytes] | None = None
 
-    def continued(self, raw: bytes) -> Field:
-        """The same with another line of its value (RFC 3261 7.3.1)."""
-        return Field(self.raw + b"\r\n" + raw, self.name, self.at)
+    def _spans(self, shown: str) -> list[tuple[int, int]]:
+        """Where its values stand."""
+        if self.raw.count(b",", self.at) > MAX_VALUES:
+            raise BadHeader(shown, "too many values")
+        return split_values(self.raw, self.at, len(self.raw))
 
     def via(self) -> Via:
         """The first Via value."""
@@ -60,7 +63,7 @@ class Field:
             raw = self.raw
             via = usual_via(raw, self.at)
             if via is None:
-                spans = split_values(raw, self.at, len(raw))
+                spans = self._spans("Via")
                 via = parse_via(raw, *spans[0])
                 others = [first for first, past in spans[1:] if first < past]  # a stray comma is no value
                 if others:
@@ -70,7 +73,7 @@ class Field:
 
     def vias(self) -> list[Via]:
         """All Via values."""
-        return [parse_via(self.raw, start, end) for start, end in split_values(self.raw, self.at, len(self.raw))]
+        return [parse_via(self.raw, start, end) for start, end in self._spans("Via")]
 
     def party(self, shown: str) -> NameAddr:
         """The whole value as one name-addr: From, To."""
@@ -87,7 +90,7 @@ class Field:
             if usual is not None:
                 self._addrs = (usual,)
             else:
-                self._addrs = tuple(parse_name_addr(raw, s, e, shown) for s, e in split_values(raw, self.at, len(raw)))
+                self._addrs = tuple(parse_name_addr(raw, s, e, shown) for s, e in self._spans(shown))
         return self._addrs
 
     def cseq(self) -> tuple[int, bytes]:

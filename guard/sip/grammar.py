@@ -7,16 +7,21 @@ from typing import Final
 
 TOKEN: Final = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~]+")  # RFC 3261 25.1 token
 FOLD: Final = re.compile(rb"\r\n[ \t]+")
+_QUOTE: Final = ord('"')
+_LESS: Final = ord("<")
+_STOPS: Final = {wanted: re.compile(rb'["<' + wanted + rb"]") for wanted in (b",", b";", b",;")}  # of `find_outside`
 WHITE: Final = b" \t\r\n"  # inside a folded line, CR LF belong to the white space
 
 
 def closing_quote(data: bytes, at: int, end: int) -> int:
     """The offset of the quote that closes the one at `at`; -1 where there is none before `end`."""
     i = at + 1
+    quote = at
     while True:
-        quote = data.find(b'"', i, end)
-        if quote < 0:
-            return -1
+        if quote < i:  # looked for once, not again after each backslash before it
+            quote = data.find(b'"', i, end)
+            if quote < 0:
+                return -1
         slash = data.find(b"\\", i, quote)
         if slash < 0:
             return quote
@@ -28,23 +33,22 @@ def find_outside(data: bytes, wanted: bytes, at: int, end: int) -> int:
 
     An unclosed quote or bracket runs to the end.
     """
-    i = at
-    while i < end:
-        c = data[i : i + 1]
-        if c == b'"':
-            close = closing_quote(data, i, end)
-            if close < 0:
-                return end
-            i = close
-        elif c == b"<":
-            close = data.find(b">", i, end)
-            if close < 0:
-                return end
-            i = close
-        elif c in wanted:
-            return i
-        i += 1
-    return end
+    search = _STOPS[wanted].search
+    while True:
+        found = search(data, at, end)
+        if found is None:
+            return end
+        at = found.start()
+        c = data[at]
+        if c == _QUOTE:
+            close = closing_quote(data, at, end)
+        elif c == _LESS:
+            close = data.find(b">", at, end)
+        else:
+            return at
+        if close < 0:
+            return end
+        at = close + 1
 
 
 def split_values(data: bytes, start: int, end: int) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ __all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quot
 
 _TAG: Final = re.compile(rb";tag=([A-Za-z0-9\-.!%*_+`'~]+)")
 _VIA: Final = re.compile(
-    rb"SIP\s*/\s*(\d\.\d)\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)\s*(?::\s*(\d{1,5}))?\s*(?=;|$)",
+    rb"SIP\s*/\s*(\d\.\d)\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)\s*+(?::\s*+(\d{1,5})\s*+)?(?=;|$)",
     re.IGNORECASE,
 )
 # The forms that nearly every peer writes, as a whole field's value: they need no splitting. Whatever else the grammar

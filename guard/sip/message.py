@@ -223,9 +223,8 @@ def _index(raws: list[bytes]) -> tuple[Index, str]:
     for raw in raws:
         field = known(raw) or field_of(raw)
         if field is None:
-            if raw[:1] in _BLANK and fields and fields[-1].name:
-                fields[-1] = fields[-1].continued(raw)
-                continue
+            if raw[:1] in _BLANK and fields:
+                return _index(_joined(raws))
             bad = bad or ("the first header line is folded" if raw[:1] in _BLANK else "a header line without a name")
             field = Field(raw, b"", 0)
         elif field.name in index:
@@ -234,6 +233,13 @@ def _index(raws: list[bytes]) -> tuple[Index, str]:
             index[field.name] = len(fields)
         append(field)
     return (fields, index, repeated), bad
+
+
+def _joined(raws: list[bytes]) -> list[bytes]:
+    """These lines, each with those that are folded below it (RFC 3261 7.3.1), in one go: one by one would take the
+    square of their number."""
+    starts = [i for i, raw in enumerate(raws) if i == 0 or raw[:1] not in _BLANK]
+    return [b"\r\n".join(raws[i:j]) for i, j in zip(starts, [*starts[1:], len(raws)], strict=True)]
 
 
 def _without_empty_line(data: bytes) -> tuple[bytes, int]:

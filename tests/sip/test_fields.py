@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 
 from guard.sip import fields
-from guard.sip.fields import LONGEST, MAX_FIELDS, Field, field_of
+from guard.sip.fields import LONGEST, MAX_FIELDS, MAX_VALUES, Field, field_of
 from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message, parse
 from tests.sip.making import ANYTHING, BASE, CORPUS, wire
@@ -97,6 +98,18 @@ def test_what_has_no_name_is_no_field(raw: bytes) -> None:
     assert fields._known == {}
 
 
+def test_so_many_values_and_no_more() -> None:
+    for many, good in ((MAX_VALUES, True), (MAX_VALUES + 1, False)):
+        routes = Field(b"Route: " + b"<sip:a>," * many + b"<sip:b>", b"route", 6)
+        vias = Field(b"Via: " + b"SIP/2.0/UDP h," * many + b"SIP/2.0/UDP i", b"via", 4)
+        if good:
+            assert (len(routes.addrs("Route")), len(vias.vias()), vias.via().more) == (many + 1, many + 1, True)
+            continue
+        for read_it in (partial(routes.addrs, "Route"), vias.vias, vias.via):
+            with pytest.raises(BadHeader, match="too many values"):
+                read_it()
+
+
 def test_what_cannot_be_read_cannot_be_read_again() -> None:
     for read_it in (
         lambda: Field(b"Via: x", b"via", 4).via(),
@@ -107,12 +120,3 @@ def test_what_cannot_be_read_cannot_be_read_again() -> None:
         for _ in range(2):
             with pytest.raises(BadHeader):
                 read_it()
-
-
-def test_a_longer_field_is_another() -> None:
-    short = field_of(b"X: a")
-    assert short is not None
-    longer = short.continued(b" b")
-    assert (short.value, longer.value, longer.raw) == (b"a", b"a b", b"X: a\r\n b")
-    assert (short.size, longer.size) == (6, 10)
-    assert field_of(b"X: a") is short
