@@ -14,7 +14,9 @@ from guard.web.metrics import exposition
 from tests.apprig import FOREIGN, guard, run
 from tests.web.some_figures import SOME
 
-LABELS: Final = frozenset("mode policy site version trunk verdict rule transport hop le direction event".split())
+LABELS: Final = frozenset(
+    ["mode", "policy", "site", "version", "trunk", "verdict", "rule", "transport", "hop", "le", "direction", "event"]
+)
 SAMPLE: Final = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)+)\})? (\S+)')
 
 
