@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from guard.cli.explained import _message
 from guard.ladder import FIRST, MAX_STEPS, METHODS, Noted, Step, noted, read, written
 from guard.ledger.record import EndBody, encode, end_body
 from guard.model import CallEnded
@@ -78,3 +79,15 @@ def test_a_log_of_before_has_none_and_its_entries_are_what_they_were() -> None:
 
 def test_methods_are_those_of_rfcs() -> None:
     assert all(re.fullmatch("[A-Z]+", m) for m in METHODS.values())
+
+
+def test_people_read_it_line_by_line() -> None:
+    lines = [_message(s) for s in read("0>INVITE 212<180 ~ 65021>BYE 65040<200/BYE 65041=480")]
+    assert lines == [
+        "     0.000 s  caller >        INVITE",
+        "     0.212 s         < called 180",
+        "...",
+        "    65.021 s  caller >        BYE",
+        "    65.040 s         < called 200 (BYE)",
+        "    65.041 s         = guard  480",
+    ]

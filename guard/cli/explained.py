@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from guard.cli.show import STYLES, clock, euros, harmless, outcome, seconds
+from guard.ladder import read
 
 if TYPE_CHECKING:
+    from guard.ladder import Step
     from guard.ledger.record import DecisionBody, FindingRecord, Money
     from guard.model import Verdict
     from guard.store.reader import Detail
@@ -54,6 +56,20 @@ def paragraphs(detail: Detail, lang: str) -> Iterator[Paragraph]:
         yield f"  {harmless(line)}", ""
     yield "Outcome", "bold"
     yield f"  {harmless(_outcome(detail))}", ""
+    if detail.end is not None and detail.end.steps:
+        yield "Messages", "bold"
+        for step in read(detail.end.steps):
+            yield f"  {_message(step)}", ""
+
+
+def _message(step: Step | None) -> str:
+    """One SIP message of the ladder, as `12.345 s  caller > 200 (BYE)`."""
+    if step is None:
+        return "..."
+    what = step.method if not step.status else str(step.status)
+    of = f" ({step.method})" if step.status and step.method != "INVITE" else ""
+    way = {"caller": "caller >", "called": "       < called", "guard": "       = guard"}[step.by]
+    return f"{step.ms // 1000:>6}.{step.ms % 1000:03} s  {way:<16}{harmless(what + of)}"
 
 
 def _seen(detail: Detail) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from guard.ladder import Step, read
 from guard.ledger.incidentrecord import IncidentRecord
 from guard.ledger.record import CallRecord
 from guard.store.contract import Query
@@ -49,11 +50,11 @@ class Related(Struct, frozen=True, kw_only=True):
 
 
 class CallView(Struct, frozen=True, kw_only=True):
-    """One call in full: its record and what was kept beside it; other records of the same Call-ID; the calls around it;
-    the incident that it belongs to."""
+    """One call in full: its record and what was kept beside it; its SIP messages, null where some were left out; other
+    records of the same Call-ID; the calls around it; the incident that it belongs to."""
 
     call: Whole
-    steps: tuple[object, ...]
+    steps: tuple[Step | None, ...]
     same: tuple[CallRecord, ...]
     related: tuple[Related, ...]
     incident: IncidentRecord | None
@@ -118,7 +119,7 @@ def one(reader: SqliteReader, wanted: str, now: int, *, full: bool = False) -> C
     seen = detail if full else masked(detail)
     return CallView(
         call=whole(seen),
-        steps=tuple(getattr(detail.end, "steps", ())),
+        steps=read(detail.end.steps) if detail.end is not None else (),
         same=shown(reader, [r.seq for r in others], full=full),
         related=tuple(r for by in ("caller", "line", "callee") for r in _related(reader, detail, by, full=full)),
         incident=found if full or found is None else incidents.hidden(found),
