@@ -12,6 +12,7 @@
   const say = document.getElementById("live-say");
   const number = new Intl.NumberFormat(lang === "fr" ? "fr-FR" : "en-GB");
   const STANDING_MS = 60_000; // incidents and money
+  const AGAIN_MS = 10_000;
   const SAY_MS = 15_000; // a screen reader is not told every second
   let paused = false;
 
@@ -168,7 +169,11 @@
   const feed = new EventSource("/api/v1/live" + (new URLSearchParams(location.search).has("numbers") ? location.search : ""));
   tell("wait");
   feed.onopen = () => tell("on");
-  feed.onerror = () => tell("off");
+  feed.onerror = () => {
+    tell("off");
+    // Refused for good, by a session that is over or too many who watch: the page itself says which.
+    if (feed.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), AGAIN_MS * (1 + Math.random()));
+  };
   feed.addEventListener("call", (e) => call(JSON.parse(e.data), true));
   feed.addEventListener("ended", (e) => call(JSON.parse(e.data), false));
   feed.addEventListener("figures", (e) => {

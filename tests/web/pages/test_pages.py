@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -14,12 +16,17 @@ from msgspec.structs import replace
 
 from guard.ledger.incidents import Event, Quarantine
 from guard.store.books import Books
+from guard.web.data.exposure import Group
+from guard.web.data.now import NowView, Standing
 from guard.web.pages.common import local, preferred
+from guard.web.pages.now import now_html
+from guard.web.pages.view import View
 from guard.web.roles import Role
-from guard.web.words import LANGS
+from guard.web.words import LANGS, Lang
 from tests.store.making import AT, CALLEE, CALLER, SECOND, attempt, decision, ended, finding
 from tests.store.making_log import write
 from tests.web.rig import Served, serving
+from tests.web.some_figures import SOME
 
 HOSTILE = "\"><script>alert('x')</script>\u202e{{7*7}}&amp;"
 PAGES = (
@@ -305,6 +312,62 @@ def test_pages_of_the_log_go_on_by_cursor_and_come_back(tmp_path: Path) -> None:
         assert path == ""
         back = Reads(client.get(links["prev"]).text)
         assert [a["data-seq"] for a in back.all("tr") if "data-seq" in a] == seen[50:100]
+
+
+def test_steps_are_taken_by_operators_from_our_own_form_only(tmp_path: Path) -> None:
+    hostile_calls(tmp_path / "guard.db")
+    with serving(tmp_path, calls=0) as served:
+        books(served)
+        with browser(served, "viewer") as client:
+            form = {"csrf": csrf_of(client.get("/incidents/INC-1")), "step": "release"}
+            refused = client.post("/incidents/INC-1", data=form)
+            assert refused.status_code == 403
+            assert "no role that allows this" in refused.text
+        with browser(served, "operator", lang="fr") as client:
+            foreign = client.post("/incidents/INC-1", data={"csrf": "x", "step": "release"})
+            assert foreign.status_code == 403
+            assert "Ce formulaire ne vient pas de cette page" in foreign.text
+            form = {"csrf": csrf_of(client.get("/incidents/INC-1"))}
+            for more, told in (
+                ({"step": "notify"}, "Choisissez de quel courrier"),
+                ({"step": "note", "at": "2030-01-01"}, "pas encore passée"),
+                ({"step": "note", "at": "soonish"}, "pas comprise"),
+                ({"step": "note", "text": "x" * 2_001}, "dépasse 2000 caractères"),
+            ):
+                wrong = client.post("/incidents/INC-1", data=form | more)
+                assert wrong.status_code == 400
+                assert told in wrong.text
+                assert 'role="alert"' in wrong.text
+            assert client.post("/incidents/INC-1", data=form | {"step": "explode"}).status_code == 400
+            assert client.post("/incidents/INC-99", data=form | {"step": "note"}).status_code == 404
+            done = client.post("/incidents/INC-1", data=form | {"step": "release", "text": HOSTILE})
+            assert (done.status_code, done.headers["location"]) == (303, "/incidents/INC-1?done=release")
+            page = client.get(done.headers["location"]).text
+            assert "Quarantaine levée" in page
+            assert "<script>alert" not in page
+            again = client.post("/incidents/INC-1", data=form | {"step": "release"})
+            assert again.status_code == 409
+            assert "Action impossible" in again.text
+
+
+def test_without_the_daemon_the_log_is_still_shown(served: Served) -> None:
+    with browser(served, "viewer") as client:
+        page = client.get("/").text
+    assert "The daemon does not answer" in page
+    assert page.count("data-seq=") == 5
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_running_guards_figures_stand_on_the_live_page(lang: Lang) -> None:
+    none = Group(key="total", calls=0, numbers=0, accrued_microeuros=0, avoided_microeuros=2_500_050_000)
+    standing = Standing(at=AT, incidents=3, missed=1, shut_off=2, next_due=None, month="2026-11", total=none)
+    view = View(lang=lang, zone=ZoneInfo("Europe/Paris"), now=AT)
+    page = Reads(str(now_html(view, NowView(figures=SOME, away="", standing=standing), ()).content))
+    spans = [a for _, a in page.elements if a.get("data-f") == "trunk-0-cps"]
+    assert len(spans) == 1
+    words = json.loads(str(next(a for a in page.all("tbody") if a.get("id") == "latest")["data-words"]))
+    assert words["verdict.blocked"] == {"en": "blocked", "fr": "bloqué"}[lang]
+    assert {"en": "€2,500.05", "fr": "2\u202f500,05\u00a0€"}[lang] in page.text
 
 
 def test_a_call_is_found_by_its_call_id_whatever_stands_in_it(served: Served) -> None:
