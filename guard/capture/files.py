@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 CHUNK: Final = 1 << 20  # bytes read at a time: large enough to amortise the call, small beside everything else
+PIECE: Final = 16 * 1024  # bytes inflated at a time: zlib copies the rest after each member, and there may be thousands
 GZIP: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31  # zlib's way to say: 32 KiB window, gzip header and trailer
 
@@ -88,10 +89,12 @@ class Bytes:
             yield first
             first = read(CHUNK)
 
-    def _inflate(self, data: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    def _inflate(self, first: bytes, stream: BinaryIO) -> Iterator[bytes]:
         """Gzip members one after another. What a broken or cut one gave before counts; the rest is a warning."""
         read = getattr(stream, "read1", stream.read)
+        pieces = (first[i : i + PIECE] for i in range(0, len(first), PIECE))
         inflater = zlib.decompressobj(_GZIP_WINDOW)
+        data = next(pieces)
         while data:
             try:
                 piece = inflater.decompress(data, CHUNK)
@@ -101,10 +104,10 @@ class Bytes:
             if piece:
                 yield piece
             if inflater.eof:
-                data = (inflater.unused_data or read(CHUNK)).lstrip(b"\0")
+                data = (inflater.unused_data or next(pieces, b"") or read(PIECE)).lstrip(b"\0")
                 inflater = zlib.decompressobj(_GZIP_WINDOW)
                 continue
-            data = inflater.unconsumed_tail or read(CHUNK)
+            data = inflater.unconsumed_tail or next(pieces, b"") or read(PIECE)
             if not data:
                 self.warnings.append(f"{self.name}: the gzip data end in the middle")
 
