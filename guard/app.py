@@ -92,6 +92,7 @@ class App:
         self.core = ProxyCore(settings, sources, trunks)
         self.core.refuse(how if how is not None else refusals_of(config))
         self.driver = Driver(self.core, clock, Voice(clock.now))
+        self.driver.intake.status = config.file.drain.answer
         self.mirror: Mirror | None = None
         log: Writer = store
         if config.hep is not None:
@@ -212,6 +213,7 @@ class App:
         self._hops.adopt(config, loaded.trunks)
         self.certificates.adopt(config.tls_files, loaded.tls)
         self.driver.turn(self.core.begin)
+        self.driver.intake.status = config.file.drain.answer
         self._verdicts.adopt(FaultPolicy(engine=faults.engine, store=faults.store, wait=faults.deadline_ms * 1000))
         self._store.adopt(policy.figures)
         self.alerts.adopt(config)

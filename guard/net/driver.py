@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
-from guard.net import stream, udp, verdicts
+from guard.net import intake, stream, udp, verdicts
 from guard.net.clock import Clock, anchored
 from guard.net.hep import Mirror
+from guard.net.intake import Intake
 from guard.net.say import Voice
 from guard.net.stream import Streams
 from guard.net.udp import UdpSocket
@@ -35,12 +36,14 @@ from guard.proxy.routing import host_text
 
 EARLIEST: Final = 1_000  # µs; the loop's timers count milliseconds, and waking early is waking twice
 BREATH: Final = 10_000  # µs between timers while they raise: what is broken for good must not keep the loop busy
+PAUSE: Final = 1_000  # µs without a message of any stream, after which none is waiting
 COUNTERS: Final = (
-    *udp.COUNTERS, *stream.COUNTERS, *verdicts.COUNTERS, "exceptions", "sends", "sends_failed", "wall_clock_set",
+    *udp.COUNTERS, *stream.COUNTERS, *verdicts.COUNTERS, *intake.COUNTERS, "exceptions", "sends",
+    "sends_failed", "wall_clock_set",
 )  # fmt: skip
 
 
-class Core(verdicts.Core, Protocol):
+class Core(verdicts.Core, intake.Core, Protocol):
     """The proxy core, as the driver uses it (guard/proxy/core.py)."""
 
     effects: list[Effect]
@@ -93,6 +96,11 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._armed = 0  # the instant it is set for
         self._stopped = False
+        self._run = self._ran = 0  # messages of streams without a pause between them, and when the last one came
+        self.intake = Intake(
+            core, self._late, clock.now, self._loop.call_soon, self.counters,
+            lambda: core.counters.get("shed", 0), self._tell_overload,
+        )  # fmt: skip
         core.wall_offset = clock.wall() - clock.now()
 
     def attach(self, sockets: list[UdpSocket], streams: Streams, judge: Verdicts) -> None:
@@ -101,11 +109,12 @@ class Driver:
         self._streams = streams
         self._verdicts = judge
         for sock in sockets:
-            sock.start(self._loop, self.receive)
+            sock.start(self._loop, self.receive, self.intake.crowded)
 
     def stop(self) -> None:
         """No timer, no datagram any more."""
         self._stopped = True
+        self.intake.stop()
         for sock in self._udp.values():
             sock.close()
         if self._timer is not None:
@@ -114,8 +123,33 @@ class Driver:
 
     # ---- what enters -----------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, flow: Flow) -> None:
-        """One datagram, or one framed message of a stream."""
+    def receive(self, data: bytes, flow: Flow) -> bool:
+        """One datagram, or one framed message of a stream. True: it was only put aside, as more come than can be
+        served."""
+        if flow.conn:
+            self._pace()
+        if self.intake.busy:
+            self.intake.put(data, flow)
+            return True
+        self._take(data, flow)
+        return False
+
+    def _pace(self) -> None:
+        """A message of a stream. Where they come one upon the other, there are more than can be served."""
+        now = self.now()
+        self._run = self._run + 1 if now - self._ran < PAUSE else 1
+        self._ran = now
+        if self._run > udp.BATCH:
+            self.intake.crowded()
+
+    def _late(self, data: bytes, flow: Flow) -> None:
+        """A message that was put aside. What came over a connection that was closed meanwhile is as good as unread, but
+        for an emergency call."""
+        gone = flow.conn and self._streams is not None and not self._streams.alive(flow)
+        if not gone or self.core.lot(data, flow) == "urgent":
+            self._take(data, flow)
+
+    def _take(self, data: bytes, flow: Flow) -> None:
         now = self.now()
         core = self.core
         self.received[flow.transport] += 1
@@ -247,6 +281,9 @@ class Driver:
         transport, host, port = effect.place
         now = f"is down: {effect.why}" if effect.why else "is up again"
         self._voice.warn("next hop", f"{transport} {host_text(host)}:{port} of trunk {effect.trunk} {now}")
+
+    def _tell_overload(self, refused: int, took: int) -> None:
+        self._voice.warn("overload", f"{refused} new calls were refused within {took / 1_000_000:.1f} s")
 
     def _tell_unproven(self, effect: Unproven) -> None:
         _, host, port = effect.place

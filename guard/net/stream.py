@@ -44,7 +44,7 @@ Place = tuple[str, Address]  # kind of connection (its transport, or UNPROVEN) a
 class Driver(Protocol):
     """What the streams tell the driver."""
 
-    def receive(self, data: bytes, flow: Flow) -> None:
+    def receive(self, data: bytes, flow: Flow) -> object:
         """One framed message."""
 
     def send_failed(self, key: str) -> None:
@@ -270,6 +270,11 @@ class Streams:
                 self._unknown.pop(connection.number, None)
             return connection.write(data, key)
         return self._open(kind, peer, flow.local, data, key)
+
+    def alive(self, flow: Flow) -> bool:
+        """Whether the connection that a message came over is still there."""
+        connection = self._by_number.get(flow.conn)
+        return connection is not None and not connection.closing
 
     def close_flow(self, flow: Flow) -> None:
         """Close one connection after what was sent on it."""

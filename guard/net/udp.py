@@ -16,7 +16,8 @@ from guard.proxy.effects import Address, Flow
 
 MAX_DATAGRAM: Final = 65_535  # no UDP payload is longer
 KEEP_ALIVE: Final = 4  # bytes; CRLFCRLF, NULs or nothing at all keep a NAT open: no SIP message is that short
-BATCH: Final = 64  # datagrams read before timers and other sockets get their turn
+BATCH: Final = 64  # datagrams served before timers and other sockets get their turn
+MOST: Final = 2_048  # datagrams read before them, where they are only read and put aside: some 10 ms
 MAX_FLOWS: Final = 16_384  # peers whose Flow is kept ready; spoofed addresses only empty the table
 BUFFER: Final = 4 * 1024 * 1024  # bytes asked of the kernel for each direction: a second of 5 000 messages
 ZONED: Final = 4  # items of an IPv6 address: host, port, flow, zone
@@ -56,6 +57,10 @@ def target(host: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
     return address, port, 0, int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
 class UdpSocket:
     """One bound socket. `feed` gets each datagram; `counters` is shared with the driver."""
 
@@ -67,10 +72,17 @@ class UdpSocket:
         name = sock.getsockname()
         self.local: Address = (name[0], name[1])
 
-    def start(self, loop: asyncio.AbstractEventLoop, feed: Callable[[bytes, Flow], None]) -> None:
-        """Begin to read."""
+    def start(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        feed: Callable[[bytes, Flow], object],
+        crowded: Callable[[], None] = _nobody,
+    ) -> None:
+        """Begin to read. `feed` returns whether it has only put a datagram aside (True); `crowded` hears when a whole
+        batch was served and more may be there."""
         self._loop = loop
         self._feed = feed
+        self._crowded = crowded
         loop.add_reader(self._sock.fileno(), self._readable)
 
     def close(self) -> None:
@@ -81,15 +93,19 @@ class UdpSocket:
         self._sock.close()
 
     def _readable(self) -> None:
-        receive, flows, feed = self._sock.recvfrom, self._flows, self._feed
+        receive, flows, feed, left = self._sock.recvfrom, self._flows, self._feed, BATCH
         try:
-            for _ in range(BATCH):
+            for _ in range(MOST):
                 data, peer = receive(MAX_DATAGRAM)
                 if len(data) <= KEEP_ALIVE:
                     self._counters["udp_keepalives"] += 1
                     continue
                 flow = flows.get(peer)
-                feed(data, flow if flow is not None else self._flow(peer))
+                if not feed(data, flow if flow is not None else self._flow(peer)):
+                    left -= 1
+                    if not left:
+                        self._crowded()
+                        return
         except BlockingIOError:
             return
         except OSError:

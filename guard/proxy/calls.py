@@ -191,6 +191,11 @@ class Calls:
         call.chances = max(call.chances - 1, 0)
         return call
 
+    def joins(self, key: Key) -> bool:
+        """Whether `join` would find an attempt."""
+        call = self._attempts.get(key)
+        return call is not None and call.state is not C.ANSWERED
+
     def _mark(self, call: Call) -> None:
         if self.changed is not None:
             self.changed.add(call.ticket)

@@ -11,7 +11,7 @@ from guard.proxy.forward import Forwarder
 from guard.proxy.health import Health, HopState
 from guard.proxy.large import LARGE, LONGEST_UDP, Large
 from guard.proxy.odd import Odd
-from guard.proxy.refuse import NO_REDRESS, PARTING, phrase
+from guard.proxy.refuse import NO_REDRESS, PARTING, SHED, phrase
 from guard.proxy.routing import Here, Trunks
 from guard.proxy.shapes import NO_CHANGES, Changes, CoreSettings
 from guard.proxy.timers import RETRY, SILENCE, Timers
@@ -24,7 +24,7 @@ COUNTERS: Final = (
     "requests", "responses", "retransmissions", "unreadable", "unroutable", "rejected", "strangers", "stray_responses",
     "stray_acks", "full", "cancelled", "decisions_late", "emergency_calls", "streams_closed", "loops", "hangups",
     "hangups_refused", "hops_left", "hops_late", "hops_none", "hops_down", "hops_up", "pings", "pings_unanswered",
-    "drained", "unproven", "registers", "registers_refused", "flows_gone",
+    "drained", "shed", "unproven", "registers", "registers_refused", "flows_gone",
     "emergency_unproven", "large_over_tcp", "large_refused",
 )  # fmt: skip
 
@@ -50,6 +50,7 @@ class Context:
         self.refusals = NO_REDRESS
         self.odd = Odd()
         self.draining = 0  # the status that new calls are answered while the guard is being stopped, else 0
+        self.shedding = 0  # the same while what is handed in has waited too long
 
     def count(self, name: str) -> None:
         """One more of `name`."""
@@ -72,6 +73,12 @@ class Context:
         """Answer what is not begun any more while the guard is being stopped."""
         self.count("drained")
         self.answer(tx, self.draining, now, PARTING[self.draining])
+
+    def shed(self, m: Message, flow: Flow) -> None:
+        """Answer a call that there is no time for. Nothing is kept of it: neither transaction, attempt nor record."""
+        status = self.shedding
+        self.count("shed")
+        self.effects.append(Send(flow, self.forwarder.answer(m, flow, status, phrase(status), SHED[status])))
 
     def answer_stateless(self, m: Message, flow: Flow, status: int, headers: tuple[bytes, ...] = ()) -> None:
         """Answer without a transaction (RFC 3261 8.2.7): what is refused for its form leaves no memory behind."""

@@ -25,6 +25,7 @@ from guard.proxy.shapes import Condition, CoreSettings, Identity
 from guard.proxy.tables import I, S
 from guard.proxy.timers import DECISION, TALK
 from guard.proxy.transactions import ClientTx, ServerTx
+from guard.proxy.triage import Lot, Triage
 from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message, parse
 from guard.sources import Sources
@@ -43,6 +44,7 @@ class ProxyCore:
         self._requests = Requests(self._c)
         self._responses = Responses(self._c, self._requests)
         self._rescue = Rescue(self._c, self._requests)
+        self._triage = Triage(self._c)
         self.effects: list[Effect] = self._c.effects
         self.counters = self._c.counters
 
@@ -80,6 +82,15 @@ class ProxyCore:
     def drain(self, status: int) -> None:
         """From now on new calls are answered `status` (480 or 503), but for emergency calls; all others go on."""
         self._c.draining = status
+
+    def shed(self, status: int) -> None:
+        """Until it is called with 0, `receive` answers a call that begins `status` (480 or 503) and keeps nothing of
+        it, but for emergency calls: there is no time for it."""
+        self._c.shedding = status
+
+    def lot(self, data: bytes, flow: Flow) -> Lot:
+        """What a message is, at a glance (`Triage.lot`)."""
+        return self._triage.lot(data, flow)
 
     @property
     def unsettled(self) -> int:

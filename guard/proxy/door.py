@@ -15,13 +15,13 @@ from guard.sip.message import BadMessage, Message
 from guard.sources import Source
 
 
-def urgent(m: Message, source: Source | None, address: str, unknown: Literal["private", "any", "none"]) -> str:
-    """The emergency number called, if this caller may be carried there: whoever is listed may, and of the others those
-    whom `unknown` (the configuration's `emergency_from_unknown`) names."""
+def urgent(uri: bytes, source: Source | None, address: str, unknown: Literal["private", "any", "none"]) -> str:
+    """The emergency number that a Request-URI calls, if this caller may be carried there: whoever is listed may, and of
+    the others those whom `unknown` (the configuration's `emergency_from_unknown`) names."""
     if source is not None:
-        return facts.emergency(m.uri, source.dial)
+        return facts.emergency(uri, source.dial)
     if unknown == "any" or (unknown == "private" and is_private(address)):
-        return facts.emergency(m.uri, facts.PLAIN_DIAL)
+        return facts.emergency(uri, facts.PLAIN_DIAL)
     return ""
 
 
@@ -33,7 +33,7 @@ class Door:
 
     def urgent(self, m: Message, source: Source | None, arrived: Flow) -> str:
         """The emergency number called, if this caller may be carried there."""
-        return urgent(m, source, arrived.peer[0], self._c.settings.emergency_from_unknown)
+        return urgent(m.uri, source, arrived.peer[0], self._c.settings.emergency_from_unknown)
 
     def stranger(self, m: Message, arrived: Flow, now: int) -> None:
         c = self._c

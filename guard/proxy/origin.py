@@ -74,7 +74,7 @@ class Origins:
     def _who(self, m: Message, address: str) -> tuple[Source | None, Trunk | None, str]:
         source = self._sources.find(address)
         trunk = self._trunks.by_address.get(address) if source is None else None
-        sos = urgent(m, source, address, self._unknown) if m.method == INVITE and trunk is None else ""
+        sos = urgent(m.uri, source, address, self._unknown) if m.method == INVITE and trunk is None else ""
         return source, trunk, sos
 
     @staticmethod

@@ -53,6 +53,7 @@ BUSY_RETRY_AFTER: Final = b"Retry-After: 5\r\n"  # seconds until a full guard is
 FULL: Final = "guard is full"
 FAULT: Final = "a fault of the guard"
 STOPPING: Final = "the guard is being stopped"
+OVERLOADED: Final = "the guard has more calls than it can serve"
 MAX_REASON: Final = 127  # bytes of a Reason value: some PBXs swallow one of 128 (FreeSWITCH issue 1481)
 MAX_WARNING: Final = 200  # bytes of the Warning's text: a screen line or two
 
@@ -130,4 +131,5 @@ NO_FINAL: Final = reason(408, "no final answer")  # why the guard itself cancels
 # A 503 without a time is of this one call: with one an IPBX would send nothing for so long, no emergency call either
 # (RFC 3261 21.5.4).
 PARTING: Final = {480: (BUSY_RETRY_AFTER, reason(480, STOPPING)), 503: (reason(503, STOPPING),)}
+SHED: Final = {480: (BUSY_RETRY_AFTER, reason(480, OVERLOADED)), 503: (reason(503, OVERLOADED),)}
 FAILED: Final = (BUSY_RETRY_AFTER, reason(480, FAULT))  # what a caller gets that a bug of ours stopped

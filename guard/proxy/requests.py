@@ -82,6 +82,13 @@ class Requests:
         if source is None and trunk is None and not urgent and found is None:
             self.door.stranger(m, arrived, now)
             return
+        if c.shedding and method == INVITE and not urgent and found is None and self._sheds(m, source, trunk):
+            c.shed(m, flow)
+            return
+        if c.succeeded and method == INVITE and flow.transport == "udp" and not urgent and found is None:
+            if self._sheds(m, source, trunk):
+                c.count("left")
+                return
         lenient = bool(urgent) or (found is not None and found[0].attempt.emergency != "")
         if not self.door.acceptable(m, flow, now, urgent=lenient):
             return
@@ -99,6 +106,14 @@ class Requests:
             self.first(tx, m, arrived, source, trunk, urgent, now)
         else:
             self._others.outside(tx, m, source, trunk, now)
+
+    def _sheds(self, m: Message, source: Source | None, trunk: Trunk | None) -> bool:
+        """Whether an INVITE of no dialog begins a call: neither a repetition nor a fork of one that is being set up."""
+        if tag_of(m, to=True):
+            return False
+        name = "\0" + trunk.name if trunk is not None else source.name if source is not None else ""
+        key = key_of(name, m.first(b"call-id") or b"", tag_of(m, to=False), urgent=False)
+        return not self._c.calls.joins(key)
 
     def urgent(self, m: Message, arrived: Flow) -> bool:
         """Whether what is no good message is an emergency call all the same: then it is carried as it is."""

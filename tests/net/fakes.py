@@ -10,6 +10,7 @@ from guard.net.driver import COUNTERS
 from guard.net.verdicts import FaultPolicy, Verdicts
 from guard.numbering.number import NONE
 from guard.proxy.effects import Decide, Effect, Flow
+from guard.proxy.triage import Lot
 
 Done = Callable[[BaseException | None], None]
 SECOND = 1_000_000
@@ -135,6 +136,8 @@ class FakeCore:
         self.effects: list[Effect] = []
         self.counters: dict[str, int] = {}
         self.wall_offset = 0
+        self.shedding = 0
+        self.kind: Lot = "going"
         self.heard: list[tuple[bytes, Flow]] = []
         self.answers: list[tuple[int, Decision, int]] = []  # ticket, decision, seq
         self.failures: list[str] = []
@@ -146,6 +149,12 @@ class FakeCore:
         self.on_decided: Callable[[int], None] = lambda ticket: None
         self.on_wake: Callable[[int], None] = lambda now: None
         self.on_failed: Callable[[str], None] = lambda key: None
+
+    def lot(self, data: bytes, flow: Flow) -> Lot:
+        return self.kind
+
+    def shed(self, status: int) -> None:
+        self.shedding = status
 
     def receive(self, data: bytes, flow: Flow, now: int) -> None:
         self.heard.append((data, flow))

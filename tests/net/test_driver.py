@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from guard.net.driver import BREATH, Driver
+from guard.net.driver import BREATH, PAUSE, Driver
 from guard.net.say import Voice
 from guard.net.stream import Streams
-from guard.net.udp import UdpSocket
+from guard.net.udp import BATCH, UdpSocket
 from guard.net.verdicts import FaultPolicy, Verdicts
 from guard.proxy.effects import Close, Decide, Effect, Ended, Flow, Send, Stranger, Withdraw
+from guard.proxy.triage import Lot
 from tests.net.fakes import ENDED, SECOND, Broken, FakeClock, FakeCore, FakeDesk, FakeLog, call, decision
 
 LOCAL = ("127.0.0.1", 5060)
@@ -37,11 +38,15 @@ class FakeLoop:
     def __init__(self) -> None:
         self.timers: list[tuple[float, Callable[[], None], FakeHandle]] = []
         self.soon: list[Callable[[], None]] = []
+        self.turns: list[Callable[[], None]] = []
 
     def call_later(self, delay: float, what: Callable[[], None]) -> FakeHandle:
         handle = FakeHandle()
         self.timers.append((delay, what, handle))
         return handle
+
+    def call_soon(self, what: Callable[[], None]) -> None:
+        self.turns.append(what)
 
     def call_soon_threadsafe(self, what: Callable[[], None]) -> None:
         self.soon.append(what)
@@ -64,8 +69,8 @@ class FakeUdp:
         self.works = True
         self.open = True
 
-    def start(self, loop: object, feed: object) -> None:
-        del loop, feed
+    def start(self, loop: object, feed: object, crowded: object) -> None:
+        del loop, feed, crowded
 
     def send(self, data: bytes, peer: tuple[str, int]) -> bool:
         self.sent.append((data, peer))
@@ -84,6 +89,9 @@ class FakeStreams:
     def send(self, flow: Flow, data: bytes, key: str) -> bool:
         self.sent.append((flow, data, key))
         return self.works
+
+    def alive(self, flow: Flow) -> bool:
+        return flow not in self.closed
 
     def close_flow(self, flow: Flow) -> None:
         self.closed.append(flow)
@@ -115,6 +123,7 @@ class Rig:
     async def _make(self) -> Driver:
         driver = Driver(self.core, self.clock, Voice(self.clock.now))
         driver._loop = self.loop  # type: ignore[assignment]  # a stand-in that the test turns by hand
+        driver.intake._soon = self.loop.call_soon
         return driver
 
     def receive(self, *effects: Effect, data: bytes = b"x") -> None:
@@ -401,3 +410,58 @@ def test_before_it_is_attached_a_driver_only_drops() -> None:
         driver.stop()
 
     asyncio.run(scene())
+
+
+# ---- more than can be served -----------------------------------------------------------------------------------------
+
+
+def test_what_is_put_aside_is_served_by_the_loop_s_next_turn() -> None:
+    rig = Rig()
+    rig.driver.intake.crowded()
+    assert rig.driver.receive(b"x", UDP)
+    assert rig.core.heard == []
+    (work,) = rig.loop.turns
+    work()
+    assert rig.core.heard == [(b"x", UDP)]
+    assert not rig.driver.receive(b"y", UDP)
+    assert rig.core.heard[1:] == [(b"y", UDP)]
+
+
+def test_messages_of_streams_one_upon_the_other_are_more_than_can_be_served() -> None:
+    rig = Rig()
+    for pause in (PAUSE, PAUSE - 1):
+        rig.driver._run = 0
+        for _ in range(BATCH + 1):
+            rig.clock.at += pause
+            rig.driver.receive(b"x", TCP)
+        assert rig.driver.intake.busy == (pause < PAUSE)
+    assert len(rig.driver.intake) == 1
+
+
+@pytest.mark.parametrize("lot", ["going", "urgent"])
+def test_what_came_over_a_connection_that_closed_meanwhile_is_unread_but_for_an_emergency_call(lot: Lot) -> None:
+    rig = Rig()
+    rig.core.kind = lot
+    rig.driver.intake.crowded()
+    rig.driver.receive(b"x", TCP)
+    rig.streams.closed.append(TCP)
+    rig.loop.turns[0]()
+    assert rig.core.heard == ([(b"x", TCP)] if lot == "urgent" else [])
+
+
+def test_calls_that_were_refused_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.core.kind = "new"
+    rig.core.counters["shed"] = 0
+
+    def refuse(data: bytes, flow: Flow) -> None:
+        rig.core.counters["shed"] += rig.core.shedding == 480
+
+    rig.core.on_receive = refuse
+    rig.driver.intake.crowded()
+    rig.driver.receive(b"x", UDP)
+    rig.clock.at += 200_000
+    with caplog.at_level(logging.WARNING, "guard"):
+        rig.loop.turns[0]()
+    assert "overload: 1 new calls were refused within 0.2 s" in caplog.text
+    assert rig.driver.counters["overloads"] == 1

@@ -246,3 +246,29 @@ def test_a_zone_is_part_of_the_peer() -> None:
     sock = UdpSocket(Idle(), dict.fromkeys(COUNTERS, 0))  # type: ignore[arg-type]
     assert sock._flow(("fe80::1%lo", 5060, 0, 1)).peer == ("fe80::1%1", 5060)
     assert sock._flow(("2001:db8::1", 5060, 0, 0)).peer == ("2001:db8::1", 5060)
+
+
+def test_a_whole_batch_that_was_served_is_told_and_what_is_only_put_aside_is_read_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(udp, "BATCH", 3)
+    monkeypatch.setattr(udp, "MOST", 5)
+    told: list[int] = []
+    heard: list[bytes] = []
+
+    async def scene() -> None:
+        with served() as s:
+            s.sock.start(
+                asyncio.get_running_loop(),
+                lambda data, flow: heard.append(data) or bool(told),  # type: ignore[func-returns-value]
+                lambda: told.append(len(heard)),
+            )
+            for n in range(20):
+                s.send(b"message %02d" % n)
+            async with asyncio.timeout(PATIENCE):
+                while len(heard) < 20:
+                    await asyncio.sleep(0)
+            assert told == [3]
+            assert heard == [b"message %02d" % n for n in range(20)]
+
+    run(scene)
