@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -20,30 +20,27 @@ from guard.engine import Engine
 from guard.housekeeping import Housekeeper
 from guard.incidents import Incidents, contracts_of
 from guard.keeping import Keeper, Known, path_of
-from guard.net import stream, udp
 from guard.net.clock import SystemClock
 from guard.net.driver import Driver
 from guard.net.garbage import Garbage
 from guard.net.hep import Mirror, MirroredLog
-from guard.net.notify import Notify
 from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
 from guard.net.tls import Contexts, Tls, contexts
-from guard.net.udp import UdpSocket
 from guard.net.verdicts import FaultPolicy, Verdicts
 from guard.nexthops import NextHops
 from guard.policy.enforcing import enforced
 from guard.policy.load import Policy
 from guard.proxy.core import CoreSettings, ProxyCore
-from guard.proxy.effects import Address
 from guard.proxy.kept import KeptCall
 from guard.proxy.refuse import Refusals
-from guard.proxy.routing import Trunks, host_text
+from guard.proxy.routing import Trunks
 from guard.publishing import Publisher, Publishing
 from guard.ratekeeping import rates_of
 from guard.recount import SPAN, recount
 from guard.refusals import of as refusals_of
 from guard.reload import Loaded, Reloader
+from guard.service import SHORT, Service
 from guard.sharing import counters, fault_of
 from guard.sources import Sources
 from guard.store.contract import Query, Writer
@@ -77,7 +74,7 @@ class App:
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         self._impatient = asyncio.Event()
-        self._started = False
+        self._started = self._succeeded = False
         sources = Sources(config.sources)
         settings = CoreSettings(
             listens=listens(config),
@@ -118,7 +115,7 @@ class App:
         self.certificates = Certificates(tls, config.tls_files, found)
         ping = config.file.listen.ping_s * 1_000_000
         self._streams = Streams(self._loop, self.driver, self.driver.counters, self.core.listed, tls, ping)
-        self._notify = Notify()
+        self.service = Service(self)
         self._garbage = Garbage()
         self._recounting: asyncio.Task[None] | None = None
         self._house = Housekeeper(store, config, clock, self.driver.fault)
@@ -145,21 +142,7 @@ class App:
     async def start(self) -> None:
         """Bind, listen, and say so. Raises OSError with the address that cannot be had; `stop` gives the rest back."""
         self._loop.set_exception_handler(self._unexpected)
-        sockets: list[UdpSocket] = []
-        try:
-            for address in self.config.udp:
-                with _naming(address):
-                    sockets.append(UdpSocket(udp.bound(*address), self.driver.counters))
-            for address in self.config.tcp:
-                with _naming(address):
-                    await self._streams.listen(stream.bound(*address))
-            for address in self.config.tls:
-                with _naming(address):
-                    await self._streams.listen(stream.bound(*address), "tls")
-        except OSError:
-            for opened in sockets:
-                opened.close()
-            raise
+        sockets = await self.service.listen(self.config, self._streams, self.driver.counters)
         self._revive()
         await self.detection.load()
         self.driver.attach(sockets, self._streams, self._verdicts)
@@ -183,19 +166,22 @@ class App:
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
-        pause = self._notify.watchdog()
-        if pause is not None:
-            self._every(pause, lambda: self._notify.tell("WATCHDOG=1"))
         self._every(WATCH, self._reloader.look)
         self._every(WATCH, self.certificates.look)
         self._hops.start()
         self.driver.turn(self.core.begin)
         await self.asking.start(self._every)
-        self._notify.tell("READY=1")
+        pause = self.service.start()
+        if pause is not None:
+            self._every(pause, self.service.sign)
 
     def reload(self) -> None:
         """Read the configuration again (SIGHUP)."""
         self._reloader.ask()
+
+    def reading(self, *, over: bool) -> None:
+        """It is being read, or has been: whatever came of it."""
+        (self.service.adopted if over else self.service.reloading)()
 
     def adopt(self, loaded: Loaded) -> None:
         """Put a checked configuration in force, between two calls. Counters, calls and held calls go on."""
@@ -227,8 +213,7 @@ class App:
         self._engine = Engine(policy)
         self.desk.adopt(self._engine, fault_of(self.config))
         self._house.adopt(self.config, policy.digest)
-        stricter = ", rules in mode monitor enforced: a limit of [ledger] is passed" if on else ""
-        self._notify.tell("READY=1", f"STATUS=policy {policy.digest}{stricter}")
+        self.service.adopted()
 
     def _revive(self) -> None:
         """Go on with the calls that were up when the guard stopped, before anything is heard of them."""
@@ -288,6 +273,11 @@ class App:
         """Until `leave` is called."""
         await self._done.wait()
 
+    def hand_over(self) -> None:
+        """Stop waiting, since another guard is to read the same sockets: where a supervisor holds them."""
+        self._succeeded = self.service.held
+        self.leave()
+
     def leave(self) -> None:
         """Stop waiting (a signal came); a second one ends the parting as well."""
         if self._done.is_set():
@@ -297,17 +287,18 @@ class App:
     async def drain(self) -> None:
         """Begin no new calls, and let those in set-up finish, for `[drain] seconds` at most."""
         setting = self.config.file.drain
-        if not setting.seconds:
-            return
+        seconds = min(setting.seconds, SHORT) if self._succeeded else setting.seconds
         # Longer than systemd might wait by itself; the rest is for closing.
-        self._notify.tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(setting.seconds + CLOSING) * 1_000_000}")
-        self.core.drain(setting.answer)
+        self.service.stopping(seconds + CLOSING)
+        if not seconds:
+            return
+        self.core.drain(setting.answer, succeeded=self._succeeded)
         self.asking.drain()
         if not self.core.unsettled:
             return
-        LOG.info("stopping: %d set-ups may finish, for %d s at most", self.core.unsettled, setting.seconds)
+        LOG.info("stopping: %d set-ups may finish, for %d s at most", self.core.unsettled, seconds)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(setting.seconds):
+            async with asyncio.timeout(seconds):
                 while self.core.unsettled and not self._impatient.is_set():
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._impatient.wait(), LOOK)
@@ -316,7 +307,7 @@ class App:
         """Take nothing more in, close what is open, and commit the log. Answered calls go on without the guard, whose
         next life finds them in the keeper's file. Raises StoreError for what the disk refused.
         """
-        self._notify.tell("STOPPING=1")
+        self.service.stopping(CLOSING)
         for timer in self._timers:
             timer.cancel()
         self.driver.stop()
@@ -342,7 +333,7 @@ class App:
             await asyncio.wait_for(self._streams.close(), DRAIN)
         if self.mirror is not None:
             await self.mirror.stop()
-        self._notify.close()
+        self.service.close()
         try:
             await self._loop.run_in_executor(None, self._store.close)
         finally:
@@ -370,7 +361,7 @@ class App:
         """All that is counted, by name."""
         all_of_them = (
             self.core.counters, self.driver.counters, self._hops.counters, self._keeper.counters,
-            self.detection.counters, self.asking.counters,
+            self.detection.counters, self.asking.counters, self.service.counters,
             {"reloads": self._reloader.done, "reloads_failed": self._reloader.failed},
             *(part.counters for part in (self.mirror, self.publisher, self._link) if part is not None),
         )  # fmt: skip
@@ -404,14 +395,3 @@ async def _whole(work: asyncio.Future[T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait({work})
         raise
-
-
-@contextlib.contextmanager
-def _naming(address: Address) -> Iterator[None]:
-    """An OSError in here is of this address."""
-    try:
-        yield
-    except OSError as error:
-        host, port = address
-        text = f"cannot listen on {host_text(host)}:{port}: {error.strerror or error}"
-        raise OSError(error.errno, text) from error

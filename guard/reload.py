@@ -106,6 +106,9 @@ class Running(Protocol):
     def adopt(self, loaded: Loaded) -> None:
         """Put it in force."""
 
+    def reading(self, *, over: bool) -> None:
+        """It is being read, or has been: whatever came of it."""
+
 
 class Reloader:
     """Reads the configuration again when it is asked to, or when its files have changed and then rested.
@@ -133,7 +136,9 @@ class Reloader:
     def ask(self) -> None:
         """Read it again, unless that is being done."""
         if self._task is None or self._task.done():
+            self._running.reading(over=False)
             self._task = asyncio.get_running_loop().create_task(self._reload())
+            self._task.add_done_callback(lambda _: self._running.reading(over=True))
 
     async def stop(self) -> None:
         """Give up a reading that is under way."""

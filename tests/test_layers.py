@@ -104,6 +104,8 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.detection": ("*",),
     "guard.housekeeping": ("*",),
     "guard.alerts": ("*",),
+    "guard.selfcall": ("guard.model", "guard.proxy", "guard.sources"),
+    "guard.service": ("*",),
     "guard.gathering": ("*",),
     "guard.publishing": ("*",),
     "guard.troubles": ("*",),

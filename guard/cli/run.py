@@ -26,7 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM, SIGINT, or SIGUSR2 (a restart)."""
     import uvloop
 
     from guard.app_parts import listens, open_store
@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.leave)
         loop.add_signal_handler(signal.SIGHUP, app.reload)
+        loop.add_signal_handler(signal.SIGUSR2, app.hand_over)
         try:
             await app.start()
         except OSError as error:

@@ -24,7 +24,7 @@ COUNTERS: Final = (
     "requests", "responses", "retransmissions", "unreadable", "unroutable", "rejected", "strangers", "stray_responses",
     "stray_acks", "full", "cancelled", "decisions_late", "emergency_calls", "streams_closed", "loops", "hangups",
     "hangups_refused", "hops_left", "hops_late", "hops_none", "hops_down", "hops_up", "pings", "pings_unanswered",
-    "drained", "shed", "unproven", "registers", "registers_refused", "flows_gone",
+    "drained", "left", "shed", "unproven", "registers", "registers_refused", "flows_gone",
     "emergency_unproven", "large_over_tcp", "large_refused",
 )  # fmt: skip
 
@@ -50,6 +50,7 @@ class Context:
         self.refusals = NO_REDRESS
         self.odd = Odd()
         self.draining = 0  # the status that new calls are answered while the guard is being stopped, else 0
+        self.succeeded = False  # whether another guard is about to read the same sockets
         self.shedding = 0  # the same while what is handed in has waited too long
 
     def count(self, name: str) -> None:

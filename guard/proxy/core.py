@@ -10,7 +10,8 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from guard.model import Decision
+from guard.model import CallAttempt, Decision
+from guard.proxy import facts
 from guard.proxy.calls import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Close, Effect, Flow
@@ -58,6 +59,11 @@ class ProxyCore:
         self._c.wall_offset = value
 
     @property
+    def sources(self) -> Sources:
+        """Who may send calls."""
+        return self._c.sources
+
+    @property
     def calls(self) -> int:
         """How many calls are followed at this moment."""
         return len(self._c.calls)
@@ -79,9 +85,11 @@ class ProxyCore:
         """What refusals say from now on of whom to turn to."""
         self._c.refusals = how
 
-    def drain(self, status: int) -> None:
-        """From now on new calls are answered `status` (480 or 503), but for emergency calls; all others go on."""
-        self._c.draining = status
+    def drain(self, status: int, *, succeeded: bool = False) -> None:
+        """From now on new calls are answered `status` (480 or 503), but for emergency calls; all others go on. Where
+        the guard is `succeeded` by another that reads the same sockets, new calls over UDP are not answered at all:
+        their caller repeats them (RFC 3261 17.1.1.2), and the successor hears that."""
+        self._c.draining, self._c.succeeded = status, succeeded
 
     def shed(self, status: int) -> None:
         """Until it is called with 0, `receive` answers a call that begins `status` (480 or 503) and keeps nothing of
@@ -178,6 +186,13 @@ class ProxyCore:
             if m.is_request:
                 self._rescue.request(m, flow, error, now)
             raise
+
+    def read(self, data: bytes, flow: Flow, now: int) -> CallAttempt:
+        """The call that a first INVITE asks for, as the rules would see it: nothing is kept, counted or answered.
+        Raises BadMessage."""
+        source = self._c.sources.find(flow.peer[0])
+        out = self._c.trunks.get(source.trunk if source is not None else "")
+        return facts.attempt(parse(data), source, flow.peer[0], now + self._c.wall_offset, trunk=out.name)
 
     def _unreadable(self, error: BadMessage, flow: Flow) -> None:
         """Not a message; what still can be answered is, if it came from somebody we serve."""

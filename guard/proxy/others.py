@@ -68,7 +68,7 @@ class Others:
         """Requests outside of calls: REGISTER, OPTIONS, MESSAGE, SUBSCRIBE and whatever else there is."""
         c = self._c
         if m.method == b"OPTIONS" and c.forwarder.for_us(m) and c.bindings.read(m.uri) is None:
-            if c.draining:
+            if c.draining and not c.succeeded:
                 c.parting(tx, now)  # who asks whether the guard is there shall go elsewhere
             else:
                 c.answer(tx, 200, now, (ALLOW,))

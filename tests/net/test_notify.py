@@ -72,8 +72,8 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         ("0", "", None),
         ("-5", "", None),
         ("soon", "", None),
-        ("20000000", "", 10.0),
-        ("20000000", str(os.getpid()), 10.0),
+        ("20000000", "", 5.0),
+        ("20000000", str(os.getpid()), 5.0),
         ("20000000", "1", None),
     ],
 )
