@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from litestar import post
 from litestar.params import JSONBody
@@ -10,12 +10,17 @@ from msgspec import Meta, Struct
 
 from guard.control import DecideAsk, Decided, EndedAsk
 from guard.model import Direction
+from guard.net.say import LOG, told
 from guard.questions import Asked, question_of
 from guard.wanted import Mistake
 from guard.web.api import AT, Here, Who, faults
-from guard.web.asking import decided
+from guard.web.asking import HELP, decided, for_help
 from guard.web.problems import Refused
 from guard.web.roles import askers, switches
+
+if TYPE_CHECKING:
+    from guard.web.roles import Visitor
+    from guard.web.room import Room
 
 Text = Annotated[str, Meta(max_length=512)]
 _WORD: Final = "(?:human|automated|platform|prospecting)"
@@ -71,7 +76,17 @@ class Over(Struct, frozen=True, kw_only=True):
 
 @post("/api/v1/decide", guards=[askers], responses=faults(413), status_code=200, tags=["decide"])
 async def decide(room: Here, visitor: Who, data: JSONBody[AskedCall]) -> Decided:
-    """What the guard decides, or would."""
+    """What the guard decides, or would. A call for help is allowed, whatever else cannot be answered."""
+    try:
+        return await _judged(room, visitor, data)
+    except Exception as error:
+        if not for_help(room.config, data.callee, data.direction):
+            raise
+        LOG.warning("decide: an emergency call is allowed in spite of: %s", told(error))
+        return HELP
+
+
+async def _judged(room: Room, visitor: Visitor, data: AskedCall) -> Decided:
     asked = _asked(data)
     law = await room.laws.now()
     question = question_of(law.config, asked, room.clock())

@@ -4,19 +4,49 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from guard.asked import answer, attempt_of
+from guard.asked import answer, attempt_of, emergency_in
 from guard.control import DecideAsk, Decided
 from guard.detectors.watch import Watch
 from guard.ledger.record import kept
+from guard.numbering.number import Dial
 from guard.questions import Asked, question_of, watch_of
 from guard.store.errors import StoreError
 from guard.web.controlclient import ControlError
 
 if TYPE_CHECKING:
+    from guard.config import Config
+    from guard.model import Direction
     from guard.web.law import Law
     from guard.web.room import Room
 
 MS: Final = 1_000  # µs
+
+
+# What a call for help hears where nothing else can be said: it may go, as it is.
+HELP: Final = Decided(
+    allow=True,
+    verdict="allowed",
+    rule="",
+    status=0,
+    retry_after=0,
+    presented="",
+    masked=False,
+    masked_numbers=(),
+    held_ms=0,
+    max_talk_ms=0,
+    policy="",
+    findings=(),
+    counted=False,
+    seq=0,
+    ticket="",
+    emergency=True,
+)
+
+
+def for_help(config: Config, callee: str, direction: Direction) -> bool:
+    """Whether an emergency number is called, by any way to dial it."""
+    dials = (*(source.dial for source in config.sources), Dial())
+    return direction == "outbound" and bool(emergency_in(callee, dials))
 
 
 async def decided(room: Room, law: Law, asked: Asked, ask: DecideAsk) -> Decided:

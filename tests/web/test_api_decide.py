@@ -66,11 +66,11 @@ def test_what_counts_is_recorded_and_takes_its_channel_until_it_is_over(alive: S
 
 def test_what_does_not_count_is_not_recorded(alive: Served) -> None:
     with alive.client("viewer") as client:
-        before = client.get("/api/v1/calls?all=true").json()
+        before = [c["seq"] for c in client.get("/api/v1/calls?all=true").json()["calls"]]
         found = client.post("/api/v1/decide", json=CALL | {"caller": PREMIUM}).json()
         assert (found["verdict"], found["presented"], found["masked_numbers"]) == ("masked", MAIN, [PREMIUM])
         assert (found["counted"], found["seq"], found["ticket"]) == (False, 0, "")
-        assert client.get("/api/v1/calls?all=true").json() == before
+        assert [c["seq"] for c in client.get("/api/v1/calls?all=true").json()["calls"]] == before
 
 
 def test_readiness_and_metrics_are_of_the_running_guard(alive: Served) -> None:
@@ -100,10 +100,16 @@ def test_alone_it_decides_as_the_command_does(tmp_path: Path, capsys: pytest.Cap
         assert (counted.status_code, counted.headers["retry-after"]) == (503, "5")
 
 
-def test_an_emergency_call_is_allowed_whatever_else(tmp_path: Path) -> None:
-    with serving(tmp_path) as served, served.client("switch") as client:
-        found = client.post("/api/v1/decide", json={"caller": "anonymous", "callee": "112"}).json()
-    assert (found["allow"], found["emergency"]) == (True, True)
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"count": True}, {"source": "nobody"}, {"count": True, "at": "2026-11-21"},
+     {"count": True, "source": "nobody"}, {"callee": "sip:112@ipbx", "count": True},
+     {"callee": "urn:service:sos", "at": "soon"}],
+)  # fmt: skip
+def test_an_emergency_call_is_allowed_whatever_else(tmp_path: Path, more: dict[str, object]) -> None:
+    with serving(tmp_path, calls=0) as served, served.client("switch") as client:
+        found = client.post("/api/v1/decide", json={"caller": "anonymous", "callee": "112"} | more).json()
+    assert (found["allow"], found["emergency"], found["status"]) == (True, True, 0)
 
 
 @pytest.mark.parametrize(
