@@ -85,6 +85,7 @@ class _Check:
         self._archive = archive
         self._keys = keys
         self._faults: list[str] = []
+        self._more = 0
         self._remarks: list[str] = []
         self._signers: dict[bytes, None] = {}
         self._checkpoints = 0
@@ -115,9 +116,9 @@ class _Check:
             self._books.letter(document, self._whole(f"{extract.LETTERS}/{document.kept}", MAX_FILE))
 
     def _report(self, manifest: Manifest | None, walk: Walk | None) -> Report:
-        told = self._faults[:MAX_FAULTS]
-        if len(self._faults) > MAX_FAULTS:
-            told.append(f"and {len(self._faults) - MAX_FAULTS} more")
+        told = [*self._faults]
+        if self._more:
+            told.append(f"and {self._more} more")
         return Report(
             ok=not told,
             file=str(self._path),
@@ -136,7 +137,10 @@ class _Check:
         )
 
     def _fault(self, text: str) -> None:
-        self._faults.append(text)
+        if len(self._faults) < MAX_FAULTS:
+            self._faults.append(text)
+        else:
+            self._more += 1  # only counted: a hostile file may have one in each of millions of lines
 
     def _manifest(self) -> Manifest | None:
         data = self._whole(extract.MANIFEST, MAX_MANIFEST)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from guard.config import ConfigError, load
+from guard.evidence.check import MAX_FAULTS, MAX_MANIFEST, _Check, check
 from guard.policy.load import load_policy
 from sim.site import CUSTOMER, GUARD, IPBX
 from tests.apprig import guard, run
@@ -49,6 +51,32 @@ def test_a_list_is_a_file_and_neither_a_device_nor_a_pipe(key: str, tmp_path: Pa
     for name in ("/dev/zero", "pipe", "/proc/self/fd", "."):
         with pytest.raises(ConfigError, match="no such file"):
             load(written(tmp_path, f'{GOOD}[prospecting]\n{key} = "{name}"\n'))
+
+
+def archive(path: Path, **files: bytes) -> Path:
+    """A ZIP of these files, packed as tightly as bombs are."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name, data in files.items():
+            out.writestr(name.replace("_", "."), data)
+    return path
+
+
+def test_an_extract_that_is_a_bomb_is_read_within_bounds(tmp_path: Path) -> None:
+    bomb = archive(tmp_path / "bomb.zip", manifest_json=bytes(MAX_MANIFEST + 1), manifest_sig=bytes(64))
+    assert bomb.stat().st_size < 1 << 17
+    report = check(bomb, frozenset())
+    assert not report.ok
+    assert any("longer than any such file" in fault for fault in report.faults)
+
+
+def test_of_an_extract_that_is_all_wrong_a_few_things_are_told(tmp_path: Path) -> None:
+    checking = _Check(tmp_path, zipfile.ZipFile(archive(tmp_path / "x.zip", a=b"")), frozenset())
+    with checking._archive:
+        for n in range(MAX_FAULTS + 1000):
+            checking._fault(f"line {n}")
+        report = checking._report(None, None)
+    assert report.faults == (*(f"line {n}" for n in range(MAX_FAULTS)), "and 1000 more")
+    assert len(checking._faults) == MAX_FAULTS
 
 
 def test_digests_of_others_pass_untouched_and_are_not_kept(tmp_path: Path) -> None:
