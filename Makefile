@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2 promtool:prometheus chromium:chromium
 MODULES := kamailio-tls-modules kamailio-utils-modules kamailio-json-modules
 
-.PHONY: run test check lint setup programs bench screenshots fuzz soak lock clean
+.PHONY: compiled wheel run test check lint setup programs bench screenshots fuzz soak lock clean
 
 run: setup
 	$(BIN)/guard demo
@@ -32,6 +32,22 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 programs:
 	@for pair in $(PACKAGES); do command -v $${pair%%:*} >/dev/null || sh scripts/need $${pair##*:} || true; done
 	@for package in $(MODULES); do dpkg -s $$package >/dev/null 2>&1 || sh scripts/need $$package || true; done
+
+# The pure packages compiled by mypyc, in a copy of the project, and their tests run on it.
+PURE_TESTS := tests/sip tests/proxy tests/detectors tests/rules tests/capture tests/test_engine.py \
+	tests/test_engine_memory.py tests/test_engine_modes.py tests/test_desk.py tests/test_desk_faults.py \
+	tests/test_desk_model.py tests/test_desk_resume.py
+
+build/compiled/.ready: $(VENV)/.ready scripts/compile.py $(shell find guard sim policies tests -type f -not -name '*.pyc')
+	@command -v gcc >/dev/null || sh scripts/need gcc
+	$(BIN)/python scripts/compile.py build/compiled
+	@touch $@
+
+compiled: build/compiled/.ready
+	cd build/compiled && PYTHONPATH=. ../../$(BIN)/python -m pytest -p no:cacheprovider -m "not interpreted" $(PURE_TESTS)
+
+wheel: build/compiled/.ready
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist build/compiled
 
 bench: setup
 	$(BIN)/python -m sim.bench

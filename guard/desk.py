@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from msgspec.structs import replace
+from mypy_extensions import mypyc_attr
 
 from guard.detectors.watch import Watch
 from guard.engine import Engine
@@ -34,6 +35,7 @@ class Waiting:
         self.seen = seen
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Desk:
     """Decides calls. `on_state_fault` is what becomes of a call whose counters fail. `state_faults` counts those.
 

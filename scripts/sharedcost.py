@@ -82,7 +82,7 @@ async def measure(server: Server) -> None:
             took += await asyncio.gather(*(call(10 * CALLS * at_once + n + k) for k in range(at_once)))
         seconds, used = time.perf_counter() - begun, time.process_time() - cpu
         cuts = quantiles(took, n=100)
-        print(  # noqa: T201 - figures are what it is for
+        print(
             f"{name}: p50 {cuts[49] * 1e3:.2f} ms, p99 {cuts[98] * 1e3:.2f} ms, {CALLS / seconds:.0f} calls/s,"
             f" {used / CALLS * 1e6:.0f} µs of the guard's CPU a call"
         )
@@ -90,7 +90,7 @@ async def measure(server: Server) -> None:
     with server.client() as client:
         told = client.info("commandstats")["cmdstat_fcall"]
         size = client.info("memory")["used_memory"]
-    print(f"redis: {told['usec_per_call']:.0f} µs a function call, {told['calls']} of them, {size // 1024} KiB in use")  # noqa: T201
+    print(f"redis: {told['usec_per_call']:.0f} µs a function call, {told['calls']} of them, {size // 1024} KiB in use")
 
 
 def memory() -> None:
@@ -101,7 +101,7 @@ def memory() -> None:
         state.touch(touches(n, 1_800_000_000_000_000), n * 100_000)
         state.departed(str(n), n * 100_000)
         state.release(str(n), n * 100_000)
-    print(f"in memory: {(time.process_time() - begun) / CALLS * 1e6:.0f} µs a call")  # noqa: T201
+    print(f"in memory: {(time.process_time() - begun) / CALLS * 1e6:.0f} µs a call")
 
 
 if __name__ == "__main__":

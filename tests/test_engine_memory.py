@@ -59,6 +59,7 @@ def test_each_minute_of_a_change_of_law_is_judged_by_its_own() -> None:
     assert engine.prepare(call(ENDED, at=end - 1)).findings == ()
 
 
+@pytest.mark.interpreted
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 10)
     engine = Engine(policy_of())

@@ -10,6 +10,8 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from guard.detectors.alarms import Alarms
 from guard.detectors.measure import Ready, View, evidence, holds
 from guard.detectors.subject import (
@@ -84,6 +86,7 @@ class _Open:
         self.trunk = trunk
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Watch:
     """What is known of all lines, numbers and services. `most` bounds how many."""
 

@@ -255,6 +255,7 @@ def test_a_refused_call_is_not_counted_again_when_it_is_repeated_with_credential
     assert repeated(5.000001) == 2  # nobody repeats so late: a call of its own under an old name
 
 
+@pytest.mark.interpreted
 def test_awaited_repetitions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observer, "MAX_REPEATS", 0)
     assert repeated(0.1) == 2

@@ -360,6 +360,7 @@ def test_an_end_from_before_its_call_is_borne() -> None:
 # ---- bounds ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.interpreted
 def test_calls_that_never_end_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_OPEN", 3)
     here = town(Clause(span_s=900, at_least={"short_rings": 1}))
@@ -368,6 +369,7 @@ def test_calls_that_never_end_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     assert [len(here.end(t, "cancelled", ring=1, by="caller")) for t in tickets] == [0, 0, 1, 1, 1]
 
 
+@pytest.mark.interpreted
 def test_rings_whose_call_back_is_awaited_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_RANG", 3)
     here = town(RINGS)

@@ -245,6 +245,7 @@ def test_what_a_released_line_showed_is_its_own() -> None:
     assert LONG_AGO in known.origins.values()
 
 
+@pytest.mark.interpreted
 def test_releases_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_RELEASED", 3)
     here = Town()
@@ -285,6 +286,7 @@ def test_calls_go_out_as_others_come_in_where_that_is_no_chance(
 # ---- floods ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("part", ["line", "caller", "callee", "address", "agent", "service", "all"])
 def test_a_flood_of_what_is_distinct_holds_the_bounds(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_OPEN", 50)

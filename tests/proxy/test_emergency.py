@@ -105,6 +105,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("what", BROKEN)
 def test_it_is_out_before_anything_that_may_fail(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*BROKEN[what], Mock(side_effect=RuntimeError("broken")))

@@ -208,6 +208,7 @@ def test_a_call_is_not_drawn_to_another_address() -> None:
     assert w.sent[-1][0] == PHONE
 
 
+@pytest.mark.interpreted
 def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows, "MAX_FLOWS", 3)
     kept = Flows()

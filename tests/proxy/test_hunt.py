@@ -193,6 +193,7 @@ def test_a_trunk_without_an_address_is_told() -> None:
     w.rest()
 
 
+@pytest.mark.interpreted
 def test_a_fault_while_going_on_leaves_no_caller_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     w = world()
     t = Tried(w)

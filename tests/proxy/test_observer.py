@@ -204,6 +204,7 @@ def test_what_a_live_guard_would_have_refused_ends_there_whatever_went_by() -> N
     assert [(e.outcome, e.final_status, e.by) for e in w.tap.ended] == [("failed", 403, "guard")]
 
 
+@pytest.mark.interpreted
 def test_a_backlog_has_an_end_and_so_has_what_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     f = Follower(World(), answer=None)
     f(request(), UP, 0)

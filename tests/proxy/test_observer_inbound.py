@@ -213,6 +213,7 @@ def test_without_a_guard_the_call_is_of_the_source_that_it_went_to() -> None:
     assert len(f.asked) == 1
 
 
+@pytest.mark.interpreted
 def test_a_full_follower_and_a_bad_request_open_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     f = Follower(World())
     f(request(host=OPERATOR[0]).replace(b"Max-Forwards: 70", b"Max-Forwards: 0"), DOWN, 0)

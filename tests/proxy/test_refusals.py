@@ -146,6 +146,7 @@ def test_a_loop_is_482_and_a_spiral_is_not() -> None:
     assert arrows(w(spiral, DOWN)) == ["down 100", "up INVITE"]
 
 
+@pytest.mark.interpreted
 def test_a_full_call_table_refuses_with_480_and_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "MAX_CALLS", 1)
     w = World()
@@ -161,6 +162,7 @@ def test_a_full_call_table_refuses_with_480_and_says_when_to_come_again(monkeypa
     w.rest()
 
 
+@pytest.mark.interpreted
 def test_even_the_headroom_of_emergency_calls_ends_only_the_counting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "MAX_CALLS", 0)
     monkeypatch.setattr(calls, "EMERGENCY_HEADROOM", 1)
@@ -175,6 +177,7 @@ def test_even_the_headroom_of_emergency_calls_ends_only_the_counting(monkeypatch
     w.rest()
 
 
+@pytest.mark.interpreted
 def test_a_full_transaction_table_answers_480_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "MAX_TRANSACTIONS", 1)
     w = World()

@@ -34,6 +34,7 @@ def raised(w: World, data: bytes, flow: Flow = UP) -> Out:
     return w.shown(before)
 
 
+@pytest.mark.interpreted
 def test_a_call_is_asked_about_with_nothing_but_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World(answer=None)
     with monkeypatch.context() as broken:
@@ -54,6 +55,7 @@ def test_a_call_is_asked_about_with_nothing_but_the_fault(monkeypatch: pytest.Mo
     assert w.core.calls == 1
 
 
+@pytest.mark.interpreted
 def test_such_a_call_ends_once(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World(answer=None)
     with monkeypatch.context() as broken:
@@ -65,6 +67,7 @@ def test_such_a_call_ends_once(monkeypatch: pytest.MonkeyPatch) -> None:
     w.rest()
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("cancelled", [False, True])
 def test_such_a_call_can_be_refused_or_cancelled(cancelled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     w = World(answer=None)
@@ -80,6 +83,7 @@ def test_such_a_call_can_be_refused_or_cancelled(cancelled: bool, monkeypatch: p
     w.rest()
 
 
+@pytest.mark.interpreted
 def test_a_fault_before_there_is_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World()
     with monkeypatch.context() as broken:
@@ -102,6 +106,7 @@ def test_another_target_that_cannot_be_read_is_asked_about_too(monkeypatch: pyte
     assert w.core.calls == 1, "the first target goes on"
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("reads", ["emergency", "attempt"])
 def test_an_emergency_call_is_out_and_recorded(reads: str, monkeypatch: pytest.MonkeyPatch) -> None:
     w = World(answer=None)
@@ -113,6 +118,7 @@ def test_an_emergency_call_is_out_and_recorded(reads: str, monkeypatch: pytest.M
     assert asked.call.emergency == ("112" if reads == "attempt" else "")
 
 
+@pytest.mark.interpreted
 def test_an_emergency_call_with_a_to_tag_is_out_too(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World(answer=None)
     with monkeypatch.context() as broken:
@@ -121,6 +127,7 @@ def test_an_emergency_call_with_a_to_tag_is_out_too(monkeypatch: pytest.MonkeyPa
     assert arrows(out) == ["up 100", "down INVITE"]
 
 
+@pytest.mark.interpreted
 def test_a_stranger_gets_nothing_for_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World(emergency="none")
     with monkeypatch.context() as broken:
@@ -134,6 +141,7 @@ def test_a_stranger_gets_nothing_for_a_fault_of_ours(monkeypatch: pytest.MonkeyP
     assert w.core.calls == 0
 
 
+@pytest.mark.interpreted
 def test_what_fails_twice_gets_480_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World()
     with monkeypatch.context() as broken:
@@ -146,6 +154,7 @@ def test_what_fails_twice_gets_480_and_leaves_nothing(monkeypatch: pytest.Monkey
     w.rest()
 
 
+@pytest.mark.interpreted
 def test_what_waits_for_a_fork_s_decision_and_fails_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World(answer=None)
     with monkeypatch.context() as broken:
@@ -163,6 +172,7 @@ def _late_bug(self: Requests, *args: object, **more: object) -> None:
     raise Bug
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("forks", [1, 2])
 def test_a_decision_that_cannot_be_applied_is_an_answer_to_all_that_wait(
     forks: int, monkeypatch: pytest.MonkeyPatch
@@ -181,6 +191,7 @@ def test_a_decision_that_cannot_be_applied_is_an_answer_to_all_that_wait(
     w.rest()
 
 
+@pytest.mark.interpreted
 def test_another_target_s_decision_that_cannot_be_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World()
     Leg(w)
@@ -196,6 +207,7 @@ def test_another_target_s_decision_that_cannot_be_applied(monkeypatch: pytest.Mo
     assert w.ended == [], "the first target goes on"
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("method", ["BYE", "INFO", "INVITE"])
 def test_a_request_of_a_call_gets_500(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     w = World()
@@ -209,6 +221,7 @@ def test_a_request_of_a_call_gets_500(method: str, monkeypatch: pytest.MonkeyPat
     assert len(w.ended) == 1
 
 
+@pytest.mark.interpreted
 def test_nobody_answers_an_ack(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World()
     leg = Leg(w)
@@ -218,6 +231,7 @@ def test_nobody_answers_an_ack(monkeypatch: pytest.MonkeyPatch) -> None:
         assert raised(w, leg.from_pbx("ACK")) == []
 
 
+@pytest.mark.interpreted
 def test_a_request_that_is_on_its_way_is_not_answered_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World()
     Leg(w)

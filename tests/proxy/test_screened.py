@@ -112,6 +112,7 @@ def failing_once(monkeypatch: pytest.MonkeyPatch, w: World) -> None:
     monkeypatch.setattr(w.core._c, "relay", once)
 
 
+@pytest.mark.interpreted
 def test_a_fault_sends_it_to_the_ipbx_and_never_back(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World()
     failing_once(monkeypatch, w)
@@ -121,6 +122,7 @@ def test_a_fault_sends_it_to_the_ipbx_and_never_back(monkeypatch: pytest.MonkeyP
     assert [shown for shown in arrows(w.shown(0)) if "INVITE" in shown] == ["up INVITE"]
 
 
+@pytest.mark.interpreted
 def test_a_fault_after_the_decision_is_told_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     w = World(answer=None, screens=True)
     coming(w)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from types import GetSetDescriptorType, MemberDescriptorType
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,9 @@ def forgotten() -> Iterator[None]:
     fields._known.clear()
 
 
+HOLDERS = (MemberDescriptorType, property, GetSetDescriptorType)  # attributes as written; those of a compiled class
+
+
 def read(data: bytes) -> list[object]:
     """Everything that can be read of a message."""
     try:
@@ -41,8 +45,9 @@ def read(data: bytes) -> list[object]:
             continue
         parts = got if isinstance(got, list) else [got]
         for part in parts:
-            slots = getattr(type(part), "__slots__", ())
-            out.append([getattr(part, name) for name in slots] if slots else part)
+            known = vars(type(part)).items()
+            held = sorted(name for name, what in known if isinstance(what, HOLDERS) and not name.startswith("_"))
+            out.append([getattr(part, name) for name in held] if held else part)
     for name in (b"route", b"contact", b"record-route", b"p-asserted-identity"):
         try:
             out.append([(a.uri, a.tag, a.text, a.address, a.display, a.params) for a in m.routes(name)])

@@ -8,6 +8,7 @@ from guard.sip import remember
 from guard.sip.remember import LONGEST, remembered
 
 
+@pytest.mark.interpreted
 def test_results_are_at_hand_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remember, "REMEMBERED", 3)
     asked: list[bytes] = []
