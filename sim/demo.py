@@ -37,12 +37,13 @@ async def stage(folder: Path, store: str) -> AsyncIterator[tuple[Site, Players]]
     await pbx.start()
     await stranger.start()
     site = Site(
-        folder=folder, port=guard[1], trunk_port=trunk.port, pbx_port=pbx.port, store=store, line_calls=LINE_CALLS
-    )
+        folder=folder, port=guard[1], trunk_port=trunk.port, pbx_port=pbx.port, store=store, line_calls=LINE_CALLS,
+        more=f'\n[web]\nlisten = "{GUARD}:{free_port(GUARD)}"\nopen_viewer = true\n',
+    )  # fmt: skip
     daemon = None
     try:
         site.write()
-        daemon = Daemon(site.config, told=folder / "guard.log")
+        daemon = Daemon(site.config, told=folder / "guard.log", more=("--web",))
         await asyncio.to_thread(daemon.wait_ready)
         yield site, Players(pbx, stranger, trunk)
     finally:

@@ -36,6 +36,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
     "en": {
         "columns": "time|verdict|rule|caller -> presented|callee|held|outcome|why",
         "starting": "starting the guard on loopback; Ctrl-C ends the demonstration",
+        "page": "the web page: {url}",
         "summary": "{placed} calls placed: {verdicts}",
         "operator": "the operator got {arrived} of them, at most {busiest} in any second (emergency calls apart)",
         "money": "penalties of the contract: {avoided} avoided, {accrued} accrued",
@@ -45,6 +46,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
     "fr": {
         "columns": "heure|verdict|règle|appelant -> présenté|appelé|attente|issue|motif",
         "starting": "démarrage du garde sur l’interface locale ; Ctrl-C met fin à la démonstration",
+        "page": "la page web : {url}",
         "summary": "{placed} appels passés : {verdicts}",
         "operator": "l’opérateur en a reçu {arrived}, jamais plus de {busiest} en une seconde (hors appels d’urgence)",
         "money": "pénalités du contrat : {avoided} évités, {accrued} encourus",
@@ -86,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _demo(args: argparse.Namespace) -> int:
+    from guard.config import load
     from sim.demo import perform, stage
 
     stop = asyncio.Event()
@@ -97,6 +100,9 @@ async def _demo(args: argparse.Namespace) -> int:
     view = _view(args)
     tally = Tally()
     async with stage(args.dir, store) as (site, players):
+        if not args.json:
+            web = load(site.config).web
+            print(WORDS[args.lang]["page"].format(url=web.url if web is not None else ""), flush=True)
         with view:
             seen = await perform(site, players, _both(view, tally), stop, calls=args.calls, seconds=args.seconds)
     if not args.json:
