@@ -83,16 +83,22 @@ class _Table(Generic[T]):
     def __init__(self) -> None:
         self._found: dict[tuple[str, int], list[T]] = {}
         self._widths: tuple[int, ...] = ()
+        # What was last asked and all that is known of it: several rules look at one call. One tuple, swapped whole.
+        self._last: tuple[str, int, tuple[T, ...]] = ("", 0, ())
 
     def enter(self, prefix: str, length: int, one: T) -> None:
         self._found.setdefault((prefix, length), []).append(one)
         self._widths = tuple(sorted({*self._widths, len(prefix)}, reverse=True))
+        self._last = ("", 0, ())
 
     def look(self, value: str, length: int, at: int) -> T | None:
-        for n in self._widths:
-            for one in self._found.get((value[:n], length), ()):
-                if one.since <= at < one.until:
-                    return one
+        known, wide, found = self._last
+        if known != value or wide != length:
+            found = tuple(one for n in self._widths for one in self._found.get((value[:n], length), ()))
+            self._last = value, length, found
+        for one in found:
+            if one.since <= at < one.until:
+                return one
         return None
 
 

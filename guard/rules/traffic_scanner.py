@@ -3,6 +3,7 @@ address that sends what no telephone sends."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta
@@ -11,6 +12,7 @@ from guard.rules import base
 
 ID = "traffic.scanner"
 SAYS = {"named": frozenset({"user_agent", "name", "address"}), "odd": frozenset({"messages", "limit", "address"})}
+AGENTS = 256  # that are remembered, and what they were found to be; invented ones only push each other out
 MAX_SHOWN = 200  # characters of a text that a caller chose
 Part = Annotated[str, Meta(min_length=3, pattern=r"\A[^A-Z]*\Z", description="a part of a User-Agent in small letters")]
 
@@ -23,12 +25,18 @@ class Settings(base.Settings, frozen=True):
     odd: Annotated[int, Meta(ge=0)] = 0
 
 
+@lru_cache(maxsize=AGENTS)
+def _named(agent: str, names: tuple[str, ...]) -> str:
+    """The first of these names that a User-Agent holds, "" for none."""
+    folded = agent.casefold()
+    return next((n for n in names if n in folded), "")
+
+
 def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
     """What the caller's program calls itself (whoever hides it is not found so), and what else its address sent."""
     call = case.call
     out: list[base.Hit] = []
-    folded = call.user_agent.casefold()
-    name = next((n for n in settings.names if n in folded), "") if folded else ""
+    name = _named(call.user_agent, settings.names) if call.user_agent else ""
     if name:
         shown = call.user_agent[:MAX_SHOWN]
         out.append(base.Hit("named", {"user_agent": shown, "name": name, "address": call.source_address}))
