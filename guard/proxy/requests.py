@@ -82,13 +82,9 @@ class Requests:
         if source is None and trunk is None and not urgent and found is None:
             self.door.stranger(m, arrived, now)
             return
-        if c.shedding and method == INVITE and not urgent and found is None and self._sheds(m, source, trunk):
-            c.shed(m, flow)
+        new = method == INVITE and not urgent and found is None
+        if new and (c.shedding or c.succeeded) and self._turned_away(m, flow, source, trunk):
             return
-        if c.succeeded and method == INVITE and flow.transport == "udp" and not urgent and found is None:
-            if self._sheds(m, source, trunk):
-                c.count("left")
-                return
         lenient = bool(urgent) or (found is not None and found[0].attempt.emergency != "")
         if not self.door.acceptable(m, flow, now, urgent=lenient):
             return
@@ -106,6 +102,19 @@ class Requests:
             self.first(tx, m, arrived, source, trunk, urgent, now)
         else:
             self._others.outside(tx, m, source, trunk, now)
+
+    def _turned_away(self, m: Message, flow: Flow, source: Source | None, trunk: Trunk | None) -> bool:
+        """Whether a new set-up is shed, or left to the successor that has our sockets."""
+        c = self._c
+        if not self._sheds(m, source, trunk):
+            return False
+        if c.shedding:
+            c.shed(m, flow)
+            return True
+        if flow.transport == "udp":
+            c.count("left")
+            return True
+        return False
 
     def _sheds(self, m: Message, source: Source | None, trunk: Trunk | None) -> bool:
         """Whether an INVITE of no dialog begins a call: neither a repetition nor a fork of one that is being set up."""

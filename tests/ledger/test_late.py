@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from guard.cli.access import masked
 from guard.ledger.late import late_stake
 from guard.ledger.lines import lines_of, total
 from guard.ledger.penalties import Figures, month_bounds, summarise
@@ -22,6 +21,7 @@ from guard.store.migrations import V1, V2
 from guard.store.money import accrued_since, kept_calls, ledger_lines
 from guard.store.reader import Detail, SqliteReader
 from guard.store.sqlite import SqliteWriter
+from guard.store.whole import masked
 from tests.evidence.making import verified
 from tests.store.making import AT, CALLER, SECOND, attempt, decision, ended, finding
 from tests.store.making_log import DIGITS, PARIS, details
