@@ -38,12 +38,15 @@ async def calls(
     caller: Annotated[
         str | None,
         QueryParameter(
-            min_length=1, max_length=256, description="number received or presented; 0145* for all that begin so"
+            min_length=1,
+            max_length=256,
+            description="number received or presented; 0145* for all that begin so; #123 for that of record 123. "
+            "Masked numbers are only asked for by what the mask shows",
         ),
     ] = None,
     callee: Annotated[str | None, worded("number called, in the same forms")] = None,
     trunk: Annotated[str | None, worded("name of the trunk")] = None,
-    line: Annotated[str | None, worded("line; 2* for all that begin so")] = None,
+    line: Annotated[str | None, worded("line; 2* for all that begin so; #123 for that of record 123")] = None,
     call_id: Annotated[str | None, worded("Call-ID of SIP, whole")] = None,
     all: Annotated[bool, QueryParameter(description="the allowed calls too")] = False,  # noqa: A002 - its name
     before: Cursor = None,
@@ -68,7 +71,7 @@ async def calls(
     trunks = frozenset(t.name for t in room.config.file.trunk)
 
     def page(reader: SqliteReader) -> CallPage:
-        query = data.wanted_query(reader, wanted, lambda: trunks)
+        query = data.wanted_query(reader, wanted, lambda: trunks, full=full, privacy=visitor.full)
         return data.page(reader, query, before=before, after=after, limit=limit, full=full)
 
     return await room.read(page)

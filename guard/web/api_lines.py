@@ -34,7 +34,7 @@ async def lines(
 async def line(
     room: Here,
     visitor: Who,
-    line: Annotated[str, PathParameter(description="name of the line")],
+    line: Annotated[str, PathParameter(description="name of the line, or #123 for that of record 123")],
     numbers: Numbers = None,
 ) -> LineView:
     """One line: its last calls, its quotas, its incidents."""
@@ -42,7 +42,9 @@ async def line(
     law = await room.laws.now()
     now = room.clock()
     name = str(line)[1:]
-    found = await room.read(lambda reader: data.one(reader, law.policy, room.counter, name, now, full=full))
+    found = await room.read(
+        lambda reader: data.one(reader, law.policy, room.counter, name, now, full=full, privacy=visitor.full)
+    )
     if found is None:
         raise Refused(404, "no call of such a line")
     return found

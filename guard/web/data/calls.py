@@ -17,6 +17,7 @@ from guard.store.filters import NO_SEQ
 from guard.store.reader import Detail, SqliteReader
 from guard.store.whole import Whole, masked, whole
 from guard.wanted import Mistake, Wanted, query_of
+from guard.web import hidden
 from guard.web.data import incidents
 
 PAGE: Final = 50  # calls of a page unasked
@@ -69,9 +70,16 @@ def cursor_of(name: str, text: str | None) -> int | None:
     return int(text)
 
 
-def wanted_query(reader: SqliteReader, wanted: Wanted, trunks: Callable[[], frozenset[str]]) -> Query:
-    """The filters as a query of this log. Raises Mistake."""
-    return query_of(wanted, reader.zone, reader.names, trunks)
+def wanted_query(
+    reader: SqliteReader, wanted: Wanted, trunks: Callable[[], frozenset[str]], *, full: bool, privacy: bool
+) -> Query:
+    """The filters as a query of this log. `full` is whether numbers are shown in full, `privacy` whether its reader may
+    see them so. Raises Mistake, Refused (403) for what masks hide."""
+    words, by_call = hidden.split(wanted)
+    query = query_of(words, reader.zone, reader.names, trunks)
+    if not full:
+        hidden.check_query(query, privacy=privacy)
+    return replace(query, **{field: hidden.value_of(reader, field, seq) for field, seq in by_call.items()})
 
 
 def page(
@@ -135,11 +143,7 @@ def _found(reader: SqliteReader, wanted: str) -> Detail | None:
     number = NUMBER.match(wanted)
     if number is None:
         return None
-    seq = int(number.group(1))
-    entry = reader.entry(seq)
-    if entry is not None and entry.kind == "end" and entry.call is not None:
-        seq = entry.call
-    return next(reader.of([seq]), None)
+    return hidden.detail_of(reader, int(number.group(1)))
 
 
 def _related(reader: SqliteReader, detail: Detail, by: Shared, *, full: bool) -> list[Related]:

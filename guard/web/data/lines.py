@@ -15,6 +15,7 @@ from guard.rules.months import month_start
 from guard.store.contract import Query
 from guard.store.money import before
 from guard.store.reader import SqliteReader
+from guard.web import hidden
 from guard.web.data import calls, incidents
 from guard.web.data.quotas import Counter, Key, Use, quotas
 
@@ -37,9 +38,11 @@ class NearestView(Struct, frozen=True, kw_only=True):
 
 
 class LineView(Struct, frozen=True, kw_only=True):
-    """One line, as far as the log knows it; a name may be one of several sources."""
+    """One line, as far as the log knows it; a name may be one of several sources. `record` is its last call's: by
+    `#record` it is asked for where its name is masked."""
 
     line: str
+    record: int
     sources: tuple[str, ...]
     calls: tuple[CallRecord, ...]
     uses: tuple[Use, ...]
@@ -57,18 +60,32 @@ def nearest(
     found = counter.uses(reader, policy, keys, now)
     found.sort(key=lambda u: (-u.used * 1_000_000 // u.limit, u.trunk, u.source, u.line))
     return NearestView(
-        uses=tuple(_seen(u, full=full) for u in found[: max(limit, 0)]),
+        uses=tuple(_seen(reader, u, full=full) for u in found[: max(limit, 0)]),
         quotas=bool(every),
         counting=any(u.counting for u in found),
     )
 
 
 def one(
-    reader: SqliteReader, policy: Policy, counter: Counter, line: str, now: int, *, full: bool = False
+    reader: SqliteReader,
+    policy: Policy,
+    counter: Counter,
+    line: str,
+    now: int,
+    *,
+    full: bool = False,
+    privacy: bool = False,
 ) -> LineView | None:
-    """The line of that name; None where the log has no call of it."""
+    """The line of that name, or of a call (`#123`); None where the log has no call of it. Where numbers are not shown
+    in `full`, Refused (403) for a name that masks hide; `privacy` as for `hidden.check`."""
+    by_call = hidden.BY_CALL.match(line)
+    if by_call is not None:
+        detail = hidden.detail_of(reader, int(by_call.group(1)))
+        line = detail.record.line if detail is not None else ""
     if not line or line.endswith("*"):  # as a filter that would be many lines
         return None
+    if by_call is None and not full:
+        hidden.check("line", line, privacy=privacy)
     last = list(reader.search(Query(line=line, all=True, newest_first=True, limit=LAST)).seqs)
     sources = _sources(reader, line)
     if not sources:
@@ -77,9 +94,10 @@ def one(
     opened = [i for source in sources for i in incidents.of_line(reader, source, line, now, full=full)]
     return LineView(
         line=incidents.shown(line, full=full),
+        record=last[0] if last else 0,
         sources=tuple(sources),
         calls=calls.shown(reader, last, full=full),
-        uses=tuple(_seen(u, full=full) for u in found),
+        uses=tuple(_seen(reader, u, full=full) for u in found),
         incidents=tuple({i.id: i for i in opened}.values()),
     )
 
@@ -110,5 +128,10 @@ def _sources(reader: SqliteReader, line: str) -> list[str]:
     return [source for (source,) in rows]
 
 
-def _seen(use: Use, *, full: bool) -> Use:
-    return use if full else replace(use, line=incidents.shown(use.line, full=False))
+def _seen(reader: SqliteReader, use: Use, *, full: bool) -> Use:
+    """As it may be seen, with a call by which its line is found again where its name does not."""
+    name = incidents.shown(use.line, full=full)
+    if not name or (name == use.line and hidden.BY_CALL.match(name) is None):
+        return use
+    rows = reader.fetch("SELECT seq FROM calls WHERE line = ? ORDER BY seq DESC LIMIT 1", (use.line,))
+    return replace(use, line=name, record=rows[0][0] if rows else 0)

@@ -44,7 +44,7 @@ class Quota(Struct, frozen=True, kw_only=True):
 
 class Use(Struct, frozen=True, kw_only=True):
     """What is used of a quota in the running month. `percent` is rounded down and goes beyond 100; with `counting` the
-    month's calls are not all counted yet: look again."""
+    month's calls are not all counted yet: look again. `record` is a call of a line whose name is masked, else 0."""
 
     rule: str
     kind: Kind
@@ -57,6 +57,7 @@ class Use(Struct, frozen=True, kw_only=True):
     limit: int
     percent: int
     counting: bool
+    record: int = 0
 
 
 class Key(Struct, frozen=True):

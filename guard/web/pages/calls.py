@@ -20,6 +20,7 @@ from guard.web.pages import shapes
 from guard.web.pages.common import Html, html, reader, rest_of, words_of
 from guard.web.pages.drawings import ladder
 from guard.web.pages.view import View, word
+from guard.web.problems import Refused
 from guard.web.roles import Visitor
 from guard.web.words import WORDS
 
@@ -56,19 +57,32 @@ async def calls(request: Request[Visitor, None, State], room: Here) -> Html:
     view = await reader(request, room, "calls", what="calls", **asked)
     wanted = Wanted(**{n: form[n] or None for n in (*FIELDS, "verdict")}, all=form["all"] in {"true", "on", "1"})
     trunks = frozenset(t.name for t in room.config.file.trunk)
+    privacy = request.user.full
 
     def page(log: SqliteReader) -> CallPage:
-        query = data.wanted_query(log, wanted, lambda: trunks)
+        query = data.wanted_query(log, wanted, lambda: trunks, full=view.full, privacy=privacy)
         back, on = data.cursor_of("before", before), data.cursor_of("after", after)
         return data.page(log, query, before=back, after=on, full=view.full)
 
     wrong: dict[str, str] = {}
+    may_not = False
     found = EMPTY
     try:
         found = await room.read(page)
     except Mistake as mistake:
         wrong = said(mistake, view.lang, "since")
-    return calls_html(view, found, form, wrong, sorted(trunks), beyond=bool(before or after))
+    except Refused as refused:
+        if refused.status_code != 403:
+            raise
+        may_not = True
+        text = word(view.lang)("wrong.masked" if privacy else "wrong.hidden")
+        wrong = {error.field: text for error in refused.errors}
+    numbers = request.query_params.get("numbers", "")
+    form["numbers"] = numbers if numbers in {"full", "masked"} else ""
+    page_ = calls_html(view, found, form, wrong, sorted(trunks), beyond=bool(before or after))
+    if may_not:
+        page_.status_code = 403
+    return page_
 
 
 def calls_html(
@@ -88,7 +102,7 @@ def calls_html(
         calls=found.calls,
         form=form,
         wrong=wrong,
-        asked=sum(bool(v) for v in form.values()),
+        asked=sum(bool(v) for name, v in form.items() if name != "numbers"),
         fields=[(name, hints.get(name, "")) for name in FIELDS],
         rules=sorted(BY_ID),
         trunks=trunks,

@@ -44,4 +44,6 @@ def error_html(view: View, told: Problem) -> str:
     text = SAID.get(told.status, "")
     if told.status == 403 and "form" in told.detail:
         text = "error.403.csrf"
+    elif told.status == 403 and told.errors:
+        text = "error.403.hidden"
     return render("error.html", view, title=title, detail=t(text) if text else told.detail, status=told.status)

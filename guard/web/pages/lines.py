@@ -34,7 +34,8 @@ async def line(request: Request[Visitor, None, State], room: Here) -> Html:
     view = await reader(request, room, "lines", what="line")
     policy = (await room.laws.now()).policy
     now = room.clock()
-    found = await room.read(lambda log: data.one(log, policy, room.counter, name, now, full=view.full))
+    privacy = request.user.full
+    found = await room.read(lambda log: data.one(log, policy, room.counter, name, now, full=view.full, privacy=privacy))
     if found is None:
         raise NotFoundException
-    return html("line.html", view, found=found, json=f"/api/v1/lines/{shapes.segment(name)}")
+    return html("line.html", view, found=found, json=f"/api/v1{shapes.line_path(found.line, found.record)}")

@@ -10,9 +10,11 @@ from urllib.parse import quote, urlencode
 from msgspec import UNSET
 
 from guard.ladder import Step
+from guard.ledger.masking import MARK
 from guard.ledger.record import MICROS_PER_CENT, CallRecord
 from guard.model import STRENGTH
 from guard.store.whole import Whole
+from guard.web.hidden import BY_CALL
 from guard.web.pages.drawings import Arrow
 from guard.web.pages.view import View, lasting, moment, word
 
@@ -29,14 +31,19 @@ def call_path(record: CallRecord) -> str:
     return f"/calls/{segment(f'#{record.seq}')}"
 
 
-def line_path(record: CallRecord) -> str:
-    """The page of a call's line, named as detection names it."""
-    return f"/lines/{segment(record.line)}"
+def asked(shown: str, seq: int) -> str:
+    """What asks for the line or number of call `seq`, shown so: by itself, or by the call where it is masked."""
+    return shown if reachable(shown) else f"#{seq}"
+
+
+def line_path(line: str, seq: int) -> str:
+    """The page of a line, named as detection names it; of one that is masked by the call `seq` of it."""
+    return f"/lines/{segment(asked(line, seq))}"
 
 
 def reachable(name: str) -> bool:
-    """Whether a line can be asked for by the name that is shown: one that is masked cannot."""
-    return bool(name) and "*" not in name
+    """Whether a line or number can be asked for as it is shown: not where it is masked, or looks like a call's."""
+    return bool(name) and MARK not in name and BY_CALL.match(name) is None
 
 
 def query(path: str, values: dict[str, str]) -> str:

@@ -149,14 +149,16 @@ def test_both_ways_at_once(log: Path) -> None:
 
 def test_the_filters_are_those_of_guard_log(log: Path) -> None:
     with SqliteReader(log) as reader:
-        query = calls.wanted_query(reader, Wanted(verdict="blocked", caller="01 45 67 89 00", line="2*"), frozenset)
+        query = calls.wanted_query(
+            reader, Wanted(verdict="blocked", caller="01 45 67 89 00", line="2*"), frozenset, full=True, privacy=True
+        )
         assert (query.verdict, query.caller, query.line, query.all) == ("blocked", CALLER, "2*", False)
         with pytest.raises(Mistake, match='trunk "operatr" is no trunk of this log; did you mean "operator"'):
-            calls.wanted_query(reader, Wanted(trunk="operatr"), frozenset)
+            calls.wanted_query(reader, Wanted(trunk="operatr"), frozenset, full=True, privacy=True)
         with pytest.raises(Mistake, match="line is empty"):
-            calls.wanted_query(reader, Wanted(line=""), frozenset)
+            calls.wanted_query(reader, Wanted(line=""), frozenset, full=True, privacy=True)
         with pytest.raises(Mistake, match="300 characters"):
-            calls.wanted_query(reader, Wanted(call_id="x" * 300), frozenset)
+            calls.wanted_query(reader, Wanted(call_id="x" * 300), frozenset, full=True, privacy=True)
 
 
 def test_one_call_with_what_is_around_it(log: Path) -> None:

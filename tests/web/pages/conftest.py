@@ -11,16 +11,16 @@ from tests.web.pages.livesite import LiveSite, live_site
 from tests.web.pages.pagelist import ARGS, CHROMIUM
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
     """The site."""
     with live_site(tmp_path_factory.mktemp("live")) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """The browser."""
+    """The browser; ended with this folder: while it is there, its loop runs in this thread, and no other can."""
     with sync_playwright() as play:
         found = play.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield found
