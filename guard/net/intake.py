@@ -114,13 +114,11 @@ class Intake:
     def _work(self) -> None:
         if self._stopped:
             return
-        try:
-            self._slice(self._now() + SLICE)
-        finally:  # whatever raised: what waits is served
-            if len(self):
-                self._soon(self._work)
-            else:
-                self._rest()
+        if not len(self):  # nor did the sockets have anything since the last slice
+            self._rest()
+            return
+        self._soon(self._work)  # also where a message raises
+        self._slice(self._now() + SLICE)
 
     def _slice(self, until: int) -> None:
         while self._urgent:

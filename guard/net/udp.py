@@ -103,8 +103,9 @@ class UdpSocket:
                 flow = flows.get(peer)
                 if not feed(data, flow if flow is not None else self._flow(peer)):
                     left -= 1
-                    if not left:
-                        self._crowded()
+                    if left == 0:
+                        self._crowded()  # from now on they are put aside
+                    elif left < 0:
                         return
         except BlockingIOError:
             return
