@@ -148,7 +148,13 @@ def test_a_strangers_messages_bring_nothing_back(tmp_path: Path) -> None:
                     for to_tag in ("", "z9"):
                         name = f"s{n}{to_tag}"
                         data = request(
-                            method, f"sip:{CUSTOMER}@{GUARD}", call_id=name, branch=name, to_tag=to_tag, host=STRANGER
+                            method,
+                            f"sip:{CUSTOMER}@{GUARD}",
+                            call_id=name,
+                            branch=name,
+                            to_tag=to_tag,
+                            host=STRANGER,
+                            port=stranger.getsockname()[1],
                         )
                         for sent in (data, data[:-20], data.replace(b"Max-Forwards: 70", b"Max-Forwards: 0"), data * 2):
                             stranger.sendto(sent, rig.site.guard)

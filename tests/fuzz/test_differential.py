@@ -16,8 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from guard.sip.check import check_request, check_response
 from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message, parse
@@ -25,8 +23,10 @@ from guard.sip.uri import BadUri, parse_uri
 from tests.capture.making import T0, ipv4, pcap, udp
 from tests.fuzz.targets import target
 from tests.fuzz.test_targets import changed
+from tests.proxy.world import request
 
 MANY: Final = int(os.environ.get("GUARD_FUZZ_DIFFERENTIAL", "2500"))  # changed messages; about a fifth of them is good
+SEED: Final = int(os.environ.get("GUARD_FUZZ_SEED", "1"))
 FIELDS: Final[dict[str, Callable[[Message], str | bytes | int | None]]] = {
     "sip.Method": lambda m: m.method,
     "sip.Status-Code": lambda m: m.status or None,
@@ -52,12 +52,20 @@ REASONS: Final = (
 )  # fmt: skip
 
 
+# What was read differently once: refused by now, and so not compared.
+ONCE: Final = (
+    request(caller="<sip:r@r@example.com>"),
+    request(uri="sip:+33899123456@x@127.0.0.1"),
+    request(caller='x "<sip:+33145678900@one.example>" <sip:+33899123456@two.example>'),
+)
+
+
 def messages(seed: int) -> list[Message]:
     """Good ones, all of their heads in printable ASCII: tshark tells of other bytes in its own way."""
     one = target("message")
     seeds, dice = one.seeds(), random.Random(seed)
     out = []
-    for data in [*seeds, *(changed(dice.choice(seeds), one, dice, seeds) for _ in range(MANY))]:
+    for data in [*ONCE, *seeds, *(changed(dice.choice(seeds), one, dice, seeds) for _ in range(MANY))]:
         try:
             m = parse(data)
             m.via()
@@ -97,12 +105,11 @@ def plain(text: str) -> str:
     return text.lower().strip("[]")
 
 
-def explained(field: str, here: str | None, there: str | None, m: Message, read: dict[str, list[str]]) -> str:
+def explained(field: str, here: str | None, there: str | None, m: Message) -> str:
     """Why the two may differ here, "" where they may not."""
     name = field.split(".")[1].lower()
     folded = any(b"\r\n" in f.raw for f in m.fields)
-    value = (here or "") + (there or "")
-    if there is None and ("sip.Call-ID" not in read or folded or " " in value or not m.method.isalpha()):
+    if there is None:
         return "tshark stops"  # at a method that is no word, at a header that it cannot read
     if name == "via" and folded:
         return "tshark splits a fold"
@@ -110,7 +117,7 @@ def explained(field: str, here: str | None, there: str | None, m: Message, read:
         return "the first Via has no branch"  # and tshark tells that of the second
     if not m.is_request and name in SINGLE & {f.name.decode() for f in m.fields if f.name in m.repeated}:
         return "two of a header in a response"  # the guard goes by the first, tshark by the last
-    if name == "via" and b" " in m.data[m.start_of(m.index[b"via"]) :].partition(b"\r\n")[0].partition(b";")[2]:
+    if name == "via" and set(b" \t") & set(m.fields[m.index[b"via"]].value.partition(b";")[2]):
         return "white space in a parameter of Via"  # it goes back as it came
     if name in {"from", "to"} and field.endswith("tag") and here is None:
         return "a parameter of another name"  # that ends in tag
@@ -121,9 +128,8 @@ def explained(field: str, here: str | None, there: str | None, m: Message, read:
     return ""
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_what_both_can_read_means_the_same_to_both(seed: int, tmp_path: Path) -> None:
-    sent = messages(seed)
+def test_what_both_can_read_means_the_same_to_both(tmp_path: Path) -> None:
+    sent = messages(SEED)
     assert len(sent) > MANY // 10
     read = read_by_tshark(sent, tmp_path)
     agreed: Counter[str] = Counter()
@@ -135,10 +141,7 @@ def test_what_both_can_read_means_the_same_to_both(seed: int, tmp_path: Path) ->
             if here == there:
                 agreed[field] += here is not None
                 continue
-            why = explained(field, here, there, m, row)
-            if why not in REASONS:
-                print(f"{field}: here {here!r}, there {there!r}\n", m.data[:1200].decode("latin-1"))
-                continue
+            why = explained(field, here, there, m)
             assert why in REASONS, f"{field}: here {here!r}, there {there!r}\n{m.data.decode('latin-1')}"
             differed[why] += 1
     assert min(agreed[field] for field in FIELDS) > 20, agreed  # each field was compared, and not only explained
