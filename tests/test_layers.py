@@ -119,6 +119,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         *WORDS, *CONTRACTS, "guard.capture", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",
         "guard.net.verdicts",
     ),
+    "guard.subject": ("guard.evidence", "guard.ledger", "guard.numbering", "guard.store", "guard.wanted"),
     "guard.app": ("*",),
     "guard.app_parts": ("*",),
     "guard.reload": ("*",),

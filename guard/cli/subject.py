@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from guard.cli.access import note, owns
@@ -89,23 +88,22 @@ def _export(reader: SqliteReader, books: Books, number: str) -> int:
 
 def _erase(args: argparse.Namespace, path: str, zone: ZoneInfo, number: str, calls: int) -> int:
     from guard.store.books import Books
+    from guard.subject import erase_books, with_books
 
     with Books(path, zone) as books:
-        incidents, entries = books.about(number)
-        waiting = [] if args.with_open else [i for i in incidents if i.live]
-        for one in waiting:
+        found = with_books(books, number, calls, with_open=args.with_open)
+        for one in found.waiting:
             say(f"{one.name} stays: it is {one.state}, a claim under way; --with-open erases it too")
-        incidents = [i for i in incidents if i not in waiting]
-        what = _said(calls, len(incidents), len(entries))
-        if not calls and not incidents and not entries:
-            print(f"{path}: {'nothing else' if waiting else 'no call, incident or penalty'} of this number")
+        what = _said(calls, len(found.incidents), len(found.entries))
+        if not found:
+            print(f"{path}: {'nothing else' if found.waiting else 'no call, incident or penalty'} of this number")
             return 0
         if args.dry_run:
             print(f"{path}: would be erased: what {what} said")
             return 0
         _confirm(args, what)
-        if incidents or entries:  # first: where the guard does not answer, at least these are gone
-            done, letters = books.erase(incidents, entries, "request", time.time_ns() // 1000)
+        if found.incidents or found.entries:  # first: where the guard does not answer, at least these are gone
+            done, letters = erase_books(books, found, time.time_ns() // 1000)
             print(f"{books.path}: erased: {done:,} entries and {letters:,} letters; the amounts stay, without a name")
     if calls:
         answer = writing(args, path, "erase", number, PATIENCE)
@@ -129,29 +127,9 @@ def _confirm(args: argparse.Namespace, what: str) -> None:
 
 
 def writing(args: argparse.Namespace, path: str, kind: Kind, argument: str, patience: float) -> Answer:
-    """Have it done: by the guard that is writing this log, or here where none is. StoreError, CommandError."""
-    from guard.evidence.keys import BadKey, load
-    from guard.store import erasures, requests
-    from guard.store.errors import StoreLocked
-    from guard.store.sqlite import SqliteWriter
+    """Have it done: by the guard that is writing this log, or here where none is. StoreError."""
+    from guard.subject import have_done
 
-    now = time.time_ns() // 1000
-    try:
-        signer = load(key_of(args, path))
-    except BadKey as error:
-        signer = None
-        say(f"no checkpoint is left: {error}")
     site = load_config(args.config).site if args.store is None else ""
-    try:
-        with closing(SqliteWriter(path, site=site, signer=signer if site else None)) as writer:
-            if kind == "purge":
-                answer = erasures.purge(writer, now, int(argument))
-            else:
-                answer = erasures.forget(writer, argument, now, lambda _done, _of: None)
-    except StoreLocked:
-        answer = requests.ask(path, kind, argument, now, patience)
-    else:
-        requests.settle(path)
-    if answer.error:
-        raise CommandError(f"{path}: {answer.error}")
-    return answer
+    now = time.time_ns() // 1000
+    return have_done(path, kind, argument, now, patience, site=site, key=key_of(args, path), say=say)

@@ -100,7 +100,7 @@ SIGN: Final[dict[str, tuple[str, str]]] = {
     "error.400": ("This cannot be understood", "Demande incompréhensible"),
     "error.403": ("Not allowed", "Accès refusé"),
     "error.403.csrf": ("This form was not made by this page, or is too old. Go back, load the page anew and try again.", "Ce formulaire ne vient pas de cette page, ou il est trop ancien. Revenez en arrière, rechargez la page et réessayez."),
-    "error.403.hidden": ("This asks for digits that are masked here. To see them takes the role “privacy”; without it, open the line from one of its calls.", "Ceci demande des chiffres masqués ici. Les voir demande le rôle «\u00a0confidentialité\u00a0»\u00a0; sans lui, ouvrez la ligne depuis l’un de ses appels."),
+    "error.403.hidden": ("This asks for digits that are masked here. To see them takes the role “privacy”; without it, open the line from one of its calls.", "Ceci demande des chiffres masqués ici. Les voir demande le rôle «\u00a0données personnelles\u00a0»\u00a0; sans lui, ouvrez la ligne depuis l’un de ses appels."),
     "error.403.role": ("Your token has no role that allows this.", "Aucun rôle de votre jeton ne le permet."),
     "error.404": ("Not found", "Introuvable"),
     "error.404.text": ("There is nothing at this address, or no longer.", "Il n’y a rien à cette adresse, ou plus rien."),

@@ -105,7 +105,7 @@ CALLS: Final[dict[str, tuple[str, str]]] = {
     "wrong.usage": ("no such usage", "usage inconnu"),
     "wrong.month": ("no month: write it as 2026-11", "mois non compris\u00a0: écrivez 2026-11"),
     "wrong.by": ("no such grouping", "regroupement inconnu"),
-    "wrong.hidden": ("looks behind the mask, which takes the role “privacy”: ask for a beginning that the mask shows (0145*), or for #123, that of call 123", "regarde derrière le masque, ce qui demande le rôle «\u00a0confidentialité\u00a0»\u00a0: demandez un début que le masque montre (0145*), ou #123, celui de l’appel 123"),
+    "wrong.hidden": ("looks behind the mask, which takes the role “privacy”: ask for a beginning that the mask shows (0145*), or for #123, that of call 123", "regarde derrière le masque, ce qui demande le rôle «\u00a0données personnelles\u00a0»\u00a0: demandez un début que le masque montre (0145*), ou #123, celui de l’appel 123"),
     "wrong.masked": ("numbers are masked here: ask for a beginning that the mask shows (0145*), or look with numbers=full", "les numéros sont masqués ici\u00a0: demandez un début que le masque montre (0145*), ou consultez avec numbers=full"),
     "wrong.other": ("this cannot be understood", "valeur non comprise"),
     "wrong.meant": ("{wrong}; did you mean “{word}”?", "{wrong}\u00a0; vouliez-vous dire «\u00a0{word}\u00a0»\u00a0?"),
