@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2 promtool:prometheus chromium:chromium
+PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2 promtool:prometheus chromium:chromium systemd-analyze:systemd
 MODULES := kamailio-tls-modules kamailio-utils-modules kamailio-json-modules
 
-.PHONY: compiled wheel run test check lint setup programs bench screenshots fuzz soak lock clean
+.PHONY: compiled wheel run test check lint setup programs bench screenshots fuzz soak lock deb deb-test clean
 
 run: setup
 	$(BIN)/guard demo
@@ -64,6 +64,14 @@ fuzz: setup
 
 soak: setup programs
 	$(BIN)/python -m pytest tests/soak -q -p no:cacheprovider --timeout=0
+
+# A Debian package of the guard and all it imports, in dist/.
+deb: setup
+	$(BIN)/python scripts/deb.py
+
+# Builds it, installs it, runs it, upgrades an older log, removes it: on copies of /usr, /etc and /var (as root).
+deb-test: setup
+	$(BIN)/python -m pytest packaging -q -p no:cacheprovider --timeout=0
 
 lock: setup
 	$(BIN)/python -m pip install -q uv

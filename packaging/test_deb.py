@@ -1,0 +1,76 @@
+"""The Debian package, for real: built, installed, run, upgraded with an older log, removed and purged. Needs root and
+Debian's own Python; `make deb-test` runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MIGRATIONS = "usr/lib/sip-guard/lib/python3.*/site-packages/guard/store"
+OLD = "0.0.9-1"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, str(ROOT / "scripts/deb.py"), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+def older(package: Path, folder: Path) -> Path:
+    """The same package as an earlier guard: one that knows a migration of the log less."""
+    tree = folder / "tree"
+    subprocess.run(["dpkg-deb", "-R", str(package), str(tree)], check=True)
+    control = tree / "DEBIAN/control"
+    lines = control.read_text().splitlines()
+    control.write_text("\n".join(f"Version: {OLD}" if x.startswith("Version:") else x for x in lines) + "\n")
+    (store,) = tree.glob(MIGRATIONS)
+    source = store / "migrations.py"
+    text = source.read_text()
+    changed = text.replace(", V5)", ")")
+    assert changed != text
+    source.write_text(changed)
+    for compiled in (store / "__pycache__").glob("migrations.*"):
+        compiled.unlink()
+    made = folder / "older.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(made)], check=True)
+    shutil.rmtree(tree)
+    return made
+
+
+def test_what_is_in_it(package: Path) -> None:
+    listed = subprocess.run(["dpkg-deb", "-c", str(package)], capture_output=True, text=True, check=True).stdout
+    names = {line.split()[5].removeprefix(".") for line in listed.splitlines()}
+    for name in (
+        "/usr/bin/guard",
+        "/lib/systemd/system/sip-guard.service",
+        "/lib/systemd/system/sip-guard-web.service",
+        "/usr/lib/sysusers.d/sip-guard.conf",
+        "/usr/lib/tmpfiles.d/sip-guard.conf",
+        "/etc/guard/guard.toml",
+        "/usr/share/doc/sip-guard/operations.md",
+    ):
+        assert name in names
+    assert not any("/tests/" in n and "/guard/" in n for n in names)
+    owners = {line.split()[1] for line in listed.splitlines()}
+    assert owners == {"root/root"}
+
+
+def test_it_installs_runs_upgrades_and_leaves(package: Path, tmp_path: Path) -> None:
+    assert os.geteuid() == 0, "dpkg installs as root: sudo make deb-test"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    before = older(package, tmp_path)
+    inside = [sys.executable, str(ROOT / "packaging/inside.py"), str(before), str(package), str(scratch)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = ["unshare", "--mount", "--propagation", "private", *inside]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
