@@ -11,9 +11,11 @@ from typing import Final
 
 from guard.config import Config
 from guard.evidence.keys import BadKey, load_or_make
+from guard.net.say import LOG
 from guard.policy.load import Policy
 from guard.proxy.effects import Address, Transport
-from guard.store.errors import StoreError
+from guard.store import aside
+from guard.store.errors import StoreDamaged, StoreError
 from guard.store.sqlite import SqliteWriter
 
 SECRET_BYTES: Final = 32  # of the key that signs registered Contacts: more than its MACs have
@@ -31,8 +33,30 @@ def listens(config: Config) -> tuple[tuple[Transport, str, int], ...]:
 
 
 def open_store(config: Config, policy: Policy) -> SqliteWriter:
-    """The log of a configuration, with the key that signs for it, made at the first start. Raises StoreError."""
-    config.store_path.parent.mkdir(parents=True, exist_ok=True)
+    """The log of a configuration, with the key that signs for it, made at the first start. Raises StoreError.
+
+    A log of ours that is damaged is kept aside and a new one begun: calls, also emergency calls, must not wait for
+    somebody to mend a file. A file that is no database is set aside only where a guard has written it before.
+    """
+    path = config.store_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = aside.kept(path) if aside.marked(path) else ""
+    ours = aside.written(path)
+    try:
+        store = _opened(config, policy)
+    except StoreDamaged as error:
+        if not ours:
+            raise
+        LOG.error("%s", error)
+        kept = aside.kept(path)
+        store = _opened(config, policy)
+    if kept:
+        store.replaces = kept
+        LOG.error("%s: damaged: kept as %s, and a new log is begun; `guard log --verify` on it tells more", path, kept)
+    return store
+
+
+def _opened(config: Config, policy: Policy) -> SqliteWriter:
     try:
         key, _ = load_or_make(config.key_path)
     except BadKey as error:

@@ -18,12 +18,14 @@ class Hops(Protocol):
 
 
 class Log(Protocol):
-    """The log that is written. `pending` entries wait for the disk, `faults` times it refused, `lost` were not kept."""
+    """The log that is written. `pending` entries wait for the disk, `faults` times it refused, `lost` were not kept;
+    `replaces` is where a damaged one was put in whose place it was begun."""
 
     path: str
     faults: int
     lost: int
     last_error: BaseException | None
+    replaces: str
 
     @property
     def pending(self) -> int:
@@ -68,5 +70,7 @@ class Troubles:
         self._faults = faults
         if self._refused:
             yield Trouble(kind="log", of=store.path, text=f"is not written: {store.last_error}")
+        if store.replaces:
+            yield Trouble(kind="log-lost", of=store.path, text=f"was damaged: kept as {store.replaces}, and begun anew")
         if store.lost:
             yield Trouble(kind="log-lost", of=store.path, text="entries were lost; guard log --verify tells which")

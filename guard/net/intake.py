@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from guard.proxy.effects import Flow
 from guard.proxy.triage import Lot
 
-PATIENCE: Final = 100_000  # µs that a new call waits before it is answered: a fifth of T1
+PATIENCE: Final = 250_000  # µs that a new call waits before it is answered: half of T1, so that it is not sent again
 SLICE: Final = 5_000  # µs of serving before sockets, timers and commits get their turn
 MAX_GOING: Final = 8_192  # messages: half a second's work, some 8 MB
 MAX_NEW: Final = 2_048  # calls

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final, Literal
 
-from guard.store.errors import StoreError
+from guard.store.errors import StoreDamaged, StoreError
 from guard.store.migrations import MIGRATIONS
 
 _log = logging.getLogger("guard.store")
@@ -137,11 +137,18 @@ def _probe(uri: str, path: str) -> sqlite3.Connection:
     return db
 
 
+def damaging(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file itself is broken, and not that the disk refuses for now."""
+    return "malformed" in str(error)
+
+
 def explained(path: str, error: sqlite3.Error) -> StoreError:
     """SQLite's error as one that names the file and says what a person can make of it."""
     text = str(error)
     if "not a database" in text:
-        text = "not a log of the guard (the file is no database)"
-    elif "malformed" in text or "disk I/O" in text:
+        return StoreDamaged(f"{path}: not a log of the guard (the file is no database)")
+    if damaging(error):
+        return StoreDamaged(f"{path}: damaged ({text}); `guard log --verify` tells how far it can be trusted")
+    if "disk I/O" in text:
         text = f"damaged ({text}); `guard log --verify` tells how far it can be trusted"
     return StoreError(f"{path}: {text}")

@@ -7,6 +7,7 @@ queued, in order, up to a bound, and is tried again; those who wait are told.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -22,13 +23,14 @@ from guard.ledger.chain import GENESIS
 from guard.ledger.penalties import Figures
 from guard.ledger.record import LostBody
 from guard.model import CallAttempt, CallEnded, Decision
+from guard.store.aside import mark
 from guard.store.bookfile import tip_of
 from guard.store.entries import Decided, Done, Ended, Entry, Erase, Errand, Lost, Mark, Sign
 from guard.store.errors import StoreError, StoreFull
 from guard.store.lock import Lock
 from guard.store.reader import SqliteReader
 from guard.store.rows import Builder, commit
-from guard.store.schema import MEMORY, Durability, explained, open_writer
+from guard.store.schema import MEMORY, Durability, damaging, explained, open_writer
 from guard.store.signing import Signer
 
 QUEUE_LIMIT = 50_000  # entries that wait for the disk: some 100 MB, and 100 s of a stopped disk at 500 entries a second
@@ -67,6 +69,7 @@ class SqliteWriter:
         self.faults = 0
         self.lost = 0
         self.last_error: BaseException | None = None
+        self.replaces = ""  # where the damaged log was kept in whose place this one was begun
         self._overflow = overflow
         self._limit = queue_limit
         self._queue: deque[Entry] = deque()
@@ -311,6 +314,9 @@ class SqliteWriter:
         """The disk said no: all who wait hear it, also those behind this batch; the entries stay."""
         self.faults += 1
         self.last_error = error
+        if damaging(error) and self.path != MEMORY:
+            with contextlib.suppress(OSError):  # a disk that takes no mark: the next start looks for itself
+                mark(self.path)
         self._drain()
         for entry in self._backlog:
             self._tell(entry, error)

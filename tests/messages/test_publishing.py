@@ -105,6 +105,7 @@ class Log:
     """What a log says of itself."""
 
     path = "guard.db"
+    replaces = ""
     faults = lost = pending = 0
     last_error: BaseException | None = OSError("disk full")
 
@@ -131,6 +132,9 @@ def test_what_is_a_trouble() -> None:
     assert now() == []
     log.lost = 3
     assert now() == [("log-lost", "guard.db")]
+    log.lost, log.replaces = 0, "guard.db-damaged-20261121T120000Z"
+    assert now() == [("log-lost", "guard.db")]
+    assert "20261121" in told[-1][0].text
 
 
 def test_another_broker_takes_over_what_waits_without_a_restart(
