@@ -20,10 +20,12 @@ from guard.engine import Engine
 from guard.housekeeping import Housekeeper
 from guard.incidents import Incidents, contracts_of
 from guard.keeping import Keeper, Known, path_of
+from guard.net import journal
 from guard.net.clock import SystemClock
 from guard.net.driver import Driver
 from guard.net.garbage import Garbage
 from guard.net.hep import Mirror, MirroredLog
+from guard.net.journal import TellingLog
 from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
 from guard.net.tls import Contexts, Tls, contexts
@@ -96,6 +98,8 @@ class App:
             here = settings.listens[0][1:]
             self.mirror = self.driver.mirror = Mirror(config.hep, config.site, here, Voice(clock.now))
             log = MirroredLog(store, self.mirror, clock.wall)
+        if journal.here():
+            log = TellingLog(log, Voice(clock.now))
         faults = config.file.faults
         self._policy = policy  # as it is written: what is in force may be its stricter form, see _enforce
         self._engine = Engine(policy)

@@ -95,11 +95,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _speak() -> None:
-    """Say on standard error what there is to say."""
+    """Say to the journal, or on standard error, what there is to say."""
+    from guard.net import journal
     from guard.net.say import LOG, Line
 
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Line(plain="JOURNAL_STREAM" in os.environ))  # the journal adds the time itself
+    handler: logging.Handler = journal.Journal() if journal.here() else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Line(plain=journal.STREAM in os.environ))  # the journal adds the time itself
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 LOG: Final = logging.getLogger("guard")
@@ -59,12 +59,21 @@ class Voice:
 
     def warn(self, kind: str, text: str, error: BaseException | None = None) -> None:
         """Say `text`, unless this kind was said often enough of late."""
+        self._say(logging.WARNING, kind, text, error, {})
+
+    def note(self, kind: str, text: str, fields: Mapping[str, str]) -> None:
+        """The same of what is nobody's fault. `fields` are for the journal (guard/net/journal.py)."""
+        self._say(logging.INFO, kind, text, None, fields)
+
+    def _say(self, level: int, kind: str, text: str, error: BaseException | None, fields: Mapping[str, str]) -> None:
+        more = {"fields": {"GUARD_KIND": kind, **fields}}
         now = self._now()
         since, count = self._said.get(kind, (now, 0))
         if now - since >= PERIOD:
             if count > LINES:
-                LOG.warning("%s: %d more like it in the last minute were not told", kind, count - LINES)
+                left = count - LINES
+                LOG.log(level, "%s: %d more like it in the last minute were not told", kind, left, extra=more)
             since, count = now, 0
         self._said[kind] = (since, count + 1)
         if count < LINES:
-            LOG.warning("%s: %s", kind, text, exc_info=error)
+            LOG.log(level, "%s: %s", kind, text, exc_info=error, extra=more)
