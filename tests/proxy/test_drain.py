@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.world import ALLOW, BLOCK, DOWN, UP, Leg, World, arrows, reply, request
+from guard.proxy.effects import Flow
+from tests.proxy.world import ALLOW, BLOCK, DOWN, GUARD, PBX, UP, Leg, World, arrows, reply, request
 
 
 @pytest.mark.parametrize(("status", "retry"), [(480, b"5"), (503, None)])
@@ -65,3 +66,45 @@ def test_a_refused_call_is_settled() -> None:
     w = World(answer=BLOCK)
     w(request(), UP)
     assert w.core.unsettled == 0
+
+
+# ---- a successor reads the same sockets ------------------------------------------------------------------------------
+
+
+def test_new_calls_are_left_to_the_successor() -> None:
+    """Not a byte, not even 100: their caller would wait for us, and not repeat them."""
+    w = World()
+    w.core.drain(480, succeeded=True)
+    inbound = request(host="127.0.0.3", branch="in", call_id="in", uri="sip:+33145678901@127.0.0.1")
+    for _ in range(2):  # nor is a repetition taken for one of a call that we know
+        assert w(request(), UP) == []
+        assert w(inbound, DOWN) == []
+    assert w.core.counters["left"] == 4
+    assert w.asked == []
+    assert (w.core.calls, w.core.transactions, w.core.unsettled) == (0, 0, 0)
+    w.rest()
+
+
+def test_whoever_asks_whether_the_guard_is_there_hears_that_it_is() -> None:
+    w = World()
+    w.core.drain(480, succeeded=True)
+    assert arrows(w(request("OPTIONS", "sip:127.0.0.1:5060", branch="o", call_id="o"), UP)) == ["up 200"]
+
+
+def test_what_came_over_a_connection_goes_elsewhere_since_that_ends() -> None:
+    w = World()
+    w.core.drain(480, succeeded=True)
+    tcp = Flow("tcp", GUARD, PBX, 7)
+    assert arrows(w(request(transport="TCP"), tcp)) == ["up 100", "up 480"]
+
+
+def test_emergency_calls_and_what_is_begun_wait_for_no_successor() -> None:
+    w = World(answer=None)
+    w(request(branch="b1"), UP)
+    w.core.drain(480, succeeded=True)
+    assert arrows(w(request(uri="sip:112@127.0.0.1", branch="sos", call_id="sos"), UP)) == ["up 100", "down INVITE"]
+    invite = w.decide(w.asked[0].ticket, ALLOW)[0][1]
+    w(reply(invite, 407), DOWN)
+    again = w(request(branch="b2", cseq=2, more="Proxy-Authorization: Digest x\r\n"), UP)
+    assert arrows(again) == ["up 100", "down INVITE"]
+    assert w.core.counters["left"] == 0
