@@ -19,6 +19,7 @@ from guard.web.api_incidents import INCIDENTS
 from guard.web.api_lines import LINES
 from guard.web.api_live import LIVE
 from guard.web.api_money import MONEY
+from guard.web.api_persons import PERSONS
 from guard.web.door import MAX_BODY, Door
 from guard.web.room import Room
 
@@ -33,6 +34,7 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     *INCIDENTS,
     *LINES,
     *DECIDE,
+    *PERSONS,
     *LIVE,
     *HEALTH,
     *pages.ROUTES,

@@ -71,6 +71,7 @@ class Door:
             scope["user"] = Visitor(address=address)  # till it is known who it is
             visitor, out.form = auth.visitor_of(self._room, headers, address)
             scope["user"] = visitor
+            out.full = visitor.full
             if scope["method"] in UNSAFE:
                 body = await _body(receive, headers)
                 auth.check_form(self._room, visitor, headers, body)
@@ -105,6 +106,7 @@ class _Answer:
         self._taggable = self._api and scope["method"] in {"GET", "HEAD"}
         self._known = headers.get(b"if-none-match", b"")
         self.form = ""
+        self.full = False  # who asks may see numbers in full
         self._start: Message | None = None
         self._held: list[bytes] = []
         self._size = 0
@@ -159,7 +161,10 @@ class _Answer:
         there = {name.lower() for name, _ in fields}
         html = _type(fields) == b"text/html"
         strict = [*STRICT, (b"content-security-policy", PAGE_POLICY if html or not self._api else API_POLICY)]
-        strict.append((b"cache-control", b"private, no-cache" if self._api else b"no-store"))
+        kept = self._api and not self.full  # what shows numbers in full stays in no browser's cache
+        strict.append((b"cache-control", b"private, no-cache" if kept else b"no-store"))
+        if self._api:
+            strict.append((b"vary", b"Authorization, Cookie"))
         if self._room.place.tls:
             strict.append(TLS_ONLY)
         fields = fields + [field for field in strict if field[0] not in there]

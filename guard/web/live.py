@@ -124,6 +124,10 @@ class Live:
         if self.stopping or len(self._viewers) >= MOST:
             raise Refused(503, f"{MOST} watch already", headers={"Retry-After": "10"})
 
+    def forget(self) -> None:
+        """Somebody's calls were erased: none is given again to who comes back."""
+        self._kept.clear()
+
     def leave(self) -> None:
         """The server is told to stop: every stream ends."""
         self.stopping = True

@@ -19,7 +19,7 @@ Role = Literal["viewer", "operator", "privacy", "switch"]
 ROLES: Final[dict[Role, str]] = {
     "viewer": "sees calls, money and incidents, with the last four digits of numbers hidden",
     "operator": "a viewer who also releases, resolves and notifies, and asks decisions that count",
-    "privacy": "a viewer who sees numbers in full, which the access log notes",
+    "privacy": "a viewer who sees numbers in full and erases what is held about one, which the access log notes",
     "switch": "asks decisions, and sees nothing else: for a Kamailio, an Asterisk",
 }
 VIEWS: Final[frozenset[Role]] = frozenset({"viewer", "operator", "privacy"})
@@ -48,7 +48,7 @@ class Visitor(Struct, frozen=True, kw_only=True):
 
     @property
     def full(self) -> bool:
-        """Whether they see numbers in full."""
+        """Whether they see numbers in full, and may erase what is held about one."""
         return "privacy" in self.roles
 
     @property
@@ -86,4 +86,5 @@ def guard_of(
 viewers = guard_of(lambda v: v.sees, "viewer")
 operators = guard_of(lambda v: v.operates, "operator")
 askers = guard_of(lambda v: bool(v.roles), "switch")
+privacies = guard_of(lambda v: v.full, "privacy")
 switches = guard_of(lambda v: v.asks, "switch")

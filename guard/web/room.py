@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -56,6 +57,7 @@ class Room:
         self.laws = Laws(config.path, clock)
         self.counter = Counter()
         self.live = Live(self.pool, self.control)
+        self._long: set[str] = set()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -74,9 +76,20 @@ class Room:
         except Busy:
             raise Refused(503, "too many wait for the log", headers={"Retry-After": "1"}) from None
 
-    async def note(self, visitor: Visitor, what: str, options: Iterable[str] = ()) -> None:
-        """Note in the access log that somebody sees numbers in full. Refused (503) where that cannot be done: who
-        cannot be noted sees none."""
+    @asynccontextmanager
+    async def alone(self, what: str) -> AsyncIterator[None]:
+        """Do what takes long, one at a time of a kind. Refused (503) while another one is at it."""
+        if what in self._long:
+            raise Refused(503, "another such request is under way", headers={"Retry-After": "10"})
+        self._long.add(what)
+        try:
+            yield
+        finally:
+            self._long.discard(what)
+
+    async def note(self, visitor: Visitor, what: str, options: Iterable[str] = (), reason: str = "") -> None:
+        """Note in the access log that somebody sees numbers in full, or erases one's. Refused (503) where that cannot
+        be done: who cannot be noted sees none."""
         if not Path(self.store).exists():
             return
         entry = {
@@ -86,7 +99,7 @@ class Room:
             "command": "web",
             "what": what,
             "options": sorted(options),
-        }
+        } | ({"reason": reason} if reason else {})
         try:
             await asyncio.get_running_loop().run_in_executor(None, accesslog.append, self.store, entry)
         except OSError as error:

@@ -30,11 +30,14 @@ MATRIX: Final[dict[tuple[str, str], tuple[frozenset[str], int]]] = {
     ("GET", "/api/v1/lines/200"): (VIEWERS, 200),
     ("POST", "/api/v1/incidents/INC-1/release"): (frozenset({"operator"}), 404),
     ("POST", "/api/v1/decide"): (frozenset(ROLES), 200),
+    ("GET", "/api/v1/subjects/+33145678999"): (frozenset({"privacy"}), 200),
+    ("POST", "/api/v1/subjects/+33145678999/erase"): (frozenset({"privacy"}), 200),
     ("POST", "/api/v1/ended"): (frozenset({"operator", "switch"}), 503),
 }
 BODIES: Final = {
     "/api/v1/decide": {"callee": "0612345678", "caller": "0145678900"},
     "/api/v1/ended": {"ticket": "x-1"},
+    "/api/v1/subjects/+33145678999/erase": {"reason": "a letter of the 3rd"},
 }
 
 
@@ -60,7 +63,7 @@ def test_no_route_of_the_api_is_left_out(served: Served) -> None:
     with served.client() as client:
         paths = client.get("/schema").json()["paths"]
     there = {(method.upper(), path) for path, item in paths.items() for method in item}
-    asked = {(m, re.sub(r"call-1@pbx|INC-1|200|release", "{}", p)) for m, p in MATRIX}
+    asked = {(m, re.sub(r"call-1@pbx|INC-1|200|release|\+33145678999", "{}", p)) for m, p in MATRIX}
     assert {(m, re.sub(r"{[^}]+}", "{}", p)) for m, p in there} == asked | {("GET", "/api/v1/live")}
 
 

@@ -31,7 +31,7 @@ from tests.web.process import WebProcess
 from tests.web.rig import HOST, some_calls
 
 FEW: Final = 6
-MEANT: Final = {"", "rule", "trunk", "until", "after", "at", "letter", "source"}
+MEANT: Final = {"", "rule", "trunk", "until", "after", "at", "letter", "source", "number"}
 EXAMPLES: Final = int(os.environ.get("GUARD_SCHEMA_EXAMPLES", FEW))
 
 

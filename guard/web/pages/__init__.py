@@ -6,7 +6,7 @@ from typing import Final
 
 from litestar import Router
 
-from guard.web.pages import calls, errors, incidents, law, lines, money, now, sign
+from guard.web.pages import calls, errors, incidents, law, lines, money, now, persons, sign
 
 PAGES: Final = Router(
     path="/",
@@ -22,6 +22,8 @@ PAGES: Final = Router(
         money.exposure,
         law.policies,
         law.decide,
+        persons.subjects,
+        persons.subject,
         sign.signin,
         sign.signed_in,
         sign.signout,

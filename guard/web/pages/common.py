@@ -113,6 +113,7 @@ def view_of(request: Asked, room: Room, place: str, *, full: bool = False) -> Vi
         person=who.name,
         sees=who.sees,
         operates=who.operates,
+        privacy=who.full,
         full=full,
         now=room.clock(),
     )

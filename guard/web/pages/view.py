@@ -53,7 +53,7 @@ class View(Struct, frozen=True, kw_only=True):
     """The reader of one page: language, theme, what may be seen and done, and where the page stands.
 
     `here` is the page's own path with its query; `person` the name of the token that signed in ("" for nobody); `sees`
-    whether anything may be seen at all; `full` whether numbers are shown in full.
+    whether anything may be seen at all; `privacy` whether numbers may be seen in full, `full` whether they are here.
     """
 
     lang: Lang = "en"
@@ -66,6 +66,7 @@ class View(Struct, frozen=True, kw_only=True):
     person: str = ""
     sees: bool = True
     operates: bool = False
+    privacy: bool = False
     full: bool = False
     now: int = 0
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from guard.web.words.books import BOOKS
 from guard.web.words.log import LOG
+from guard.web.words.persons import PERSONS
 
 Lang = Literal["en", "fr"]
 LANGS: Final[tuple[Lang, ...]] = ("en", "fr")
@@ -112,5 +113,5 @@ SIGN: Final[dict[str, tuple[str, str]]] = {
     "error.503": ("Not available now", "Indisponible pour le moment"),
 }  # fmt: skip
 
-WORDS: Final[dict[str, tuple[str, str]]] = {**FRAME, **COMMON, **SIGN, **LOG, **BOOKS}
-PARTS: Final = (FRAME, COMMON, SIGN, LOG, BOOKS)
+WORDS: Final[dict[str, tuple[str, str]]] = {**FRAME, **COMMON, **SIGN, **LOG, **BOOKS, **PERSONS}
+PARTS: Final = (FRAME, COMMON, SIGN, LOG, BOOKS, PERSONS)

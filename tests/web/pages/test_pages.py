@@ -49,6 +49,7 @@ PAGES = (
     "/decide",
     "/decide?caller=%2B33145678901&callee=0612345678",
     "/decide?caller=%2B33145670000&callee=0612345678",
+    "/subjects",
     "/signin",
 )
 
@@ -177,7 +178,7 @@ def test_every_page_is_whole_in_both_languages_and_strict(served: Served, path: 
     assert {a["id"] for a in fields} <= labels
 
 
-@pytest.mark.parametrize("path", [p for p in PAGES if p not in {"/decide", "/signin"}])
+@pytest.mark.parametrize("path", [p for p in PAGES if p not in {"/decide", "/signin", "/subjects"}])
 def test_every_page_has_its_json(served: Served, path: str) -> None:
     with browser(served, "viewer") as client:
         page = Reads(client.get(path).text)
