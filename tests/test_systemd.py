@@ -146,6 +146,7 @@ def test_the_manual_names_what_is_there() -> None:
         "systemd/sip-guard.service",
         "systemd/sip-guard-web.service",
         "systemd/sip-guard.sysusers",
+        "systemd/sip-guard.tmpfiles",
         PROGRAM,
         "/etc/guard/guard.toml",
     ):
