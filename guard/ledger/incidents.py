@@ -130,7 +130,14 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WrongStep(ValueError):
-    """A step that cannot be taken; the message says why, and what can."""
+    """A step that cannot be taken; the message says why, and what can. `why` is the same for who says it in words of
+    his own: the incident's `state` does not allow it, it would come before what it follows (`early`), or no letter has
+    come that it could answer (`unasked`)."""
+
+    def __init__(self, text: str, why: Literal["state", "early", "unasked", ""] = "", state: str = "") -> None:
+        super().__init__(text)
+        self.why = why
+        self.state = state
 
 
 class Incident(Struct, frozen=True, kw_only=True):
@@ -209,7 +216,9 @@ def after(incident: Incident, event: Event) -> Incident:
     state = STEPS[incident.state].get(event.step)
     if state is None:
         can = ", ".join(STEPS[incident.state])
-        raise WrongStep(f"{incident.name} is {incident.state}: it cannot {event.step}; it can {can}")
+        raise WrongStep(
+            f"{incident.name} is {incident.state}: it cannot {event.step}; it can {can}", "state", incident.state
+        )
     letters, answered = incident.letters, incident.answered
     if event.step == "notify":
         if not event.letter:
@@ -217,10 +226,10 @@ def after(incident: Incident, event: Event) -> Incident:
         letters, answered = (*letters, (event.letter, event.at)), None
     first = letters[0][1] if letters else incident.opened
     if event.step in {"answer", "resolve", "release"} and event.at < first:
-        raise WrongStep(f"{incident.name} cannot {event.step} before it was opened or notified")
+        raise WrongStep(f"{incident.name} cannot {event.step} before it was opened or notified", "early")
     if event.step == "answer":
         if not letters:
-            raise WrongStep(f"{incident.name} cannot answer: no letter has come")
+            raise WrongStep(f"{incident.name} cannot answer: no letter has come", "unasked")
         answered = event.at
     shut = event.quarantine
     if shut is None or (event.step != "quarantine" and not shut.beyond(incident.quarantine)):

@@ -22,6 +22,14 @@ MAX_TEXT: Final = 2_000  # characters: what to remember, not the letter itself
 BY: Final = "web/"  # before the name of the token: no user of the machine has a slash in his
 
 
+class StepRefused(Refused):
+    """A step that an incident's state does not allow; `wrong` says why, for pages in any language."""
+
+    def __init__(self, wrong: WrongStep) -> None:
+        super().__init__(409, str(wrong))
+        self.wrong = wrong
+
+
 async def take(
     room: Room, visitor: Visitor, incident: int, action: Action, *, at: str = "", text: str = "", letter: Letter = ""
 ) -> Incident:
@@ -45,4 +53,4 @@ def _step(reader: SqliteReader, event: Event) -> Incident:
         try:
             return books.step(event)
         except WrongStep as error:
-            raise Refused(409, str(error)) from error
+            raise StepRefused(error) from error

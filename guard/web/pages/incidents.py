@@ -23,7 +23,8 @@ from guard.web.pages.common import Html, away, form_of, html, reader, view_of
 from guard.web.pages.view import View, word
 from guard.web.problems import Refused
 from guard.web.roles import Visitor, operators
-from guard.web.steps import ACTIONS, LETTERS, MAX_TEXT, take
+from guard.web.steps import ACTIONS, LETTERS, MAX_TEXT, StepRefused, take
+from guard.web.words.clocks import follows
 
 MOST_PAGES: Final = 10_000
 FIELD: Final = {"sva": "callee", "number": "caller", "line": "line", "trunk": "trunk"}  # a filter of the log
@@ -105,11 +106,23 @@ async def act(request: Request[Visitor, None, State], room: Here, incident: From
         long = t("incident.wrong.long", n=MAX_TEXT)
         told = long if mistake.field == "text" else t("incident.wrong.at")
         return await _again(room, incident, view, told, form)
-    except Refused as refused:
-        if refused.status_code != 409:
-            raise
-        return await _again(room, incident, view, t("incident.wrong", why=refused.detail), form, status=409)
+    except StepRefused as refused:
+        return await _again(room, incident, view, why_not(refused, view), form, status=409)
     return away(f"/incidents/INC-{number}?done={name}")
+
+
+def why_not(refused: StepRefused, view: View) -> str:
+    """Why a step cannot be taken, in the reader's language."""
+    t, wrong = word(view.lang), refused.wrong
+    if wrong.why == "state":
+        why = t("incident.why.state", state=t(f"state.{wrong.state}"))
+    elif wrong.why == "early":
+        why = t("incident.why.early")
+    elif wrong.why == "unasked":
+        why = t("incident.why.unasked")
+    else:
+        why = refused.detail
+    return t("incident.wrong", why=why)
 
 
 def _number(name: str) -> int:
@@ -147,6 +160,7 @@ def incident_html(
         said=said,
         can=[step for step in ACTIONS if step in found.can],
         letters=LETTERS,
+        follows=lambda says: follows(says, view.lang),
         longest=MAX_TEXT,
         form={"text": form.get("text", ""), "at": form.get("at", ""), "letter": form.get("letter", "")},
         calls=shapes.query("/calls", {field: subject, "all": "true"}) if field and "*" not in subject else "",

@@ -341,6 +341,8 @@ def test_steps_are_taken_by_operators_from_our_own_form_only(tmp_path: Path) -> 
                 assert 'role="alert"' in wrong.text
             assert client.post("/incidents/INC-1", data=form | {"step": "explode"}).status_code == 400
             assert client.post("/incidents/INC-99", data=form | {"step": "note"}).status_code == 404
+            unasked = client.post("/incidents/INC-1", data=form | {"step": "answer"})
+            assert (unasked.status_code, "aucun courrier n’est arrivé" in unasked.text) == (409, True)
             done = client.post("/incidents/INC-1", data=form | {"step": "release", "text": HOSTILE})
             assert (done.status_code, done.headers["location"]) == (303, "/incidents/INC-1?done=release")
             page = client.get(done.headers["location"]).text
@@ -348,7 +350,10 @@ def test_steps_are_taken_by_operators_from_our_own_form_only(tmp_path: Path) -> 
             assert "<script>alert" not in page
             again = client.post("/incidents/INC-1", data=form | {"step": "release"})
             assert again.status_code == 409
-            assert "Action impossible" in again.text
+            assert "Action impossible\u00a0: l’incident est levé." in again.text
+            early = client.post("/incidents/INC-2", data=form | {"step": "resolve", "at": "2026-01-01"})
+            assert "elle précéderait l’ouverture" in early.text
+            assert (early.status_code, "it cannot" in early.text, "cannot" in again.text) == (409, False, False)
 
 
 def test_without_the_daemon_the_log_is_still_shown(served: Served) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from string import Formatter
 from typing import Final, get_args
@@ -18,6 +19,7 @@ from guard.policy.schema import Confidence
 from guard.rules.quotas import Per
 from guard.web.pages.view import TEMPLATES
 from guard.web.words import PARTS, WORDS
+from guard.web.words.clocks import CLOCKS, follows
 
 ROOT: Final = Path(__file__).parents[3]
 # Keys that are put together from a word of the domain: each word of it has its entry.
@@ -91,3 +93,25 @@ def test_pages_use_what_is_there_and_all_of_it() -> None:
 
 def test_the_number_of_places_that_count_by_per_is_known() -> None:
     assert set(get_args(Per)) == {"", "trunk", "line"}
+
+
+def test_every_time_limit_of_our_contracts_is_told_in_french() -> None:
+    clauses = [
+        c for d in (ROOT / "policies" / "contracts").glob("*.toml") for c in clauses_of(tomllib.loads(d.read_text()))
+    ]
+    limits = {str(c["says"]) for c in clauses if c.get("letter") and "within" in c}
+    assert limits == CLOCKS.keys()
+    assert all(follows(says, "en") == says != follows(says, "fr") for says in limits)
+    assert follows("Of another contract.", "fr") == "Of another contract."
+    for french in CLOCKS.values():
+        assert "'" not in french
+        assert all(french[m.start() - 1] == "\u00a0" for m in re.finditer("[:;?!]", french))
+
+
+def clauses_of(found: object) -> list[dict[str, object]]:
+    """Every table of a contract that says something."""
+    if isinstance(found, list):
+        return [c for one in found for c in clauses_of(one)]
+    if not isinstance(found, dict):
+        return []
+    return [*([found] if "says" in found else []), *(c for one in found.values() for c in clauses_of(one))]
