@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2 promtool:prometheus chromium:chromium systemd-analyze:systemd
 MODULES := kamailio-tls-modules kamailio-utils-modules kamailio-json-modules
 
-.PHONY: compiled wheel run test check lint setup programs bench screenshots fuzz soak lock deb deb-test clean
+.PHONY: compiled wheel run test check lint setup programs bench screenshots fuzz soak faults lock deb deb-test clean
 
 run: setup
 	$(BIN)/guard demo
@@ -61,6 +61,10 @@ fuzz: setup
 	FUZZ_RUNS=$(or $(FUZZ_RUNS),100000) $(BIN)/python -m tests.fuzz.run
 	GUARD_FUZZ_GAMES=$(or $(FUZZ_GAMES),1000) $(BIN)/python -m pytest tests/fuzz -q -p no:cacheprovider --timeout=0
 	GUARD_SCHEMA_EXAMPLES=$(or $(SCHEMA_EXAMPLES),300) $(BIN)/python -m pytest tests/web/test_schema.py -q -p no:cacheprovider --timeout=0
+
+# kill -9 under calls, FAULTS times on one log (1000 take some hours on a busy machine), and every other fault once.
+faults: setup programs
+	GUARD_KILLS=$(or $(FAULTS),1000) $(BIN)/python -m pytest tests/live/test_kills.py tests/live/test_faults.py -q -s -p no:cacheprovider --timeout=0
 
 soak: setup programs
 	$(BIN)/python -m pytest tests/soak -q -p no:cacheprovider --timeout=0

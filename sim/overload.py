@@ -8,6 +8,7 @@ that is offered. Then calls come at a quarter of the peak, alone and beside each
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ FLOODS: Final = ("garbage", "invite", "half-open", "huge", "dribble")
 RATE: Final = 5_000  # datagrams a second of a flood, if the machine can send so many
 HUGE: Final = 60_000  # bytes
 CONNECTIONS: Final = 400
+TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -66,18 +68,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(pressure: Pressure, daemon: Daemon, seconds: float) -> None:
     print(HEAD)
-    peak, rate = 0.0, FIRST
+    peak, dense, rate = 0.0, 0.0, FIRST
     for _ in range(STEPS):
+        before = busy(daemon.pid)
         placed = pressure.run(rate, seconds)
         print(row(f"{rate:.0f} calls/s", placed, seconds, daemon.pid))
         done = carried(placed, seconds)
-        peak = max(peak, done)
+        if done > peak:
+            peak, dense = done, done * seconds / (busy(daemon.pid) - before)
         if done < CARRIED * rate:
             break
         rate *= STEP
+    before = busy(daemon.pid)
     placed = pressure.run(2 * peak, 3 * seconds)
+    worth = carried(placed, 3 * seconds) * 3 * seconds / (busy(daemon.pid) - before)
     print(row(f"twice the peak: {2 * peak:.0f}", placed, 3 * seconds, daemon.pid))
     print(f"carried at twice the peak: {carried(placed, 3 * seconds) / peak:.0%} of the peak of {peak:.0f} calls/s")
+    print(f"calls carried in a second of its processor time: {worth:.0f}, at the peak {dense:.0f}")
     print(HEAD)
     quiet = peak / 4
     print(row(f"alone: {quiet:.0f}", pressure.run(quiet, seconds), seconds, daemon.pid))
@@ -122,6 +129,12 @@ def carried(placed: list[Placed], seconds: float) -> float:
 def ms(times: list[float], share: float) -> str:
     """What that share of the times stayed below."""
     return f"{sorted(times)[min(int(len(times) * share), len(times) - 1)] * 1000:.0f}" if times else "-"
+
+
+def busy(pid: int) -> float:
+    """Seconds of processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def resident(pid: int) -> float:
