@@ -14,6 +14,7 @@ from guard.ledger.masking import masked_text
 from guard.net.say import LOG
 from guard.store.bookentries import PassedOn
 from guard.store.books import Books
+from guard.store.errors import StoreError
 from guard.store.retention import about
 from guard.store.whole import Whole, whole
 from guard.subject import erase_books, have_done, held, number_of
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 MOST: Final = 5_000  # calls that are handed out at once, some 15 MB: of more `guard subject export` makes a file
 MAX_REASON: Final = 200  # characters
 PATIENCE: Final = 60.0  # seconds that the running guard may take: a proxy before us waits no longer
+
+UNSURE: Final = (
+    "nothing tells that what the calls said is erased: the guard that writes the log refused, or did not answer (the"
+    " journal says which); incidents and penalties are; ask again"
+)
 
 
 class Penalty(Struct, frozen=True, kw_only=True):
@@ -104,7 +110,13 @@ def _erase(room: Room, reader: SqliteReader, number: str, *, with_open: bool) ->
         erase_books(books, found, now)  # first: where the guard does not answer, at least these are gone
     if found.calls:
         config = room.config
-        have_done(reader.path, "erase", number, now, PATIENCE, site=config.site, key=config.key_path, say=LOG.warning)
+        try:
+            have_done(
+                reader.path, "erase", number, now, PATIENCE, site=config.site, key=config.key_path, say=LOG.warning
+            )
+        except StoreError as error:
+            LOG.warning("web: %s", error)
+            raise Refused(503, UNSURE, headers={"Retry-After": "60"}) from error
     return _told(found, erased=True)
 
 

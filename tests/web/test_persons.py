@@ -14,6 +14,7 @@ import pytest
 from guard.cli.main import main
 from guard.ledger.incidents import Event
 from guard.store.books import Books
+from guard.store.errors import StoreError
 from guard.web import persons
 from sim.daemon import Daemon
 from sim.link import free_port
@@ -117,6 +118,24 @@ def test_too_much_is_not_handed_out_at_once(tmp_path: Path, monkeypatch: pytest.
         answer = client.get(SUBJECTS)
         assert answer.status_code == 413
         assert "guard subject export" in answer.json()["detail"]
+
+
+def test_where_the_guard_does_not_answer_nobody_is_told_that_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object, **__: object) -> None:
+        raise StoreError(f"{tmp_path}: did not answer in time")
+
+    of_two(tmp_path)
+    monkeypatch.setattr(persons, "have_done", silent)
+    with serving(tmp_path, calls=0) as served, served.client("privacy") as client:
+        answer = client.post(f"{SUBJECTS}/erase", json={"reason": "a letter", "confirm": True})
+        assert (answer.status_code, answer.json()["detail"]) == (503, persons.UNSURE)
+        assert str(tmp_path) not in answer.text
+        assert len(client.get(SUBJECTS).json()["calls"]) == 3
+        assert client.post("/api/v1/subjects/not%20a%20number/erase", json={"reason": "a"}).json()["errors"] == [
+            {"field": "number", "message": "is no telephone number: write it as dialled, or as +33145678900"}
+        ]
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
