@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2 promtool:prometheus chromium:chromium systemd-analyze:systemd
-MODULES := kamailio-tls-modules kamailio-utils-modules kamailio-json-modules
+MODULES := kamailio-tls-modules kamailio-utils-modules kamailio-json-modules kamailio-sqlite-modules
 
 .PHONY: compiled wheel run test check lint setup programs bench screenshots fuzz soak faults lock deb deb-test clean
 
@@ -49,8 +49,10 @@ compiled: build/compiled/.ready
 wheel: build/compiled/.ready
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist build/compiled
 
-bench: setup
+# Some ten minutes, on a machine that does nothing else; writes docs/performance-race.md and its plot.
+bench: setup programs build/compiled/.ready
 	$(BIN)/python -m sim.bench
+	$(BIN)/python -m sim race --write
 
 # Pictures of every page, of a guard under traffic, for docs/web.md.
 screenshots: setup programs

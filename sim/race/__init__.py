@@ -1,0 +1,1 @@
+"""`python -m sim race`: what a call costs through the guard, beside other proxies that do the same work."""

@@ -1,0 +1,72 @@
+"""How fast a capture is read: guard replay with every rule and detector, and tshark with four fields of SIP."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import date, datetime
+from datetime import time as clock
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from sim.labelled.capture import write
+from sim.labelled.rhythm import PARIS, instant
+from sim.labelled.scenarios import scenario
+from sim.labelled.words import SimError
+from sim.labelled.world import World, config
+from sim.race.load import pinned, sides
+
+DAY: Final = date(2026, 11, 16)  # a Monday without holidays around it
+SEED: Final = 1
+OFFICE: Final = 400  # people: some 44 000 messages a day
+TSHARK: Final = 10_000  # packets that tshark reads: it takes ever longer for each as calls add up
+PATIENCE: Final = 240.0
+FIELDS: Final = ("sip.Method", "sip.Status-Code", "sip.Call-ID", "sip.CSeq")
+
+
+class Read(Struct, frozen=True):
+    """Packets, and how many of them for each second of processor time, the start of the program included."""
+
+    packets: int
+    a_second: float
+
+
+def captured(folder: Path, people: int) -> tuple[Path, int]:
+    """A working day of an office as a capture, and the guard.toml beside it; how many packets."""
+    folder.mkdir(parents=True, exist_ok=True)
+    start = instant(datetime.combine(DAY, clock(), PARIS))
+    world = World(SEED, start, 1.0, scenario(f"office:{people}"))
+    (folder / "guard.toml").write_text(config(world, folder), encoding="utf-8")
+    path = folder / "day.pcap"
+    return path, write(world, path)
+
+
+def replayed(capture: Path, packets: int, home: Path, core: int) -> Read:
+    """By the guard in `home`, to its summary."""
+    words = [sys.executable, "-m", "guard.cli.main", "replay", str(capture), "-c", str(capture.parent / "guard.toml")]
+    return Read(packets, packets / _took([*pinned(core), *words], home))
+
+
+def dissected(capture: Path, packets: int, core: int) -> Read:
+    """By tshark, of its first packets."""
+    count = min(packets, TSHARK)
+    words = ["tshark", "-n", "-r", str(capture), "-c", str(count), "-Y", "sip", "-T", "fields"]
+    for field in FIELDS:
+        words += ["-e", field]
+    return Read(count, count / _took([*pinned(core), *words], capture.parent))
+
+
+def _took(words: list[str], home: Path) -> float:
+    """Seconds of processor time until it has ended well. SimError where it does not."""
+    begun = sides()
+    done = subprocess.run(
+        words, cwd=home, env={**os.environ, "PYTHONPATH": str(home)}, capture_output=True,
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        text = done.stderr[-1000:].decode("utf-8", "replace")
+        raise SimError(f"{words[3]} ended with status {done.returncode}: {text}")
+    return sides() - begun

@@ -1,0 +1,167 @@
+"""A race for people: docs/performance-race.md and its plot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from statistics import median
+from typing import Final
+
+from sim.race.machine import processor
+from sim.race.results import Result, Row
+from sim.race.rounds import LEVELS
+
+PLOT: Final = "performance-race.svg"
+BAR, GAP, LEFT, WIDE = 22, 10, 300, 420  # of the plot, in pixels
+NONE: Final = "–"
+
+
+def page(result: Result) -> str:
+    """The whole page, as Markdown."""
+    return "\n".join([*_head(result), *_calls(result), *_setups(result), *_memory(result), *_unwired(result)]) + "\n"
+
+
+def _head(result: Result) -> Iterator[str]:
+    rounds, own = result.rounds, result.cores
+    loads = [x for r in rounds for x in r.load]
+    yield "# The guard beside other proxies\n"
+    yield f"    {result.command}\n"
+    yield (
+        f"made this page on {datetime.now(UTC):%Y-%m-%d} (`make bench` runs it too): {os.cpu_count()} cores of "
+        f"{processor()}; {result.versions}. "
+        + (
+            f"Proxy on core {own.proxy}, both sipps on core {own.ends}"
+            if own.apart
+            else "**Proxy and sipps on one core**"
+        )
+        + f". Calls of seven messages (INVITE, 100, 180, 200, ACK, BYE, 200) over UDP on loopback, {result.rate:g} a "
+        f"second for {result.seconds:g} s after a second of others, {max(len(r.rounds) for r in result.rows)} "
+        "rounds of each, in turns, each with a fresh proxy; medians.\n"
+    )
+    others = median(r.elsewhere for r in rounds)
+    yield (
+        f"Load (one minute) {min(loads):.1f} to {max(loads):.1f}; other work took {others:.0%} of all cores in the "
+        f"median round, {max(r.elsewhere for r in rounds):.0%} in the worst.\n"
+    )
+    if not result.alone:
+        yield "**Warning: other work was running. Compare rows of this page only, and none too closely.**\n"
+    if any(row.key.startswith("guard-") for row in result.rows) and not result.compiled:
+        yield "**Warning: the compiled rows ran a folder without any compiled module.**\n"
+    elif result.compiled:
+        yield f"Compiled: {result.compiled} modules by mypyc (`make compiled`).\n"
+
+
+def _calls(result: Result) -> Iterator[str]:
+    yield "## A call\n"
+    yield "| proxy | processor time, × Kamailio with rules | µs a call | of its rounds | calls lost | most calls/s |"
+    yield "|---|---:|---:|---|---:|---:|"
+    for row in result.rows:
+        proxied = row.key != "direct"
+        each = " · ".join(f"{r.cpu_us:.0f}" for r in sorted(row.rounds, key=lambda r: r.cpu_us))
+        yield (
+            f"| {row.title} | {_ratio(row, result) if proxied else NONE} | {f'{row.cpu_us:.0f}' if proxied else NONE} "
+            f"| {each if proxied else NONE} | {row.lost} | {f'{row.highest:.0f}' if row.highest else NONE} |"
+        )
+    yield ""
+    yield (
+        "Processor time is that of the proxy's whole tree of processes, Redis included, as the kernel counts it. "
+        f"*Most calls/s*: the highest rate of a rising search at which none was lost within {result.hold:g} s; without "
+        "a proxy it is what the two sipps on their core can do. *Kamailio with rules* looks at the address, caller, "
+        "asserted caller and destination in trees of prefixes, shut-off lines, the rate, calls of line and trunk, and "
+        "writes one record a call to SQLite (WAL, NORMAL). The guard has every rule and detector, and writes decision "
+        "and end, chained, with the same durability.\n"
+    )
+    yield f"![Processor time of a call]({PLOT})\n"
+
+
+def _ratio(row: Row, result: Result) -> str:
+    return f"**{row.cpu_us / result.against:.2f}**" if result.against else NONE
+
+
+def _setups(result: Result) -> Iterator[str]:
+    yield "## Time added to a set-up\n"
+    if result.hindered:
+        yield f"Not measured: {' '.join(result.hindered.split())}\n"
+        return
+    shares = " | ".join(f"{of:.0%} of its most" for of in LEVELS)
+    yield f"| proxy | {result.rate:g} calls/s | {shares} |"
+    yield f"|---|---:|{'---:|' * len(LEVELS)}"
+    for row in result.rows:
+        if row.key != "direct":
+            cells = [_ms(row.added), *(_ms(level) for level in row.levels), *[NONE] * (len(LEVELS) - len(row.levels))]
+            yield f"| {row.title} | {' | '.join(cells)} |"
+    yield ""
+    yield (
+        "Milliseconds, p50 · p99 · p99.9: the INVITE's and its 200's way through the proxy together, from the kernel's "
+        "stamps before and behind it (dumpcap on loopback, not while processor time is measured).\n"
+    )
+
+
+def _ms(added: tuple[float, ...]) -> str:
+    return " · ".join(f"{ms:.2f}" for ms in added) or NONE
+
+
+def _memory(result: Result) -> Iterator[str]:
+    yield "## Memory and start\n"
+    yield "| proxy | MB after a round | kB a call that is up | ms from start to first call |"
+    yield "|---|---:|---:|---:|"
+    for row in result.rows:
+        if row.key != "direct":
+            memory, ready = (median(getattr(r, name) for r in row.rounds) for name in ("memory", "ready_ms"))
+            call = NONE if row.call_kb is None else f"{row.call_kb:.1f}"
+            yield f"| {row.title} | {memory / 1024:.0f} | {call} | {ready:.0f} |"
+    yield ""
+    yield (
+        "Memory that was written; what processes share counts once (PSS). A call that is up: by how much the tree grew "
+        f"from when {result.calls} calls had been and gone to when {result.calls} more were up, with what lingers of "
+        "those for 32 s. Start: until the first INVITE came out behind it.\n"
+    )
+
+
+def _unwired(result: Result) -> Iterator[str]:
+    if not result.builds and not result.replays:
+        return
+    yield "## Without the wire\n"
+    yield "| the guard | decisions/s, every rule and detector | kB a known line |"
+    yield "|---|---:|---:|"
+    for build in result.builds:
+        yield f"| {build.title} | {build.decisions:.0f} | {build.line_kb:.2f} |"
+    yield ""
+    if result.replays:
+        tshark = next((speed for title, (_, speed) in result.replays.items() if title.startswith("tshark")), 0.0)
+        yield "| a capture of an office's day | × tshark | packets/s | packets |"
+        yield "|---|---:|---:|---:|"
+        for title, (packets, speed) in result.replays.items():
+            yield f"| {title} | {f'{speed / tshark:.1f}' if tshark else NONE} | {speed:.0f} | {packets} |"
+        yield ""
+        yield (
+            "Packets for each second of processor time, start-up included; the guard with every rule, detector and a "
+            "log. tshark slows down as calls add up, and reads the beginning of the same capture only.\n"
+        )
+
+
+def plot(result: Result) -> str:
+    """Processor time of a call as bars (SVG), the ratio beside each."""
+    rows = [row for row in result.rows if row.key != "direct"]
+    most = max((row.cpu_us for row in rows), default=1.0) or 1.0
+    high = len(rows) * (BAR + GAP) + 2 * GAP
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDE + 150}" height="{high}" '
+        f'font-family="sans-serif" font-size="13" role="img"><title>Processor time of a call, µs</title>'
+        f'<rect width="100%" height="100%" fill="#fff"/>'
+    ]
+    if result.against:
+        x = LEFT + round(result.against / most * WIDE)
+        out.append(f'<line x1="{x}" y1="0" x2="{x}" y2="{high}" stroke="#999" stroke-dasharray="4 3"/>')
+    for n, row in enumerate(rows):
+        y = GAP + n * (BAR + GAP)
+        ratio = f", × {row.cpu_us / result.against:.2f}" if result.against else ""
+        colour = "#2f6f4f" if row.key.startswith("guard") else "#8a94a0"
+        long = max(round(row.cpu_us / most * WIDE), 1)
+        out.append(
+            f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{row.title}</text>'
+            f'<rect x="{LEFT}" y="{y}" width="{long}" height="{BAR}" fill="{colour}"/>'
+            f'<text x="{LEFT + WIDE + 8}" y="{y + 16}">{row.cpu_us:.0f} µs{ratio}</text>'
+        )
+    return "\n".join([*out, "</svg>"]) + "\n"

@@ -1,0 +1,211 @@
+"""The race: every proxy carries every call of a tiny round, and what is told of it is reckoned right."""
+
+from __future__ import annotations
+
+import asyncio
+import xml.etree.ElementTree as Tree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from guard.capture.messages import Captured
+from guard.proxy.effects import Flow
+from sim.__main__ import main
+from sim.labelled.words import SimError
+from sim.race.command import PAGE
+from sim.race.forwarder import Forwarder
+from sim.race.kamailio import complete
+from sim.race.load import Ends, Ports, Went, people
+from sim.race.machine import Cores, taken
+from sim.race.pages import page, plot
+from sim.race.proxies import ROOT, Proxy, Running, compiled_modules, proxies
+from sim.race.results import Build, Result, Row
+from sim.race.rounds import Course, Round, share, turns
+from sim.race.wire import added, may_capture
+from tests.live.world import need
+
+RATE, SECONDS = 40.0, 0.5
+TITLES = [p.title for p in proxies(ROOT)]
+
+
+@pytest.mark.live
+def test_every_proxy_carries_every_call(tmp_path: Path) -> None:
+    for program, package in (("kamailio", "kamailio"), ("sipp", "sip-tester"), ("redis-server", "redis-server")):
+        need(program, package)
+    if not complete():
+        pytest.fail("Kamailio's SQLite is missing: sudo apt-get install kamailio-sqlite-modules", pytrace=False)
+    own = Cores(proxy=0, ends=0)
+    course = Course(tmp_path, own, tapped=not may_capture(tmp_path, own.ends), warm=0.1)
+    told: list[str] = []
+    rounds = turns(course, proxies(ROOT), RATE, SECONDS, 1, told.append)  # ROOT stands for the compiled one's folder
+    assert [(r.key, r.completed, r.lost) for r in rounds] == [(p.key, 20, 0) for p in proxies(ROOT)]
+    assert len(told) == len(rounds)
+    assert all(r.memory > 0 and r.ready_ms > 0 for r in rounds if r.key != "direct")
+    if course.tapped:
+        assert all(0 < r.added[0] <= r.added[1] <= r.added[2] for r in rounds if r.key != "direct")
+    text = page(result([Row(p.key, p.title, [r], 0, [], None) for p, r in zip(proxies(ROOT), rounds, strict=True)]))
+    assert [t for t in TITLES if f"| {t} |" not in text] == []
+
+
+def one(key: str = "guard", cpu: float = 500, **more: object) -> Round:
+    found = Round(
+        key=key, rate=500, asked=100, completed=100, retransmitted=0, cpu_us=cpu, ends_us=100, added=(0.2, 0.5, 1.0),
+        memory=50 * 1024, ready_ms=250, elsewhere=0.0, load=(0.1, 0.2),
+    )  # fmt: skip
+    return replace(found, **more)
+
+
+def result(rows: list[Row], **more: object) -> Result:
+    found = Result(
+        command="python -m sim race", versions="all", cores=Cores(0, 1), rate=500, seconds=5, hold=4, calls=2000,
+        hindered="", rows=rows, builds=[Build("interpreted", 20_000, 1.5)], compiled=0,
+        replays={"guard replay, interpreted": (40_000, 9_000.0), "tshark, four fields": (10_000, 600.0)},
+    )  # fmt: skip
+    return replace(found, **more)
+
+
+def test_ratios_are_over_kamailio_with_rules_and_medians_are_of_rounds() -> None:
+    rows = [
+        Row("kamailio-rules", "Kamailio", [one("kamailio-rules", c) for c in (300, 900, 400)], 900.4, [], 20.0),
+        Row("guard", "guard", [one(cpu=c) for c in (100, 200, 5000)], 1500, [(0.1, 0.2, 0.3)] * 3, 31.25),
+    ]
+    text = page(result(rows))
+    assert "| Kamailio | **1.00** | 400 | 300 · 400 · 900 | 0 | 900 |" in text
+    assert "| guard | **0.50** | 200 | 100 · 200 · 5000 | 0 | 1500 |" in text
+    assert "| guard | 0.20 · 0.50 · 1.00 | 0.10 · 0.20 · 0.30 | 0.10 · 0.20 · 0.30 | 0.10 · 0.20 · 0.30 |" in text
+    assert "| guard | 50 | 31.2 | 250 |" in text
+    assert "| guard replay, interpreted | 15.0 | 9000 | 40000 |" in text
+    assert "| tshark, four fields | 1.0 | 600 | 10000 |" in text
+    assert "Warning" not in text
+    drawn = Tree.fromstring(plot(result(rows)))
+    assert "200 µs, × 0.50" in "".join(drawn.itertext())
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "said"),
+    [
+        ([one(elsewhere=0.3)], {}, "Warning: other work was running"),
+        ([one("guard-compiled")], {}, "without any compiled module"),
+        ([one(completed=97)], {}, "| 3 |"),
+        (
+            [one(added=())],
+            {"hindered": "dumpcap does not capture:\nno right"},
+            "Not measured: dumpcap does not capture: no",
+        ),
+        ([one()], {"cores": Cores(0, 0)}, "Proxy and sipps on one core"),
+    ],
+)
+def test_what_makes_figures_doubtful_is_said(rows: list[Round], more: dict[str, object], said: str) -> None:
+    assert said in page(result([Row(r.key, r.key, [r], 0, [], None) for r in rows], **more))
+
+
+class Known(Course, frozen=True):
+    """A course on which every proxy carries 1 000 calls a second and no more."""
+
+    def _carries(self, proxy: Proxy, rate: float, hold: float) -> bool:
+        return rate <= 1000
+
+
+@pytest.mark.parametrize("expected", [900, 1500, 2500])
+def test_the_search_ends_just_below_what_is_carried(tmp_path: Path, expected: float) -> None:
+    found = Known(tmp_path, Cores(0, 0), tapped=False).highest(proxies(ROOT)[0], expected, 1)
+    assert 1000 / 1.16 < found <= 1000
+
+
+def test_nothing_is_the_highest_rate_of_who_carries_nothing(tmp_path: Path) -> None:
+    assert Known(tmp_path, Cores(0, 0), tapped=False).highest(proxies(ROOT)[0], 1e9, 1) == 0
+
+
+def test_what_is_added_is_the_way_of_the_first_invite_and_the_first_200() -> None:
+    def seen() -> Iterator[Captured]:
+        before, behind = ("127.0.0.2", 1), ("127.0.0.3", 1)
+        guard = ("127.0.0.1", 1)
+        for call, answered in (("a", True), ("b", False)):
+            head = f"\r\nCall-ID: {call}\r\nCSeq: 1 ".encode()
+            yield b"INVITE x SIP/2.0" + head + b"INVITE\r\n\r\n", Flow("udp", guard, before), 1_000
+            yield b"INVITE x SIP/2.0" + head + b"INVITE\r\n\r\n", Flow("udp", behind, guard), 1_300
+            yield b"INVITE x SIP/2.0" + head + b"INVITE\r\n\r\n", Flow("udp", guard, before), 501_000
+            if answered:
+                yield b"SIP/2.0 200 OK" + head + b"INVITE\r\n\r\n", Flow("udp", guard, behind), 2_000
+                yield b"SIP/2.0 200 OK" + head + b"INVITE\r\n\r\n", Flow("udp", before, guard), 2_100
+                yield b"SIP/2.0 200 OK" + head + b"BYE\r\n\r\n", Flow("udp", guard, behind), 9_000
+
+    assert added(seen()) == [0.4]
+
+
+def test_shares() -> None:
+    values = [float(n) for n in range(1000)]
+    assert [share(values, of) for of in (0.5, 0.99, 0.999)] == [500, 990, 999]
+    assert share([], 0.5) == 0
+
+
+def test_no_callee_is_called_twice_in_a_race(tmp_path: Path) -> None:
+    rows = people(tmp_path / "people.csv", 0, 5000).read_text().splitlines()
+    assert rows[0] == "SEQUENTIAL"
+    assert len({row.split(";")[2] for row in rows[1:]}) == 5000
+
+
+class Out(asyncio.DatagramTransport):
+    """What a forwarder sends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[object, object]] = []
+
+    def sendto(self, data: object, addr: object = None) -> None:
+        self.sent.append((data, addr))
+
+
+def test_the_forwarder_splices_and_takes_away() -> None:
+    caller, callee = ("127.0.0.2", 2), ("127.0.0.3", 3)
+    out, forwarder = Out(), Forwarder(("127.0.0.1", 1), caller, callee)
+    forwarder.connection_made(out)
+    forwarder.datagram_received(b"INVITE sip:x SIP/2.0\r\nVia: SIP/2.0/UDP a\r\n\r\n", caller)
+    assert out.sent.pop() == (
+        b"INVITE sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bK1\r\n"
+        b"Record-Route: <sip:127.0.0.1:1;lr>\r\nVia: SIP/2.0/UDP a\r\n\r\n",
+        callee,
+    )
+    forwarder.datagram_received(b"SIP/2.0 200 OK\r\nVia: ours\r\nVia: SIP/2.0/UDP a\r\n\r\n", callee)
+    assert out.sent.pop() == (b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a\r\n\r\n", caller)
+    forwarder.datagram_received(b"BYE sip:x SIP/2.0\r\nVia: a\r\nRoute: <sip:127.0.0.1:1;lr>\r\nTo: b\r\n\r\n", callee)
+    assert out.sent.pop() == (
+        b"BYE sip:x SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bK2\r\nVia: a\r\nTo: b\r\n\r\n",
+        caller,
+    )
+
+
+def test_a_process_that_is_gone_has_taken_nothing() -> None:
+    assert taken([2**22 + 1]) == taken([])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rounds", "0"], "--rounds 0"),
+        (["--rate", "-1"], "--rate -1"),
+        (["--compiled", "/nowhere"], "no guard in /nowhere: make build/compiled/.ready"),
+        (["--compiled", str(ROOT), "--only", "asterisk"], 'nobody is called "asterisk"'),
+    ],
+)
+def test_wrong_words_are_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["race", *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_round_whose_records_are_short_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Still(Course, frozen=True):
+        def call(self, running: Running, ends: Ends, first: int) -> Went:
+            return Went(asked=ends.calls, completed=ends.calls, retransmitted=0, seconds=1, cpu=0)
+
+    proxy = replace(proxies(ROOT)[0], recorded=lambda _: 5)
+    with pytest.raises(SimError, match="40 calls, 5 in its records"):
+        Still(tmp_path, Cores(0, 0), tapped=False).round(proxy, 20, 1)
+
+
+def test_the_folder_of_the_sources_has_nothing_compiled() -> None:
+    assert compiled_modules(ROOT) == 0
+    assert Ports(0, 1, 2).direct
+    assert PAGE.startswith("docs/")
