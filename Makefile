@@ -77,7 +77,7 @@ deb: setup
 
 # Builds it, installs it, runs it, upgrades an older log, removes it: on copies of /usr, /etc and /var (as root).
 deb-test: setup
-	$(BIN)/python -m pytest packaging -q -p no:cacheprovider --timeout=0
+	$(BIN)/python -m pytest tests/deb -q -p no:cacheprovider --timeout=0
 
 lock: setup
 	$(BIN)/python -m pip install -q uv

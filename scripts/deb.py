@@ -163,7 +163,7 @@ def lay_out(tree: Path, folder: Path) -> None:
     for kind in ("sysusers", "tmpfiles"):
         text = (ROOT / "systemd" / f"sip-guard.{kind}").read_text(encoding="utf-8")
         put(tree / f"usr/lib/{kind}.d/sip-guard.conf", text)
-    put(tree / "etc/guard/guard.toml", (ROOT / "packaging" / "guard.toml").read_text(encoding="utf-8"), 0o640)
+    put(tree / "etc/guard/guard.toml", (ROOT / "systemd/deb/guard.toml").read_text(encoding="utf-8"), 0o640)
     for manual in (*(ROOT / "docs").glob("*.md"), ROOT / "CHANGELOG.md", ROOT / "README.md"):
         put(tree / "usr/share/doc/sip-guard" / manual.name, manual.read_text(encoding="utf-8"))
     for place, folders, files in os.walk(tree):
@@ -187,7 +187,7 @@ def describe(tree: Path, version: str) -> None:
     put(tree / "DEBIAN/control", control)
     put(tree / "DEBIAN/conffiles", "/etc/guard/guard.toml\n")
     for script in ("postinst", "prerm", "postrm"):
-        put(tree / "DEBIAN" / script, (ROOT / "packaging/deb" / script).read_text(encoding="utf-8"), 0o755)
+        put(tree / "DEBIAN" / script, (ROOT / "systemd/deb" / script).read_text(encoding="utf-8"), 0o755)
 
 
 def build(out: Path, version: str) -> Path:

@@ -134,9 +134,9 @@ def test_its_folders_are_made(unit: Unit) -> None:
 
 def test_the_package_has_what_the_units_need() -> None:
     """`make deb-test` tries it for real."""
-    package = FOLDER.parent / "packaging"
+    package = FOLDER / "deb"
     for script in ("postinst", "prerm", "postrm"):
-        subprocess.run(["sh", "-n", str(package / "deb" / script)], check=True)
+        subprocess.run(["sh", "-n", str(package / script)], check=True)
     assert load(package / "guard.toml").sources
 
 

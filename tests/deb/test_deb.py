@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MIGRATIONS = "usr/lib/sip-guard/lib/python3.*/site-packages/guard/store"
 OLD = "0.0.9-1"
 
@@ -69,7 +69,7 @@ def test_it_installs_runs_upgrades_and_leaves(package: Path, tmp_path: Path) -> 
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     before = older(package, tmp_path)
-    inside = [sys.executable, str(ROOT / "packaging/inside.py"), str(before), str(package), str(scratch)]
+    inside = [sys.executable, str(ROOT / "tests/deb/inside.py"), str(before), str(package), str(scratch)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = ["unshare", "--mount", "--propagation", "private", *inside]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170, env=environment)
