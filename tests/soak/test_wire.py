@@ -1,5 +1,5 @@
 """`make soak`: calls over real sockets through a running guard leave it as it was: memory, descriptors, threads, and a
-log that grows by the same for each call.
+log that no call takes more of than it may.
 
 `GUARD_SOAK_MINUTES` is how long (2); a week of an office of 400 calls a day is 2 000 calls.
 """
@@ -7,7 +7,6 @@ log that grows by the same for each call.
 from __future__ import annotations
 
 import os
-from itertools import pairwise
 from pathlib import Path
 
 from sim.daemon import Daemon
@@ -21,7 +20,7 @@ RATE = 40.0  # calls a second: a week of that office in less than a minute
 ROUNDS = 12
 SETTLED = 8  # rounds until every cache is as full as it gets
 GROWTH = 4.0  # MB that the rest may add: what detection keeps of numbers that it has not met before
-UNEVEN = 1.3  # how much more log one call may take in the last rounds than in those before
+A_CALL = 6_000  # octets of log: a week of calls in minutes sets detection off, and a flagged call says why, twice
 
 
 def test_calls_over_the_wire_leave_nothing(tmp_path: Path) -> None:
@@ -43,13 +42,11 @@ def test_calls_over_the_wire_leave_nothing(tmp_path: Path) -> None:
             memory.append(resident(daemon.pid))
             things.append((len(os.listdir(f"/proc/{daemon.pid}/fd")), len(os.listdir(f"/proc/{daemon.pid}/task"))))
             size.append(sum(p.stat().st_size for p in tmp_path.glob("guard.db*")))
-        print(f"memory (MB) {[round(m) for m in memory]}, descriptors and threads {things}, log (MB) {size}")
+        print(f"memory (MB) {[round(m) for m in memory]}, descriptors and threads {things}, log (octets) {size}")
         assert daemon.stop() == 0
     finally:
         daemon.kill()
         pressure.close()
     assert len(set(things[1:])) <= 2
     assert memory[-1] - memory[SETTLED] < GROWTH * (ROUNDS - SETTLED)
-    grown = [b - a for a, b in pairwise(size)]
-    early, late = sum(grown[1:5]), sum(grown[-4:])
-    assert late < UNEVEN * early
+    assert size[-1] - size[0] < A_CALL * RATE * seconds * (ROUNDS - 1)
