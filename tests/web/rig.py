@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from tests.test_config import GOOD
 
 HOST: Final = "127.0.0.1"
 PATIENCE: Final = 20.0  # s for anything to happen: a bound, not what it takes
+PLAIN: Final = ssl.create_default_context()  # one for all clients: httpx reads every authority for each
 HOUR: Final = 3_600 * SECOND
 
 
@@ -53,12 +55,12 @@ class Served:
     def client(self, *roles: Role, **more: str) -> httpx.Client:
         """A client with a token of these roles; without any, a browser that has none."""
         headers = {"Authorization": f"Bearer {self.token(*roles)}"} if roles else {}
-        return httpx.Client(base_url=self.url, headers=headers | more, timeout=PATIENCE)
+        return httpx.Client(base_url=self.url, headers=headers | more, timeout=PATIENCE, verify=PLAIN)
 
     def start(self) -> None:
         """Serve."""
         self._thread.start()
-        httpx.get(f"{self.url}/healthz", timeout=PATIENCE).raise_for_status()
+        httpx.get(f"{self.url}/healthz", timeout=PATIENCE, verify=PLAIN).raise_for_status()
 
     def stop(self) -> None:
         """Stop, and wait for it."""
