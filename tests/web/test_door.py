@@ -198,6 +198,17 @@ def test_what_has_not_changed_is_not_sent_again(tmp_path: Path) -> None:
         assert client.get("/api/v1/incidents?all=true&limit=1").headers["etag"] == tag  # the same answer
 
 
+def test_numbers_in_full_stay_in_no_cache_and_have_a_tag_of_their_own(served: Served) -> None:
+    with served.client("viewer") as viewer, served.client("privacy") as privacy:
+        masked, full = viewer.get("/api/v1/calls"), privacy.get("/api/v1/calls")
+        assert masked.headers["vary"] == full.headers["vary"] == "Authorization, Cookie"
+        assert (masked.headers["cache-control"], full.headers["cache-control"]) == ("private, no-cache", "no-store")
+        assert masked.headers["etag"] != full.headers["etag"]
+        known = {"If-None-Match": masked.headers["etag"]}
+        assert privacy.get("/api/v1/calls", headers=known).status_code == 200
+        assert privacy.get("/calls").headers["cache-control"] == "no-store"
+
+
 def test_what_failed_has_no_tag(served: Served) -> None:
     with served.client("viewer") as client:
         assert "etag" not in client.get("/api/v1/calls?limit=0").headers
