@@ -7,7 +7,7 @@ sent on to the operators is not in it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from pathlib import Path
 from socket import inet_aton
@@ -38,12 +38,22 @@ Message = tuple[int, Address, Address, bytes]
 """(instant, who sent it, who got it, the SIP message)."""
 
 
-def write(calls: Iterable[Placed], path: Path, guard: Address = (GUARD, GUARD_PORT)) -> int:
-    """Write a capture of the calls; how many messages it has. Raises OSError."""
+def write(
+    calls: Iterable[Placed],
+    path: Path,
+    guard: Address = (GUARD, GUARD_PORT),
+    describe: Callable[[int], bytes] | None = None,
+) -> int:
+    """Write a capture of the calls; how many messages it has. With `describe` an INVITE, and the 200 to it, has the
+    session description that this makes of the number of messages before. Raises OSError."""
     count = 0
     with path.open("wb") as file:
         file.write(_FILE)
         for at, source, target, data in messages(calls, guard):
+            if describe is not None and _describes(data):
+                body = describe(count)
+                more = b"Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n" % len(body)
+                data = data.replace(b"Content-Length: 0\r\n\r\n", more + body)
             frame = _framed(source, target, data)
             file.write(_RECORD.pack(at // 1_000_000, at % 1_000_000, len(frame), len(frame)) + frame)
             count += 1
@@ -151,6 +161,11 @@ class _Leg:
         lines = [start, f"Via: {via}", *(["Max-Forwards: 70"] if request else []), f"From: {from_}", f"To: {to}"]
         lines += [f"Call-ID: {self._call.call_id}", f"CSeq: {cseq}", *(more or ()), "Content-Length: 0", "", ""]
         return "\r\n".join(lines).encode()
+
+
+def _describes(data: bytes) -> bool:
+    """Whether it is an INVITE, or a 200 to one."""
+    return data.startswith((b"INVITE ", b"SIP/2.0 200 ")) and b"\r\nCSeq: 1 INVITE\r\n" in data
 
 
 def _status(status: int) -> str:

@@ -24,10 +24,10 @@ from sim.race.wire import may_capture
 
 PAGE: Final = "docs/performance-race.md"
 ROUNDS: Final = 5
-SECONDS: Final = 5.0
+SECONDS: Final = 4.0
 RATE: Final = 500.0
-HOLD: Final = 4.0
-CALLS: Final = 2_000
+HOLD: Final = 3.0
+CALLS: Final = 1_500
 PEOPLE: Final = 400
 LINES: Final = 20_000
 MOST: Final = 3_000.0  # calls a second that two sipps on one core are good for: searches begin below

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from guard.capture.messages import Captured
+from guard.capture.messages import Captured, Messages
 from guard.proxy.effects import Flow
 from sim.__main__ import main
 from sim.labelled.words import SimError
+from sim.race.captures import captured
 from sim.race.command import PAGE
 from sim.race.forwarder import Forwarder
 from sim.race.kamailio import complete
@@ -145,6 +146,17 @@ def test_no_callee_is_called_twice_in_a_race(tmp_path: Path) -> None:
     rows = people(tmp_path / "people.csv", 0, 5000).read_text().splitlines()
     assert rows[0] == "SEQUENTIAL"
     assert len({row.split(";")[2] for row in rows[1:]}) == 5000
+
+
+def test_in_the_capture_that_is_read_every_call_has_its_descriptions(tmp_path: Path) -> None:
+    path, count = captured(tmp_path, 5)
+    seen = [data for data, _, _ in Messages([path])]
+    assert len(seen) == count > 100
+    for data in seen:
+        described = data.startswith(b"INVITE") or (data.startswith(b"SIP/2.0 200") and b"CSeq: 1 INVITE" in data)
+        head, _, body = data.partition(b"\r\n\r\n")
+        assert (body.startswith(b"v=0\r\n"), b"application/sdp" in head) == (described, described)
+        assert f"Content-Length: {len(body)}".encode() in head
 
 
 class Out(asyncio.DatagramTransport):
