@@ -10,8 +10,11 @@ MODULES := kamailio-tls-modules kamailio-utils-modules kamailio-json-modules kam
 run: setup
 	$(BIN)/guard demo
 
+# Tests wait for sockets and servers more than they compute: four side by side on two cores, each file in one of them.
+WORKERS ?= 4
+
 test: setup programs lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
