@@ -146,10 +146,11 @@ class Course(Struct, frozen=True):
         )
 
     def highest(self, proxy: Proxy, expected: float, hold: float) -> float:
-        """Calls a second that it carries for `hold` seconds without losing one: the highest of a rising search."""
+        """Calls a second that it carries for `hold` seconds without losing one: the highest of a rising search, in
+        which every rate has two tries, since the machine may have stumbled in the first."""
         rate, best = expected * FIRST, 0.0
         for _ in range(STEPS):
-            if self._carries(proxy, rate, hold):
+            if self._carries(proxy, rate, hold) or self._carries(proxy, rate, hold):
                 best = rate
                 rate *= STEP
             elif best:
