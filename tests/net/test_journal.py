@@ -52,7 +52,15 @@ def test_a_line_has_its_priority_and_its_kind(kept: socket.socket) -> None:
     assert entry(kept)["GUARD_ERROR"] == "Broken"
 
 
-@pytest.mark.parametrize("evil", ["x\nPRIORITY=0", "x\r\nMESSAGE=forged", "\x1b[2J", "half \ud800 a pair"])
+EVIL = {
+    "a field": "x\nPRIORITY=0",
+    "a line": "x\r\nMESSAGE=forged",
+    "a terminal": "\x1b[2J",
+    "half a pair": "half \ud800 a pair",
+}
+
+
+@pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
 def test_no_value_begins_another_field(kept: socket.socket, evil: str) -> None:
     Voice(FakeClock().now).note("kind", evil, {"GUARD_CALL_ID": evil})
     data = kept.recv(65_535).decode()
