@@ -61,7 +61,8 @@ EVIL = {
 
 
 @pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
-def test_no_value_begins_another_field(kept: socket.socket, evil: str) -> None:
+def test_no_value_begins_another_field(kept: socket.socket, evil: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LOG, "propagate", False)  # what pytest keeps of logs has to go from process to process
     Voice(FakeClock().now).note("kind", evil, {"GUARD_CALL_ID": evil})
     data = kept.recv(65_535).decode()
     assert data.count("\n") == 5
