@@ -157,8 +157,8 @@ class Hangup:
     def _bye(self, call: Call, party: Party, number: int, why: bytes, *, to_callee: bool) -> ClientTx:
         """The BYE to one party, as the other would have sent it (RFC 3261 12.2.1.1)."""
         c = self._c
-        uri, routes = c.forwarder.addressed(party.contact, party.routes)
-        flow = self._hop.toward(call, c.forwarder.target(routes, uri), from_caller=to_callee)
+        there = c.forwarder.target(party.routes, party.contact)  # the first of the route, strict or not (8.1.2)
+        flow = self._hop.toward(call, there, from_caller=to_callee)
         branch, data = request(c.forwarder, c.here, flow, b"BYE", party, call.key[1], number, (why,))
         return ClientTx(branch, b"BYE", data, flow, None)
 

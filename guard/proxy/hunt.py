@@ -285,8 +285,7 @@ class Hunter:
         """ACK a 2xx that nobody waits for, each time that it comes, and say BYE once (RFC 3261 13.2.2.4, 15)."""
         c = self._c
         party = callee_of(response, c.forwarder, client.flow)
-        uri, routes = c.forwarder.addressed(party.contact, party.routes)
-        target = c.forwarder.target(routes, uri)
+        target = c.forwarder.target(party.routes, party.contact)  # the first of the route, strict or not (8.1.2)
         flow = c.here.flow_to(*target) if target is not None and target[1:] != client.flow.peer else client.flow
         call_id, number = raw(response, b"call-id"), response.cseq()[0]
         c.layer.send(flow, request(c.forwarder, c.here, flow, b"ACK", party, call_id, number)[1])

@@ -264,6 +264,7 @@ def test_a_strict_router_gets_the_request_uri_that_it_wants() -> None:
     down, _ = byes(w.later(LIMIT))
     assert down.uri == b"sip:127.0.0.3:5080"
     assert down.all(b"route") == [b"<sip:127.0.0.3:5081;lr>", b"<sip:127.0.0.3:5060>"]
+    assert ("127.0.0.3", 5080) in {f.peer for f, _ in w.sent[-2:]}  # to the strict router itself (RFC 3261 8.1.2)
 
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])

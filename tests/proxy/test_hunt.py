@@ -268,6 +268,22 @@ def test_a_2xx_for_which_nobody_waits_gets_ack_and_bye() -> None:
         assert (m.uri, m.to().tag, m.from_().tag) == (f"sip:{A}:5060".encode(), b"late", b"a1")
         assert m.first(b"call-id") == b"c1@pbx"
         assert m.all(b"route") == []  # nothing stands before our own entry
+
+
+def test_its_ack_and_bye_go_to_the_strict_router_that_comes_first() -> None:
+    """RFC 3261 8.1.2, 12.2.1.1: its URI is the Request-URI, and it is where they go."""
+    w = world()
+    t = Tried(w)
+    t.later(1.2)
+    t.answer(B, 200)
+    plain = reply(t.sent(A), 200, to_tag="late", contact=f"<sip:{A}:5060>")
+    first = plain.index(b"Record-Route: ")
+    strict = f"Record-Route: <sip:{A}:5081;lr>,<sip:{A}:5080>\r\n".encode()
+    w(plain[:first] + strict + plain[first:], Flow("udp", GUARD, (A, 5060)))
+    for m in (t.sent(A, "ACK"), t.sent(A, "BYE")):
+        assert m.uri == f"sip:{A}:5080".encode()
+        assert m.all(b"route") == [f"<sip:{A}:5081;lr>".encode(), f"<sip:{A}:5060>".encode()]
+    assert {f.peer for f, _ in w.sent[-2:]} == {(A, 5080)}
     assert t.answer(A, 200, to_tag="late") == [f"{A} ACK"]  # repeated: acknowledged again, one BYE
     t.answer(A, 200, method="BYE")
     assert w.ended == []
