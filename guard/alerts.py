@@ -5,11 +5,11 @@ It reads the log beside the calls, a page at a time and in another thread; the c
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import tzinfo
 from typing import Final, TypeVar
 
+from guard.beside import Beside, aside
 from guard.config import Config
 from guard.configschema import Ledger, micro_euros
 from guard.ledger.limits import Alert, Span, Watch
@@ -50,8 +50,6 @@ class MoneyAlerts:
         self.enforcing: tuple[Alert, ...] = ()
         self._store = store
         self._clock = clock
-        self._fault = fault
-        self._look = look
         self._passed = passed
         self._enforce = enforce
         self._zone = config.zone
@@ -62,32 +60,20 @@ class MoneyAlerts:
         )
         self._counted = 0
         self.adopt(config)
-        self._task: asyncio.Task[None] | None = None
+        self._beside = Beside(self._once, look, fault, "what accrued is not known: ")
 
     def start(self) -> None:
         """Begin, with what has accrued this month already."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._beside.start()
 
     async def stop(self) -> None:
         """Give up."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._beside.stop()
 
     def adopt(self, config: Config) -> None:
         """Other limits from now on; what was told is not told again."""
         self._watch.limits = limits_of(config.file.ledger)
         self._watch.enforce = enforced_above(config.file.ledger)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._once()
-            except StoreError as error:
-                LOG.warning("what accrued is not known: %s", error)
-            except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
-                self._fault(error)
-            await asyncio.sleep(self._look)
 
     async def _once(self) -> None:
         if not self._watch.limits and not self._watch.enforce:
@@ -97,12 +83,12 @@ class MoneyAlerts:
         month = month_of(now, self._zone)
         since, until = month_bounds(month, self._zone)
         with self._store.reader() as reader:
-            while page := await _aside(accrued_since, reader, since, self._after):
+            while page := await aside(accrued_since, reader, since, self._after):
                 for seq, at, accrued in page:
                     self._watch.add(at, accrued)
                     self._after = seq
         if self._store.path != MEMORY:
-            await self._beside(month, since, until, now)
+            await self._by_hand(month, since, until, now)
         for alert in self._watch.alerts(now):
             LOG.warning(
                 "%s EUR of penalties accrued in %s: more than the %s EUR of ledger.alert_%s; see guard penalties",
@@ -112,14 +98,14 @@ class MoneyAlerts:
                 self._passed(alert)
         self._switch(tuple(self._watch.beyond(now)))
 
-    async def _beside(self, month: str, since: int, until: int, now: int) -> None:
+    async def _by_hand(self, month: str, since: int, until: int, now: int) -> None:
         """Count what incidents and entries by hand accrue. Where books cannot be read, calls count all the same."""
-        books = (await _aside(tip_of, self._store.path), month)
+        books = (await aside(tip_of, self._store.path), month)
         if books == self._books and 0 <= now - self._counted < UNCHANGED:
             return
         self._books, self._counted = books, now
         try:
-            self._watch.beside(await _aside(_of_books, self._store.path, self._zone, since, until, now))
+            self._watch.beside(await aside(_of_books, self._store.path, self._zone, since, until, now))
         except StoreError as error:
             LOG.warning("what incidents and entries by hand come to is not known: %s", error)
 
@@ -162,16 +148,6 @@ def _set(written: dict[Span, float | None]) -> dict[Span, int]:
 def _of_books(log: str, zone: tzinfo, since: int, until: int, now: int) -> list[tuple[int, int]]:
     with Books(log, zone) as books:
         return [(line.at, line.amount) for line in books.lines(since, until, now) if line.state == "accrued"]
-
-
-async def _aside(work: Callable[..., T], *args: object) -> T:
-    """What another thread reads, waited for to its end even where nobody wants it any more."""
-    running = asyncio.get_running_loop().run_in_executor(None, work, *args)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait({running})
-        raise
 
 
 def _euros(micros: int) -> str:

@@ -5,18 +5,17 @@ waits.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import tzinfo
 from typing import Final, Protocol
 
+from guard.beside import Beside, aside
 from guard.ledger.incidents import Event, Incident, WrongStep
 from guard.ledger.sightings import Sighting
 from guard.messages.events import Trouble
 from guard.net.clock import Clock
 from guard.net.say import LOG
 from guard.store.books import Books
-from guard.store.errors import StoreError
 from guard.store.schema import MEMORY
 
 LOOK: Final = 0.5  # s between looks: an incident is open, and told, within a second or two of the loss
@@ -50,40 +49,24 @@ class CounterIncident:
         look: float = LOOK,
     ) -> None:
         self._path, self._zone, self._link, self._clock = path, zone, link, clock
-        self._fault, self._look = fault, look
         self._told: str | None = None  # what the books say; None: not known, an earlier life may have left one open
-        self._unwritten = ""
-        self._task: asyncio.Task[None] | None = None
+        self._beside = Beside(self._once, look, fault, "that shared counters are away, or back, is not written: ")
 
     def start(self) -> None:
         """Look after it."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        if self._path != MEMORY:  # a log that nobody keeps has no books beside it
+            self._beside.start()
 
     async def stop(self) -> None:
         """Give up. A trouble that lasts stays open: the next life sees whether it is over."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _run(self) -> None:
-        while self._path != MEMORY:  # a log that nobody keeps has no books beside it
-            try:
-                await self._once()
-            except StoreError as error:
-                if str(error) != self._unwritten:
-                    LOG.warning("that shared counters are away, or back, is not written: %s", error)
-                self._unwritten = str(error)
-            except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
-                self._fault(error)
-            await asyncio.sleep(self._look)
+        await self._beside.stop()
 
     async def _once(self) -> None:
         now = self._link.trouble
         if now is None or now == self._told:
             return
-        await asyncio.get_running_loop().run_in_executor(None, self._write, now)
-        self._told, self._unwritten = now, ""
+        await aside(self._write, now)
+        self._told = now
 
     def _write(self, trouble: str) -> None:
         """In a thread: the books say what is so."""

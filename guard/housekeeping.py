@@ -7,11 +7,12 @@ writes. Nothing here may cost a call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import tzinfo
 from functools import partial
 from typing import Final, TypeVar
 
+from guard.beside import Beside, aside
 from guard.config import Config
 from guard.evidence.policies import keep
 from guard.ledger import checkpoint
@@ -49,8 +50,8 @@ class Housekeeper:
         self._store = store
         self._config = config
         self._clock = clock
-        self._fault = fault
-        self._task: asyncio.Task[None] | None = None
+        self._begun = False
+        self._beside = Beside(self._turn, LOOK, fault, "")
         self._next_sign = self._next_purge = 0
         self._unkept: list[str] = []
         self._books = (0, 0)  # when the books beside the log were last written, as of the last checkpoint
@@ -62,37 +63,28 @@ class Housekeeper:
         self._offset = self._clock.wall() - now
         self._next_purge = now + FIRST_PURGE
         self._next_sign = now + HOUR
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._beside.start()
 
     async def stop(self) -> None:
         """Give up what is under way: it goes on at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._beside.stop()
 
     def adopt(self, config: Config, named: str) -> None:
         """A policy comes into force, and is to be kept with the log. `named` is the digest that records name it by."""
         self._config = config
         self._unkept.append(named)
 
-    async def _run(self) -> None:
-        await self._safely(self._first)
-        while True:
-            await asyncio.sleep(LOOK)
-            await self._safely(self._look)
-
-    async def _safely(self, what: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await what()
-        except StoreError as error:
-            LOG.warning("%s", error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
-            self._fault(error)
+    async def _turn(self) -> None:
+        if self._begun:
+            await self._look()
+        else:
+            self._begun = True
+            await self._first()
 
     async def _first(self) -> None:
         """What the guard finds at its start, before it signs anything itself."""
         with self._store.reader() as reader:
-            last = await _aside(_last, reader)
+            last = await aside(_last, reader)
         if last is not None:
             found, held = last
             if not held:
@@ -105,24 +97,24 @@ class Housekeeper:
             if not -BACK <= gap <= STILL:
                 LOG.warning("the clock differs by %d h from the last checkpoint: nothing is purged today", gap // HOUR)
                 self._next_purge = self._clock.now() + DAY
-        self._books = await _aside(BookFile(path_of(self._store.path)).stamp)
+        self._books = await aside(BookFile(path_of(self._store.path)).stamp)
         self._store.sign(self._clock.wall())
         await self._keep()
         if last is not None and self._store.path != MEMORY:
-            letters = await _aside(settle_books, self._store.path, self._config.zone, last[0])
+            letters = await aside(settle_books, self._store.path, self._config.zone, last[0])
             if letters:
                 LOG.info("deleted %d letters of the books whose entries were erased before the guard stopped", letters)
 
     async def _look(self) -> None:
         await self._keep()
         now = self._clock.now()
-        books = await _aside(BookFile(path_of(self._store.path)).stamp)
+        books = await aside(BookFile(path_of(self._store.path)).stamp)
         if now >= self._next_sign or (books != self._books and now >= self._next_sign - HOUR + SOON):
             self._next_sign = now + HOUR
             self._books = books
             self._store.sign(self._clock.wall())
         with self._store.reader() as reader:
-            for request in await _aside(requests.waiting, reader):
+            for request in await aside(requests.waiting, reader):
                 answer = requests.answering(request.id, await self._answer(reader, request))
                 await self._written(partial(self._store.errand, answer))
         if now >= self._next_purge:
@@ -137,7 +129,7 @@ class Housekeeper:
 
     async def _keep_one(self, named: str) -> None:
         try:
-            found = await _aside(parts, self._config)
+            found = await aside(parts, self._config)
         except OSError as error:
             LOG.warning("the policy %s is not kept with the log: %s", named, error)
             return
@@ -147,7 +139,7 @@ class Housekeeper:
         if digest(found) != named:  # the reload that follows keeps what stands there now
             LOG.warning("the policy %s is not kept with the log: its files have changed meanwhile", named)
             return
-        work = await _aside(keep, named, self._clock.wall(), found)
+        work = await aside(keep, named, self._clock.wall(), found)
         await self._written(partial(self._store.errand, work))
 
     async def _purge_daily(self) -> None:
@@ -162,7 +154,7 @@ class Housekeeper:
             LOG.info("erased what %d calls said that are older than %d days", calls, self._days)
         days = self._config.file.store.incident_days
         if self._store.path != MEMORY:
-            written, letters = await _aside(purge_books, self._store.path, self._config.zone, self._clock.wall(), days)
+            written, letters = await aside(purge_books, self._store.path, self._config.zone, self._clock.wall(), days)
             if written:
                 LOG.info("erased %d entries and %d letters of the books, older than %d days", written, letters, days)
 
@@ -184,24 +176,24 @@ class Housekeeper:
 
     async def _purge(self, reader: SqliteReader) -> tuple[int, int]:
         """Erase what is too old; how many calls and entries."""
-        wanted = await _aside(retention.due, reader, self._clock.wall(), self._days)
-        counted = await _aside(retention.count, reader, wanted)
+        wanted = await aside(retention.due, reader, self._clock.wall(), self._days)
+        counted = await aside(retention.count, reader, wanted)
         found = retention.slices(reader, wanted)
-        while (part := await _aside(_next, found)) is not None:
+        while (part := await aside(_next, found)) is not None:
             seqs, mark = part
             forget = wanted.forget
             await self._erased(partial(self._store.erase, seqs, "retention", self._clock.wall(), mark, forget))
-        await _aside(requests.settle, self._store.path)
+        await aside(requests.settle, self._store.path)
         return counted
 
     async def _forget(self, reader: SqliteReader, number: str) -> tuple[int, int]:
         """Erase the calls of a number; how many calls and entries."""
         await self._written(partial(self._store.errand, lambda _: None))  # what is still queued, too
-        calls, seqs = await _aside(_entries, reader, number)
+        calls, seqs = await aside(_entries, reader, number)
         for start in range(0, max(len(seqs), 1), ERASE_LIMIT):
             part = seqs[start : start + ERASE_LIMIT]
             await self._erased(partial(self._store.erase, part, "request", self._clock.wall(), 0, ""))
-        await _aside(requests.settle, self._store.path)
+        await aside(requests.settle, self._store.path)
         return calls, len(seqs)
 
     async def _erased(self, hand_over: Callable[[Done], None]) -> None:
@@ -226,17 +218,6 @@ class Housekeeper:
 
         hand_over(done)
         await future
-
-
-async def _aside(work: Callable[..., T], *args: object) -> T:
-    """What another thread makes, waited for to its end even where nobody wants it any more: a file that is closed while
-    the thread reads it would end the process."""
-    running = asyncio.get_running_loop().run_in_executor(None, work, *args)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait({running})
-        raise
 
 
 def purge_books(log: str, zone: tzinfo, now: int, days: int) -> tuple[int, int]:

@@ -6,13 +6,13 @@ another thread, which also writes the books. Nothing here holds up a call.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from guard.beside import Beside, aside
 from guard.config import Config
 from guard.ledger.incidents import NO_TERMS, Incident, Subject, Terms
 from guard.ledger.sightings import Sighting, Topic, both
@@ -21,7 +21,6 @@ from guard.net.say import LOG
 from guard.policy.load import Policy
 from guard.policy.money import abnormal_rules, incident_terms
 from guard.store.books import FEED_EVERY, Books
-from guard.store.errors import StoreError
 from guard.store.money import Breach, abnormal, before, breaches
 from guard.store.schema import MEMORY
 from guard.store.sqlite import SqliteWriter
@@ -73,30 +72,24 @@ class Incidents:
         self._zone = config.zone
         self._contracts = contracts
         self._clock = clock
-        self._fault = fault
-        self._look = look
         self._opened = opened
         self._waiting: dict[Topic, Sighting] = {}
         self._known: dict[Topic, tuple[int, bool]] = {}  # when it was last written, and whether it reached the operator
         self._stamp = (0, 0)  # of the books, when `_known` was true: a person may have closed one since
         self._since: int | None = None  # where the calls begin that are still to be looked at; None: the place is known
         self._after = self._after_abnormal = 0
-        self._trouble = ""
-        self._task: asyncio.Task[None] | None = None
+        self._beside = Beside(self._once, look, fault, "incidents are not written: ")
 
     def start(self) -> None:
         """Begin, with the calls of the last hour."""
         self._since = self._clock.wall() - BACK
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._beside.start()
 
     async def stop(self) -> None:
         """Write what still waits, and give up."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
-        await self._safely()
+        if self._beside.goes:
+            await self._beside.stop()
+            await self._beside.once()
 
     def adopt(self, contracts: Contracts) -> None:
         """Other contracts from now on; an incident keeps those that it was opened under."""
@@ -122,23 +115,6 @@ class Incidents:
         else:
             self.dropped += 1
 
-    async def _run(self) -> None:
-        while True:
-            await self._safely()
-            await asyncio.sleep(self._look)
-
-    async def _safely(self) -> None:
-        try:
-            await self._once()
-        except StoreError as error:
-            if str(error) != self._trouble:
-                LOG.warning("incidents are not written: %s", error)
-            self._trouble = str(error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
-            self._fault(error)
-        else:
-            self._trouble = ""
-
     async def _once(self) -> None:
         if self._store.path == MEMORY:
             self._waiting.clear()  # a log that nobody keeps has no books beside it
@@ -148,7 +124,7 @@ class Incidents:
             more = await self._calls()
             batch, self._waiting = self._waiting, {}
             try:
-                opened = await _aside(self._write, tuple(batch.values()))
+                opened = await aside(self._write, tuple(batch.values()))
             except BaseException:
                 for sighting in batch.values():
                     self.sighted(sighting)
@@ -166,10 +142,10 @@ class Incidents:
         rules = {r for found in self._contracts.abnormal.values() for r in found if r.startswith(CALLED)}
         with self._store.reader() as reader:
             if self._since is not None:
-                self._after = self._after_abnormal = await _aside(before, reader, self._since)
+                self._after = self._after_abnormal = await aside(before, reader, self._since)
                 self._since = None  # from here on by place: a clock that is put back hides no call
-            fined = await _aside(breaches, reader, self._after)
-            strange = await _aside(abnormal, reader, rules, self._after_abnormal) if rules else []
+            fined = await aside(breaches, reader, self._after)
+            strange = await aside(abnormal, reader, rules, self._after_abnormal) if rules else []
         for breach in fined:
             self.sighted(_misused(breach))
         for breach in strange:
@@ -217,14 +193,3 @@ def _abnormal(breach: Breach) -> Sighting:
         subject_kind="sva", subject=breach.number, trunk=breach.trunk, rule=breach.rule, at=breach.at,
         reached=bool(breach.reached), text=text,
     )  # fmt: skip
-
-
-async def _aside(work: Callable[..., T], *args: object) -> T:
-    """What another thread makes, waited for to its end even where nobody wants it any more: a file that is closed while
-    the thread reads it would end the process."""
-    running = asyncio.get_running_loop().run_in_executor(None, work, *args)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait({running})
-        raise

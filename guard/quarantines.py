@@ -6,15 +6,14 @@ by another thread; the watch belongs to the loop. Nothing here holds up a call.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from guard.beside import Beside, aside
 from guard.config import Config
 from guard.detectors.watch import Watch
 from guard.fleetshuts import FleetShuts, Held, write
 from guard.net.clock import Clock
-from guard.net.say import LOG
 from guard.shut import Name, Standing, shut_off, standing
 from guard.store.books import Books
 from guard.store.errors import StoreError
@@ -43,53 +42,29 @@ class Quarantines:
         self._zone = config.zone
         self._clock = clock
         self._watch = watch
-        self._fault = fault
-        self._look = look
         self._fleet = fleet
         self._stamp = (-1, -1)  # of no file, not even of one that is not there
         self._known: Standing | None = None
-        self._trouble = ""
-        self._task: asyncio.Task[None] | None = None
+        self._beside = Beside(self._once, look, fault, "who is shut off or released is not known: ")
 
     async def load(self) -> None:
         """Shut off whom the books have shut off. Where they cannot be read that is told, and the guard goes on."""
-        await self._safely()
+        await self._beside.once()
 
     def start(self) -> None:
         """Look after them."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._beside.start()
 
     async def stop(self) -> None:
         """Give up."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._look)
-            await self._safely()
-
-    async def _safely(self) -> None:
-        try:
-            await self._once()
-        except StoreError as error:
-            if str(error) != self._trouble:
-                LOG.warning("who is shut off or released is not known: %s", error)
-            self._trouble = str(error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
-            self._fault(error)
-        else:
-            self._trouble = ""
+        await self._beside.stop()
 
     async def _once(self) -> None:
         if self._path == MEMORY:
             return  # a log that nobody keeps has no books beside it
         told = self._fleet.take() if self._fleet is not None else []
-        reading = asyncio.get_running_loop().run_in_executor(None, self._read, self._stamp, told)
         try:
-            found = await reading
+            found = await aside(self._read, self._stamp, told)
         except StoreError:
             if self._fleet is not None:
                 self._fleet.put_back(told)

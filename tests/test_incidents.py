@@ -163,7 +163,7 @@ def test_what_a_detector_sees_gets_the_terms_of_its_trunk(tmp_path: Path) -> Non
 
 def test_what_waits_at_the_stop_is_written(tmp_path: Path) -> None:
     async def scene(s: Scene) -> None:
-        s.incidents._look = 3600.0
+        s.incidents._beside._pause = 3600.0
         await asyncio.sleep(0)
         s.incidents.sighted(PING)
 
