@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -135,6 +137,7 @@ professionals = "professionals.csv"
 def config_of(more: str = "", site: str = SITE) -> Config:
     """The site's configuration, with TOML that is added at the end."""
     folder = Path(tempfile.mkdtemp(prefix="guard-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name, text in LISTS.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "guard.toml").write_text(site + more, encoding="utf-8")

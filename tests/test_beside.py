@@ -31,10 +31,11 @@ def test_it_comes_again_and_tells_each_trouble_once(caplog: pytest.LogCaptureFix
 
         beside = Beside(work, 0.0, faults.append, "not written: ")
         beside.start()
-        assert beside.goes
+        states = [beside.goes]
         await asyncio.wait_for(over.wait(), 10)
         await beside.stop()
-        assert not beside.goes
+        states.append(beside.goes)
+        assert states == [True, False]
         done = len(turns)
         await asyncio.sleep(0)
         assert len(turns) == done
