@@ -10,11 +10,39 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, Protocol
 
 SAYS_READY: Final = re.compile(r"(?:.*\bguard: |(?:\S+ )*INFO )?(?:web: )?ready\b")  # after its name, a time or a level
 START_PATIENCE: Final = 20.0  # seconds: two busy cores
 STOP_PATIENCE: Final = 20.0
+
+
+class Begun(Protocol):
+    """A process that was begun: of `subprocess.Popen` what is used here."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status once that is known, negative where a signal ended it."""
+
+    @property
+    def stderr(self) -> IO[str] | None:
+        """What it says."""
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status. Raises subprocess.TimeoutExpired after so many seconds."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal, unless it has ended."""
+
+    def kill(self) -> None:
+        """Send it SIGKILL, unless it has ended."""
 
 
 class NotReady(Exception):
@@ -32,9 +60,18 @@ class Daemon:
         self.lines: list[str] = []
         self._ready = threading.Event()
         self._told = told
+        self.process = self._begun([command, "-c", str(config), *more])
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def _begun(self, words: list[str]) -> Begun:
         # A session of its own: Ctrl-C in our terminal is ours to act on, and the daemon gets its SIGTERM in order.
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "guard.cli.main", command, "-c", str(config), *more],
+        return subprocess.Popen(
+            [sys.executable, "-m", "guard.cli.main", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -43,12 +80,6 @@ class Daemon:
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
 
     def wait_ready(self, patience: float = START_PATIENCE) -> None:
         """Return when it takes calls. Raises NotReady."""

@@ -30,16 +30,21 @@ BOUND = 150.0  # seconds that a scene may take in all
 class World:
     """One running site. After `live` the guard has stopped, and the log can still be read."""
 
-    def __init__(self, site: Site, trunk: Trunk, pbx: Ipbx) -> None:
+    def __init__(self, site: Site, trunk: Trunk, pbx: Ipbx, begin: Callable[[Path], Daemon] = Daemon) -> None:
         self.site = site
         self.trunk = trunk
         self.pbx = pbx
-        self.daemon = Daemon(site.config)
+        self._begin = begin
+        self.daemon = begin(site.config)
 
     async def restart(self) -> None:
         """Start the guard once more, on the same log."""
-        self.daemon = Daemon(self.site.config)
+        await self.begin()
         await asyncio.to_thread(self.daemon.wait_ready)
+
+    async def begin(self) -> None:
+        """Start the guard once more, and do not wait until it takes calls."""
+        self.daemon = await asyncio.to_thread(self._begin, self.site.config)
 
     async def log(self, calls: int) -> list[Record]:
         """Every record, once there are so many and each call has its end; no more may come."""
@@ -102,8 +107,10 @@ async def live(
     habits: dict[str, Habit] | None = None,
     setup: Callable[[Site], None] | None = None,
     trunk: Trunk | None = None,
+    begin: Callable[[Path], Daemon] = Daemon,
 ) -> AsyncIterator[World]:
-    """A site whose guard takes calls. `setup` may change what stands in its guard.toml; `trunk` is another operator.
+    """A site whose guard takes calls. `setup` may change what stands in its guard.toml; `trunk` is another operator;
+    `begin` starts the guard on a guard.toml.
 
     At the end the guard must stop at SIGTERM with status 0, and must have told of no fault.
     """
@@ -116,7 +123,7 @@ async def live(
     if setup is not None:
         setup(site)
     site.write()
-    world = World(site, trunk, pbx)
+    world = World(site, trunk, pbx, begin)
     try:
         await asyncio.to_thread(world.daemon.wait_ready)
         yield world
