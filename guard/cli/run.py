@@ -9,7 +9,8 @@ import os
 import secrets
 import signal
 import sys
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from guard.cli.common import CommandError, config_option, told
 from guard.cli.show import counted
@@ -17,6 +18,8 @@ from guard.cli.show import counted
 if TYPE_CHECKING:
     from guard.config import Config
     from guard.webchild import WebChild
+
+SWITCH: Final = 0.001  # s that a thread beside the calls may compute until the loop, back from the kernel, has its turn
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(told(error)) from error
     for warning in config.warnings:
         LOG.warning("%s", warning)
+    _ready_for_calls()
     if args.web and config.file.store.path == MEMORY:
         raise CommandError(f"{config.path}: store.path: another process cannot read this log: run it without --web")
 
@@ -92,6 +96,20 @@ def run(args: argparse.Namespace) -> int:
         return 0
 
     return uvloop.run(serve())
+
+
+def _ready_for_calls() -> None:
+    """What would stop the loop once calls come is done before: the first canvasser's call would wait for a calendar of
+    the whole world to be imported (80 ms alone, 400 ms beside other work), and whoever comes behind it."""
+    import guard.webchild  # noqa: F401 - for `_beside`
+    from guard.prospecting.hours import holidays
+
+    year = datetime.now(UTC).year
+    for known in (year, year + 1):
+        holidays(known)
+    sys.setswitchinterval(
+        SWITCH
+    )  # of 5 ms each message would pay several: it goes to the kernel and back for each step
 
 
 def _speak() -> None:
