@@ -28,7 +28,7 @@ from guard.policy.siteschema import SiteRule
 from guard.prospecting.lists import SHAPES
 from guard.rules.numbers import HeldNumbers
 from guard.sources import Source
-from guard.tomlread import Problem, Reader, nearest
+from guard.tomlread import Problem, Reader, fields_of, nearest
 
 SHIPPED: Final = (Path(__file__).parent / "_policies", Path(__file__).parent.parent / "policies")
 TABLES: Final[dict[str, type[Struct]]] = {
@@ -137,7 +137,7 @@ def zones() -> tuple[str, ...]:
 
 def _parts(reader: Reader, raw: dict[str, object]) -> schema.File:
     """The file with whatever in it is good: one bad table costs itself, not the checks of all others."""
-    fields = {f.encode_name: f for f in msgspec.structs.fields(schema.File)}
+    fields = fields_of(schema.File)
     values: dict[str, object] = {}
     for key, value in raw.items():
         if key not in fields:

@@ -91,7 +91,7 @@ def lines_of(text: str) -> dict[str, int]:
 
 
 @cache
-def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+def fields_of(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
     """The keys of a table. Kept: finding the types of a struct costs more than reading one."""
     return {f.encode_name: f for f in msgspec.structs.fields(kind)}
 
@@ -150,7 +150,7 @@ class Reader:
         if not isinstance(raw, dict):
             self.problem(parts, f"must be a table, is {_shown(raw)}")
             return None
-        fields = _fields(kind)
+        fields = fields_of(kind)
         good = True
         values: dict[str, Any] = {}
         for key in raw:
