@@ -15,7 +15,10 @@ from guard.net.say import LOG
 from guard.policy.load import Policy
 from guard.proxy.effects import Address, Transport
 from guard.store import aside
+from guard.store.bookfile import damage_of, path_of
+from guard.store.books import FILES, folder_of
 from guard.store.errors import StoreDamaged, StoreError
+from guard.store.schema import MEMORY
 from guard.store.sqlite import SqliteWriter
 
 SECRET_BYTES: Final = 32  # of the key that signs registered Contacts: more than its MACs have
@@ -36,7 +39,8 @@ def open_store(config: Config, policy: Policy) -> SqliteWriter:
     """The log of a configuration, with the key that signs for it, made at the first start. Raises StoreError.
 
     A log of ours that is damaged is kept aside and a new one begun: calls, also emergency calls, must not wait for
-    somebody to mend a file. A file that is no database is set aside only where a guard has written it before.
+    somebody to mend a file. A file that is no database is set aside only where a guard has written it before. So are
+    the books beside it: nothing could be shut off or entered any more.
     """
     path = config.store_path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,9 +55,28 @@ def open_store(config: Config, policy: Policy) -> SqliteWriter:
         kept = aside.kept(path)
         store = _opened(config, policy)
     if kept:
-        store.replaces = kept
+        store.replaces[str(path)] = kept
         LOG.error("%s: damaged: kept as %s, and a new log is begun; `guard log --verify` on it tells more", path, kept)
+    if ours and str(path) != MEMORY:
+        _keep_books(store)
     return store
+
+
+def _keep_books(store: SqliteWriter) -> None:
+    """Keep the books beside the log aside where they are damaged, with the letters that only they name."""
+    damage = damage_of(store.path)
+    if not damage:
+        return
+    LOG.error("%s", damage)
+    books, letters = Path(path_of(store.path)), folder_of(store.path)
+    kept = store.replaces[str(books)] = aside.beside(books)
+    if letters.is_dir():
+        letters.rename(f"{kept}{FILES}")
+    LOG.error(
+        "%s: damaged: kept as %s with its letters, and new books are begun: whom only these had shut off is so no more;"
+        " put the last copy back",
+        books, kept,
+    )  # fmt: skip
 
 
 def _opened(config: Config, policy: Policy) -> SqliteWriter:

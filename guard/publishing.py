@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
@@ -22,7 +23,8 @@ from guard.net.aside import Aside
 from guard.net.clock import Clock
 from guard.net.mqtt import Sender
 from guard.net.say import LOG
-from guard.store.errors import StoreError
+from guard.store import aside
+from guard.store.errors import StoreDamaged, StoreError
 from guard.store.outbox import Outbox, path_of
 from guard.store.sqlite import SqliteWriter
 
@@ -129,13 +131,29 @@ class Publisher:
         self._leave, self._other = leaving.set, loop
         while not self._leaving.is_set():
             try:
-                outbox = Outbox(path_of(self._store.path))
+                outbox = self._opened()
             except StoreError as error:
                 self._say(error)
             else:
                 await self._told_of(outbox, leaving)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(leaving.wait(), self._look)
+
+    def _opened(self) -> Outbox:
+        """The outbox; a damaged one of ours is kept aside, and a new one begun. Raises StoreError."""
+        path = path_of(self._store.path)
+        try:
+            return Outbox(path)
+        except StoreDamaged as error:
+            if not aside.written(Path(self._store.path)):
+                raise
+            LOG.error("%s", error)
+            try:
+                kept = self._store.replaces[path] = aside.beside(Path(path))
+            except OSError as refused:
+                raise StoreError(f"{path}: cannot be kept aside: {refused.strerror}") from refused
+            LOG.error("%s: damaged: kept as %s, and a new one is begun: what waited in it is not told", path, kept)
+            return Outbox(path)
 
     async def _told_of(self, outbox: Outbox, leaving: asyncio.Event) -> None:
         """Gather and send until the end, or until the outbox is refused by the disk."""

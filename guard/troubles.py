@@ -19,13 +19,13 @@ class Hops(Protocol):
 
 class Log(Protocol):
     """The log that is written. `pending` entries wait for the disk, `faults` times it refused, `lost` were not kept;
-    `replaces` is where a damaged one was put in whose place it was begun."""
+    `replaces` is where damaged files, it and those beside it, were put in whose place they were begun."""
 
     path: str
     faults: int
     lost: int
     last_error: BaseException | None
-    replaces: str
+    replaces: dict[str, str]
 
     @property
     def pending(self) -> int:
@@ -70,7 +70,7 @@ class Troubles:
         self._faults = faults
         if self._refused:
             yield Trouble(kind="log", of=store.path, text=f"is not written: {store.last_error}")
-        if store.replaces:
-            yield Trouble(kind="log-lost", of=store.path, text=f"was damaged: kept as {store.replaces}, and begun anew")
+        for path, kept in tuple(store.replaces.items()):  # whole at once: another thread may find the outbox damaged
+            yield Trouble(kind="log-lost", of=path, text=f"was damaged: kept as {kept}, and begun anew")
         if store.lost:
             yield Trouble(kind="log-lost", of=store.path, text="entries were lost; guard log --verify tells which")

@@ -41,6 +41,9 @@ class Begun(Protocol):
     def send_signal(self, sig: int) -> None:
         """Send it a signal, unless it has ended."""
 
+    def terminate(self) -> None:
+        """Send it SIGTERM, unless it has ended."""
+
     def kill(self) -> None:
         """Send it SIGKILL, unless it has ended."""
 

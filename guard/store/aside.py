@@ -1,4 +1,5 @@
-"""A damaged log is kept, under another name: nothing of it is thrown away, and nothing more is written into it."""
+"""A damaged log is kept, under another name: nothing of it is thrown away, and nothing more is written into it. So are
+the books and the outbox beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from guard.store.lock import Lock
 from guard.store.schema import FILE_MODE
 
 MARK: Final = "-damaged"  # added to the name of a log that SQLite called malformed while it was written
-PARTS: Final = ("", "-wal", "-shm")  # a database, what is not yet in it, and the index of that
+# What is not yet in a database, the index of that, what is to be taken back, and the database. It goes last: what of
+# the others stayed behind if the machine stopped in between would be played into the new one.
+PARTS: Final = ("-wal", "-shm", "-journal", "")
 
 
 def mark(path: str) -> None:
@@ -33,10 +36,11 @@ def kept(path: Path) -> str:
     """Give the log, with what belongs to it, a name that says since when it is kept aside; that name. What stands
     there already stays. Raises OSError, and StoreLocked where another guard writes it."""
     with Lock(str(path)):
-        return _kept(path)
+        return beside(path)
 
 
-def _kept(path: Path) -> str:
+def beside(path: Path) -> str:
+    """The same for a file beside a log, for the guard that writes that log: it is nobody else's. Raises OSError."""
     base = f"{path}{MARK}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     name, number = base, 1
     while os.path.lexists(name):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.ledger import chain
-from guard.store.errors import StoreError
+from guard.store.errors import StoreDamaged, StoreError
 from guard.store.reader import Row
 from guard.store.schema import FILE_MODE, explained
 
@@ -53,14 +53,14 @@ class BookFile:
         for seq, found in self._fetched(_TIP):
             if isinstance(seq, int) and isinstance(found, bytes) and len(found) == len(chain.GENESIS):
                 return seq, found
-            raise StoreError(f"{self.path}: damaged: its last entry cannot be read")
+            raise StoreDamaged(f"{self.path}: damaged: its last entry cannot be read")
         return 0, chain.GENESIS
 
     def _link(self, place: int, row: Row) -> chain.Link:
         link = chain.Link(*row)
         hashes = (link.body_hash, link.hash)
         if not all(isinstance(h, bytes) and len(h) == len(chain.GENESIS) for h in hashes) or not link.kind:
-            raise StoreError(f"{self.path}: damaged: what should be entry {place} is none; put its last copy back")
+            raise StoreDamaged(f"{self.path}: damaged: what should be entry {place} is none; put its last copy back")
         return link
 
     def stamp(self) -> tuple[int, int]:
@@ -186,6 +186,21 @@ def tip_of(log: str) -> tuple[int, bytes] | None:
         return None
     finally:
         file.close()
+
+
+def damage_of(log: str) -> str:
+    """What keeps anybody from reading the books beside a log, "" where nothing does: damage, not a file that is another
+    program's or a disk that refuses for now."""
+    file = BookFile(path_of(log), busy_ms=LOOK_MS)
+    try:
+        file.links()
+    except StoreDamaged as error:
+        return str(error)
+    except StoreError:
+        return ""
+    finally:
+        file.close()
+    return ""
 
 
 def chain_fault(links: Iterable[chain.Link], kinds: Collection[str] | None) -> tuple[int, str] | None:

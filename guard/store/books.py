@@ -41,6 +41,7 @@ from guard.store.erasing import spans
 from guard.store.errors import StoreError
 from guard.store.schema import FILE_MODE
 
+FILES: Final = "-files"  # after the log's name: the folder of letters
 MAX_LETTER: Final = 64 << 20  # octets of one letter: beyond this it is no letter
 FOLDER_MODE: Final = 0o700
 LETTER: Final = re.compile(r"[0-9a-f]{32}(\..{1,11})?\Z")  # a name that `keep` gives; anything else is somebody's own
@@ -57,7 +58,7 @@ class Books:
     def __init__(self, log: str | os.PathLike[str], zone: tzinfo, salts: Callable[[int], bytes] = os.urandom) -> None:
         self._file = BookFile(path_of(os.fspath(log)), salts)
         self.path = self._file.path
-        self.folder = Path(os.fspath(log) + "-files")
+        self.folder = folder_of(log)
         self._zone = zone
 
     def incidents(self) -> dict[int, Incident]:
@@ -340,6 +341,11 @@ class Books:
 
     def _append(self, db: sqlite3.Connection, kind: str, body: Entry) -> int:
         return self._file.append(db, kind, msgspec.json.encode(body, order="sorted"))
+
+
+def folder_of(log: str | os.PathLike[str]) -> Path:
+    """Where the letters are that the books beside a log name."""
+    return Path(f"{os.fspath(log)}{FILES}")
 
 
 def _live(known: dict[int, Incident], event: Event) -> Incident | None:

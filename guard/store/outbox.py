@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from guard.store.errors import StoreError
+from guard.store.errors import StoreDamaged, StoreError
 from guard.store.reader import Row
 from guard.store.schema import FILE_MODE, JOURNAL_LIMIT, MEMORY, explained
 
@@ -51,7 +51,7 @@ def path_of(log: str) -> str:
 
 
 class Outbox:
-    """The file at `path`, made where there is none. StoreError names it."""
+    """The file at `path`, made where there is none. StoreError names it; StoreDamaged where it is broken anywhere."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
@@ -75,6 +75,9 @@ class Outbox:
     def _prepare(self) -> None:
         db = self._db
         _known(db, self.path)
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]  # of `[mqtt] keep` messages at most
+        if found != "ok":
+            raise _said(self.path, sqlite3.DatabaseError(f"malformed: {found}"))
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
@@ -224,7 +227,7 @@ def _known(db: sqlite3.Connection, path: str) -> None:
 def _said(path: str, error: sqlite3.Error) -> StoreError:
     text = str(error)
     if "not a database" in text or "malformed" in text:
-        return StoreError(
+        return StoreDamaged(
             f"{path}: damaged ({text}): move it away, what waits in it is lost, and the log has all calls"
         )
     return explained(path, error)

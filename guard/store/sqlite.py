@@ -69,7 +69,7 @@ class SqliteWriter:
         self.faults = 0
         self.lost = 0
         self.last_error: BaseException | None = None
-        self.replaces = ""  # where the damaged log was kept in whose place this one was begun
+        self.replaces: dict[str, str] = {}  # files, it and those beside it, begun anew: where the damaged ones are kept
         self._overflow = overflow
         self._limit = queue_limit
         self._queue: deque[Entry] = deque()

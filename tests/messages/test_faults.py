@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.app_parts import contact_secret
 from guard.net import mqtt, mqttclient
 from guard.store.outbox import Outbox, path_of
 from tests.apprig import run
@@ -325,3 +326,38 @@ def test_tls_with_the_right_certificates_and_with_wrong_ones(
         assert "certificate verify failed" in line
     elif fault:
         assert said(f"alerts wait: the broker mqtts://{HOST}:{broker.port}: ")
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_an_outbox_that_is_damaged_is_kept_and_a_new_one_begun(
+    tmp_path: Path, broker: Broker, listener: Listener, said: Callable[[str], list[str]], ours: bool
+) -> None:
+    config = config_of(tmp_path, many(broker.url))
+    path = Path(path_of(str(config.store_path)))
+    with Outbox(path) as outbox, outbox.writing():
+        for n in range(MANY):
+            outbox.add("call", "call/blocked", call=n + 1)
+    with path.open("r+b") as file:
+        file.seek(100 if ours else 0)
+        file.write(b"\xff" * 9_000)
+    broken = path.read_bytes()
+    if ours:
+        contact_secret(config)  # a guard has run on this log
+
+    async def scene() -> None:
+        async with publishing(config) as rig:
+            if not ours:
+                async with asyncio.timeout(10):
+                    while not said("alerts wait"):
+                        await asyncio.sleep(0.01)
+                return
+            async with asyncio.timeout(10):
+                while str(path) not in rig.store.replaces:
+                    await asyncio.sleep(0.01)
+            await rig.calls(1, 3)
+            await asyncio.to_thread(listener.until, calls(3))
+            assert Path(rig.store.replaces[str(path)]).read_bytes() == broken
+
+    run(scene)
+    assert bool(said("a new one is begun")) is ours
+    assert ours or path.read_bytes() == broken

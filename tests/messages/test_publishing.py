@@ -105,9 +105,11 @@ class Log:
     """What a log says of itself."""
 
     path = "guard.db"
-    replaces = ""
     faults = lost = pending = 0
     last_error: BaseException | None = OSError("disk full")
+
+    def __init__(self) -> None:
+        self.replaces: dict[str, str] = {}
 
 
 def test_what_is_a_trouble() -> None:
@@ -132,8 +134,10 @@ def test_what_is_a_trouble() -> None:
     assert now() == []
     log.lost = 3
     assert now() == [("log-lost", "guard.db")]
-    log.lost, log.replaces = 0, "guard.db-damaged-20261121T120000Z"
-    assert now() == [("log-lost", "guard.db")]
+    log.lost = 0
+    for name in ("guard.db", "guard.db-books"):
+        log.replaces[name] = f"{name}-damaged-20261121T120000Z"
+    assert now() == [("log-lost", "guard.db"), ("log-lost", "guard.db-books")]
     assert "20261121" in told[-1][0].text
 
 
