@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guard.sip import grammar
 from guard.sip.fields import field_of
 from guard.sip.grammar import closing_quote, find_outside, parse_params, split_values, trim
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_via, quote_text
@@ -232,3 +233,19 @@ def test_quoted_text_stays_within_its_quotes(text: str) -> None:
 
 def test_quoted_sentences_stay_legible() -> None:
     assert quote_text("present one as +33…: “it’s” 5 € – é") == b'"present one as +33...: \\"it\'s\\" 5 EUR - ?"'
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from([b'"', b";", b"<", b">", b"\\", b"a", b"=", b"\n"]), max_size=14).map(b"".join))
+def test_parameters_are_told_apart_in_one_go_as_they_are_one_by_one(raw: bytes) -> None:
+    """The expression that splits them, against `find_outside`, which knows quotes, escapes and brackets."""
+    pieces, at = [], 0
+    while at <= len(raw):
+        semicolon = find_outside(raw, b";", at, len(raw))
+        pieces.append(raw[at:semicolon])
+        at = semicolon + 1
+    assert [p for p in grammar._PIECE.findall(raw) if p] == [p for p in pieces if p]
+
+
+def test_a_row_of_semicolons_holds_no_parameter() -> None:
+    assert parse_params(b";;;a=1;;b;" + b";" * 1_000 + b'c="x;y"') == {"a": b"1", "b": None, "c": b"x;y"}
