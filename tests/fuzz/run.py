@@ -6,18 +6,22 @@
 
 Inputs worth keeping stay in `.fuzz/corpus/TARGET`, so that the next round goes on where the last one ended. A round
 that finds something stops its target: the input is in `.fuzz/found`, to be pinned in tests/fuzz/found/TARGET.
+
+A fifth of each round is guided: the target's modules tell their branches, and what takes a new one is kept. That takes
+two thirds of a run's time, so that the others do without: they change and join what is kept, and are held to the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, flock
@@ -34,7 +38,8 @@ ROOT: Final = HERE.parent.parent
 KEPT: Final = ROOT / ".fuzz"
 RUN: Final = KEPT / "counts.json"  # what this machine ran and docs/fuzzing.md does not tell yet
 TOLD: Final = HERE / "counts.json"  # what it tells
-ROUND: Final = 250_000  # runs of one process: counted as a whole, and lost as a whole when it is killed
+ROUND: Final = 500_000  # runs of two processes: each is counted as a whole, and lost as a whole when it is killed
+GUIDED: Final = 5  # one of so many runs is
 USUAL: Final = 100_000  # runs of each target by `make fuzz`, when FUZZ_RUNS does not say otherwise
 SLOW: Final = 20  # s; an input that takes longer is a finding
 MEMORY: Final = 1024  # MiB; a process that takes more is a finding
@@ -45,10 +50,12 @@ _EXECUTED: Final = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 
 
 class Count(Struct, kw_only=True):
-    """What one target has behind it: runs, the seconds that they took, when the last round ended."""
+    """What one target has behind it: runs, those of them that were guided by branches, how many went into a second of
+    processor time in the last round, when that was."""
 
     runs: int = 0
-    seconds: float = 0.0
+    guided: int = 0
+    speed: int = 0
     last: str = ""
 
 
@@ -59,13 +66,16 @@ def counts(path: Path) -> dict[str, Count]:
 
 def total(name: str) -> Count:
     """All that is known of a target."""
-    return plus(counts(RUN).get(name, Count()), counts(TOLD).get(name, Count()))
+    return plus(counts(TOLD).get(name, Count()), counts(RUN).get(name, Count()))
 
 
 def plus(one: Count, other: Count) -> Count:
-    """Both together."""
+    """Both together; the second is the later one."""
     return Count(
-        runs=one.runs + other.runs, seconds=round(one.seconds + other.seconds, 1), last=max(one.last, other.last)
+        runs=one.runs + other.runs,
+        guided=one.guided + other.guided,
+        speed=other.speed or one.speed,
+        last=max(one.last, other.last),
     )
 
 
@@ -85,13 +95,12 @@ def write(path: Path, known: dict[str, Count]) -> None:
     fresh.replace(path)
 
 
-def add(name: str, runs: int, seconds: float) -> None:
+def add(name: str, runs: int, *, guided: int = 0, speed: int = 0) -> None:
     """Add one round."""
     with locked():
         known = counts(RUN)
-        known[name] = plus(
-            known.get(name, Count()), Count(runs=runs, seconds=seconds, last=datetime.now(UTC).date().isoformat())
-        )
+        fresh = Count(runs=runs, guided=guided, speed=speed, last=datetime.now(UTC).date().isoformat())
+        known[name] = plus(known.get(name, Count()), fresh)
         write(RUN, known)
 
 
@@ -106,13 +115,13 @@ def keep() -> None:
         told(known)
 
 
-def fuzz(name: str, runs: int) -> None:
+def fuzz(name: str, runs: int, *, guided: bool) -> None:
     """In a process of its own: one round, which libFuzzer ends."""
     import atheris  # here, and before the target: what is imported within is instrumented
 
     from tests.fuzz import targets
 
-    others = [m for m in modules() if not m.startswith(targets.GUIDED[name])]
+    others = [m for m in modules() if not (guided and m.startswith(targets.GUIDED[name]))]
     with atheris.instrument_imports(include=["guard"], exclude=others, enable_loader_override=False):
         target = targets.target(name)
     if "guard.tomlread" in sys.modules:  # looking for near words is difflib's work, and nine tenths of the time
@@ -128,8 +137,25 @@ def fuzz(name: str, runs: int) -> None:
         f"-runs={runs}", f"-max_len={target.longest}", f"-dict={words}", f"-timeout={SLOW}", f"-rss_limit_mb={MEMORY}",
         f"-artifact_prefix={found}/{name}-", "-print_final_stats=1", "-reload=0", "-len_control=20", str(corpus),
     ]  # fmt: skip
-    atheris.Setup([sys.argv[0], *arguments], target.check)
+    gc.freeze()
+    atheris.Setup([sys.argv[0], *arguments], target.check if guided else told_apart(target.check, corpus))
     atheris.Fuzz()
+
+
+def told_apart(check: Callable[[bytes], None], corpus: Path) -> Callable[[bytes], None]:
+    """The check without branches that guide: each input of the corpus, which is what libFuzzer runs first, takes one of
+    its own, since it would drop those that it cannot tell apart."""
+    import atheris
+
+    own = iter([atheris._reserve_counter() for _ in (corpus, *corpus.iterdir())])  # and the empty one, the first
+
+    def checked(data: bytes) -> None:
+        for branch in own:
+            atheris._trace_branch(branch)
+            break
+        check(data)
+
+    return checked
 
 
 def told(known: dict[str, Count]) -> None:
@@ -144,13 +170,13 @@ def table(known: dict[str, Count]) -> str:
     """A row a target: its invariant, what it has behind it, and how many inputs were found by it."""
     from tests.fuzz.targets import NAMES, target
 
-    rows = ["| target | invariant | runs | a second | last | found |\n", "|---|---|---:|---:|---|---:|\n"]
+    rows = ["| target | invariant | runs | guided | a second | last | found |\n", "|---|---|---:|---:|---:|---|---:|\n"]
     for name in NAMES:
         count = known.get(name, Count())
-        runs = f"{count.runs:,}".replace(",", " ")
+        runs, guided, speed = (f"{n:,}".replace(",", " ") for n in (count.runs, count.guided, count.speed))
         found = len(list((HERE / "found" / name).glob("*")))
-        speed = f"{count.runs / count.seconds:.0f}" if count.seconds else "–"
-        rows.append(f"| `{name}` | {target(name).invariant} | {runs} | {speed} | {count.last or '–'} | {found} |\n")
+        told = f"{runs} | {guided} | {speed if count.speed else '–'} | {count.last or '–'} | {found}"
+        rows.append(f"| `{name}` | {target(name).invariant} | {told} |\n")
     return "".join(rows)
 
 
@@ -169,19 +195,31 @@ def rounds(name: str, runs: int) -> bool:
     """So many runs more of one target; False where something was found."""
     left = runs
     while left > 0:
-        begun = time.monotonic()
         here = min(left, ROUND)
-        words = [sys.executable, "-m", "tests.fuzz.run", "--child", name, "--runs", str(here)]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
-        told = done.stdout + done.stderr
-        executed = _EXECUTED.search(told)
-        if done.returncode or executed is None:
-            print(f"{name}: found something, or could not run; the input is in {KEPT / 'found'}\n{told[-6000:]}")
+        guided = -(-here // GUIDED)
+        if not part(name, guided, guided=True) or (here > guided and not part(name, here - guided, guided=False)):
             return False
-        add(name, int(executed.group(1)), time.monotonic() - begun)
         left -= here
         count = total(name)
-        print(f"{name}: {count.runs} runs in all, {count.runs / max(count.seconds, 1):.0f} a second", flush=True)
+        print(f"{name}: {count.runs} runs in all, {count.speed} in a second of processor time", flush=True)
+    return True
+
+
+def part(name: str, runs: int, *, guided: bool) -> bool:
+    """One process; False where it found something."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    words = [sys.executable, "-m", "tests.fuzz.run", "--child", name, "--runs", str(runs)]
+    words += ["--guided"] if guided else []
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = done.stdout + done.stderr
+    executed = _EXECUTED.search(told)
+    if done.returncode or executed is None:
+        print(f"{name}: found something, or could not run; the input is in {KEPT / 'found'}\n{told[-6000:]}")
+        return False
+    ran = int(executed.group(1))
+    took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    add(name, ran, guided=ran if guided else 0, speed=round(ran / max(took, 0.01)))
     return True
 
 
@@ -195,9 +233,10 @@ def main() -> int:
     parser.add_argument("--until", action="store_true", help="stop at so many runs in all, not so many more")
     parser.add_argument("--keep", action="store_true", help="only tell in docs/fuzzing.md what was run")
     parser.add_argument("--child", choices=NAMES, help=argparse.SUPPRESS)
+    parser.add_argument("--guided", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
-        fuzz(asked.child, asked.runs)
+        fuzz(asked.child, asked.runs, guided=asked.guided)
         return 0
     if asked.keep:
         keep()

@@ -4,7 +4,9 @@ them that are the same each time."""
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
@@ -72,18 +74,48 @@ def test_counts_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page.write_text(f"# Fuzzing\n{run.BEGIN}\nold\n{run.END}\nmore\n", "utf-8")
     for name, path in (("RUN", "kept/run"), ("TOLD", "told"), ("KEPT", "kept"), ("PAGE", "page.md")):
         monkeypatch.setattr(run, name, tmp_path / path)
-    run.add("hep", 1000, 2.0)
-    run.add("number", 10, 1.0)
-    run.add("hep", 500, 1.0)
+    run.add("hep", 1000, guided=1000, speed=700)
+    run.add("number", 10, speed=5)
+    run.add("hep", 500, speed=900)
     run.keep()
     run.keep()  # what was told is not told twice
-    run.add("hep", 500, 1.0)
-    assert (run.total("hep").runs, run.total("hep").seconds, run.total("capture").runs) == (2000, 4.0, 0)
+    run.add("hep", 500, guided=200)
+    assert (run.total("hep").runs, run.total("hep").guided, run.total("capture").runs) == (2000, 1200, 0)
+    assert (run.total("hep").speed, run.total("number").speed) == (900, 5)
     text = page.read_text("utf-8")
     assert text.startswith("# Fuzzing\n")
     assert text.endswith(f"{run.END}\nmore\n")
     assert "old" not in text
-    assert " | 1 500 | 500 | " in next(line for line in text.splitlines() if line.startswith("| `hep`"))
+    assert " | 1 500 | 1 000 | 900 | " in next(line for line in text.splitlines() if line.startswith("| `hep`"))
+
+
+def test_one_run_of_five_is_guided(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int, bool]] = []
+
+    def part(name: str, runs: int, *, guided: bool) -> bool:
+        asked.append((name, runs, guided))
+        return len(asked) < 4
+
+    monkeypatch.setattr(run, "part", part)
+    assert not run.rounds("hep", 2 * run.ROUND)  # the fourth part finds something
+    a_fifth = run.ROUND // run.GUIDED
+    assert asked == [("hep", a_fifth, True), ("hep", run.ROUND - a_fifth, False)] * 2
+
+
+def test_each_input_that_is_kept_has_a_branch_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else libFuzzer would drop all but one of them where no branch guides it."""
+    taken: list[int] = []
+    there = iter(range(1, 9))
+    fake = SimpleNamespace(_reserve_counter=lambda: next(there), _trace_branch=taken.append)
+    monkeypatch.setitem(sys.modules, "atheris", fake)
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"")
+    seen: list[bytes] = []
+    checked = run.told_apart(seen.append, tmp_path)
+    for data in (b"1", b"2", b"3", b"4"):
+        checked(data)
+    assert taken == [1, 2, 3]  # those two, and the empty one that libFuzzer begins with
+    assert seen == [b"1", b"2", b"3", b"4"]
 
 
 def test_the_document_tells_what_was_counted() -> None:
