@@ -10,7 +10,10 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-NEVER: Final = 1_000_000  # collections of the middle generation before Python thinks of a full one: none in practice
+NEVER: Final = 1 << 30  # collections of the middle generation before Python thinks of a full one: none in practice
+# Collections of the young between two of the middle generation. Python's ten let it grow to 7 000 objects: calls waited
+# 2 to 5 ms for one, seven times a second at 400 calls; so it is 1 400 of them, 0.3 ms, and less work altogether.
+MIDDLE: Final = 0
 FEW: Final = 1_000  # transactions and calls kept at a moment; so few are passed through in a few milliseconds
 PAUSE: Final = 60 * 1_000_000  # µs between full collections while it is quiet
 AT_LAST: Final = 6 * 3600 * 1_000_000  # µs after which one is due even if it never was quiet
@@ -30,7 +33,7 @@ class Garbage:
         self._thresholds = gc.get_threshold()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(self._thresholds[0], self._thresholds[1], NEVER)
+        gc.set_threshold(self._thresholds[0], MIDDLE, NEVER)
 
     def look(self, kept: int, now: int) -> None:
         """Once a second or so: collect, if this is a good moment. `kept` is how much the core keeps just now."""

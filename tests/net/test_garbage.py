@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from guard.net.garbage import AT_LAST, FEW, NEVER, PAUSE, Garbage
+from guard.net.garbage import AT_LAST, FEW, MIDDLE, NEVER, PAUSE, Garbage
 from tests.net.fakes import SECOND
 from tests.proxy.world import UP, Leg, World
 
@@ -29,8 +29,29 @@ def test_python_s_own_full_collections_stop_and_the_small_ones_stay(garbage: Gar
     young, middle, old = gc.get_threshold()
     assert old == NEVER
     assert 0 < young <= 10_000
-    assert 0 < middle <= 100
+    assert middle == MIDDLE
     assert gc.get_freeze_count() > 1_000
+
+
+def test_no_small_collection_passes_through_more_than_twice_the_young(garbage: Garbage) -> None:
+    gc.collect()
+    young, ran, most = gc.get_threshold()[0], [0, 0, 0], 0
+
+    def look(phase: str, info: dict[str, int]) -> None:
+        nonlocal most
+        if phase == "start":
+            ran[info["generation"]] += 1
+            most = max(most, len(gc.get_objects(0)) + len(gc.get_objects(1)))
+
+    kept: list[list[int]] = []
+    gc.callbacks.append(look)
+    try:
+        kept += ([] for _ in range(20 * young))
+    finally:
+        gc.callbacks.remove(look)
+    assert min(ran[:2]) >= 9
+    assert ran[2] == 0
+    assert most <= 2 * young + 100
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,23 @@ def test_a_group_is_bounded(tmp_path: Path) -> None:
     assert verified(tmp_path / "guard.db").ok
 
 
+def test_its_thread_makes_way_for_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never takes the core from another thread that runs, and lets go of the interpreter every few entries."""
+    pauses: list[float] = []
+    monkeypatch.setattr(rows_module, "sleep", pauses.append)
+    before = {thread.native_id for thread in threading.enumerate()}
+    writer = Grouped(tmp_path / "guard.db", site="hq")
+    writer.groups = []
+    own = [t.native_id for t in threading.enumerate() if t.native_id not in before and t.name == "guard-log"]
+    with writer._reading:  # the thread cannot commit yet
+        for n in range(10 * rows_module.POLITE):
+            writer.decided(attempt(n), decision(), None)
+    until(lambda: [os.sched_getscheduler(native) for native in own if native] == [os.SCHED_BATCH])
+    writer.close()
+    assert pauses == [0] * sum((len(group) - 1) // rows_module.POLITE for group in writer.groups)
+    assert pauses
+
+
 def test_closing_commits_all_and_refuses_more(tmp_path: Path) -> None:
     path = tmp_path / "guard.db"
     writer = SqliteWriter(path, site="hq")
