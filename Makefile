@@ -67,9 +67,9 @@ fuzz: setup
 	GUARD_FUZZ_GAMES=$(or $(FUZZ_GAMES),1000) $(BIN)/python -m pytest tests/fuzz -q -p no:cacheprovider --timeout=0
 	GUARD_SCHEMA_EXAMPLES=$(or $(SCHEMA_EXAMPLES),300) $(BIN)/python -m pytest tests/web/test_schema.py -q -p no:cacheprovider --timeout=0
 
-# kill -9 under calls, FAULTS times on one log (1000 take some hours on a busy machine), and every other fault once.
+# kill -9 under calls, FAULTS times on one log (1000 take half an hour), and every other fault once; as root.
 faults: setup programs
-	GUARD_KILLS=$(or $(FAULTS),1000) $(BIN)/python -m pytest tests/live/test_kills.py tests/live/test_faults.py -q -s -p no:cacheprovider --timeout=0
+	GUARD_KILLS=$(or $(FAULTS),1000) $(BIN)/python -m pytest tests/live/test_kills.py tests/live/test_faults.py tests/faults -q -s -p no:cacheprovider --timeout=0
 
 soak: setup programs
 	$(BIN)/python -m pytest tests/soak -q -p no:cacheprovider --timeout=0

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Protocol
 
 from guard.messages.events import Trouble
+from guard.net.say import LOG
 from guard.proxy.shapes import Condition
 
 
@@ -34,7 +35,7 @@ class Log(Protocol):
 
 class Troubles:
     """Looks at the next hops, at the log and at what `more` says, whenever `look` is called, and tells `tell` what is
-    wrong; all of it."""
+    wrong; all of it. That the log is not written, and is again, is also said here."""
 
     def __init__(
         self,
@@ -66,8 +67,12 @@ class Troubles:
 
     def _log(self) -> Iterator[Trouble]:
         faults, store = self._store.faults, self._store
-        self._refused = bool(store.pending) and (self._refused or faults != self._faults)
+        was, self._refused = self._refused, bool(store.pending) and (self._refused or faults != self._faults)
         self._faults = faults
+        if self._refused and not was:
+            LOG.error("%s is not written: %s; what it is to hold waits in memory", store.path, store.last_error)
+        elif was and not self._refused:
+            LOG.warning("%s is written again", store.path)
         if self._refused:
             yield Trouble(kind="log", of=store.path, text=f"is not written: {store.last_error}")
         for path, kept in tuple(store.replaces.items()):  # whole at once: another thread may find the outbox damaged

@@ -57,6 +57,13 @@ def connections(world: World, count: int) -> Iterator[list[socket.socket]]:
             sock.close()
 
 
+async def said(world: World, what: str) -> None:
+    """Wait until the guard has said it."""
+    async with asyncio.timeout(PATIENCE):
+        while not any(what in line for line in world.daemon.lines):
+            await asyncio.sleep(0.05)
+
+
 async def calls(world: World, *, sos: bool = True) -> None:
     """An ordinary call and an emergency call are carried."""
     result = await world.pbx.call(s.ALICE, s.CUSTOMER, How(line="200"))
@@ -95,8 +102,10 @@ def test_on_a_disk_that_is_full_calls_go_on_and_the_log_catches_up(tmp_path: Pat
                 refused = await world.pbx.call(s.FOREIGN, s.CUSTOMER, How(line="203"))
                 assert refused.status == 403
             await calls(world)
+            await said(world, "guard.db is not written")
             limit(world, resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
             assert len(await world.log(9)) == 9
+            await said(world, "guard.db is written again")
 
     run(scene)
 
@@ -191,9 +200,7 @@ def test_a_policy_that_is_broken_at_a_reload_leaves_what_is_in_force_under_calls
             under = [world.pbx.place(s.FOREIGN, s.CUSTOMER, How(line=f"2{n}")) for n in range(10)]
             world.site.config.write_text(good.replace('mode = "enforce"', 'mode = "enfroce"'), encoding="utf-8")
             os.kill(world.daemon.pid, signal.SIGHUP)
-            async with asyncio.timeout(PATIENCE):
-                while not any("enfroce" in line for line in world.daemon.lines):
-                    await asyncio.sleep(0.05)
+            await said(world, "enfroce")
             under += [world.pbx.place(s.FOREIGN, s.CUSTOMER, How(line=f"2{n}")) for n in range(10)]
             assert {r.status for r in await asyncio.gather(*under)} <= {403, 480}  # 480: ten calls a second
             await calls(world)

@@ -112,7 +112,7 @@ class Log:
         self.replaces: dict[str, str] = {}
 
 
-def test_what_is_a_trouble() -> None:
+def test_what_is_a_trouble(caplog: pytest.LogCaptureFixture) -> None:
     hops, log = Hops(True, True), Log()
     told: list[tuple[Trouble, ...]] = []
     watch = Troubles(hops, log, lambda: 7, told.append)
@@ -130,8 +130,12 @@ def test_what_is_a_trouble() -> None:
     log.faults, log.pending = 1, 4
     assert now() == now() == [("log", "guard.db")]
     assert "disk full" in told[-1][0].text
+    assert [r.getMessage() for r in caplog.records] == [
+        "guard.db is not written: disk full; what it is to hold waits in memory"
+    ]
     log.pending = 0
-    assert now() == []
+    assert now() == now() == []
+    assert [r.getMessage() for r in caplog.records][1:] == ["guard.db is written again"]
     log.lost = 3
     assert now() == [("log-lost", "guard.db")]
     log.lost = 0
