@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
@@ -12,7 +13,8 @@ from typing import Final
 import pytest
 
 from tests.fuzz import run
-from tests.fuzz.targets import GUIDED, NAMES, Target, target
+from tests.fuzz.targets import GUIDED, NAMES, Target, configuration, policy, target
+from tests.fuzz.targets.recipe import CHANGES
 
 FOUND: Final = Path(__file__).parent / "found"
 ROUNDS: Final = 1_500  # of each target: together some seconds
@@ -42,6 +44,28 @@ def test_seeds_and_changes_of_them(name: str) -> None:
         except Exception as error:
             error.add_note(f"input {data!r}")
             raise
+
+
+RECIPES: Final = {"configuration": configuration.RECIPE, **policy.RECIPES}
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_bytes_choose_what_is_toml(kind: str) -> None:
+    """Of any bytes: nearly all are TOML, and keys, values, whole tables are put, left out and doubled in them."""
+    recipe, dice = RECIPES[kind], random.Random(kind)
+    texts = {recipe.text(dice.randbytes(1 + 3 * dice.randrange(CHANGES))) for _ in range(300)}
+    assert len(texts) > 200
+    good = 0
+    for text in texts:
+        try:
+            tomllib.loads(text)
+        except tomllib.TOMLDecodeError:
+            continue
+        good += 1
+    assert good > 0.8 * len(texts)
+    assert recipe.text(b"") == ""
+    assert tomllib.loads(recipe.text(b"\0"))
+    assert len(recipe.text(bytes(10_000))) < 10_000  # of a long input only so many changes
 
 
 @pytest.mark.parametrize("path", sorted(FOUND.glob("*/*")), ids=lambda p: f"{p.parent.name}/{p.name}")

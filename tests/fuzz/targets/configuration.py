@@ -9,6 +9,7 @@ from guard.config import Config, made_up
 from guard.policy.site import Known, compiled
 from guard.tomlread import Problem, Reader
 from tests.fuzz.targets import TESTS, Target, small
+from tests.fuzz.targets.recipe import MARK, Recipe, sown
 
 LONGEST: Final = 900
 PATH: Final = Path("/nowhere/guard.toml")
@@ -33,11 +34,15 @@ TABLES: Final = (
 )
 
 
+def documented() -> list[str]:
+    """The examples of the documents."""
+    return [text for path in sorted((TESTS.parent / "docs").glob("*.md")) for text in blocks(path.read_text("utf-8"))]
+
+
 def seeds() -> list[bytes]:
-    """A small configuration with each of the tables, all of them, and those of the documents."""
-    made = [HEAD, *(HEAD + t for t in TABLES), *TABLES]
-    made += [text for path in (TESTS.parent / "docs").glob("*.md") for text in blocks(path.read_text("utf-8"))]
-    return small([t.encode() for t in made], LONGEST)
+    """A small configuration with each of the tables, all of them, those of the documents, and changes of them."""
+    made = [HEAD, *(HEAD + t for t in TABLES), *TABLES, *documented()]
+    return small([*(t.encode() for t in made), *(MARK + one for one in sown(RECIPE))], LONGEST)
 
 
 def blocks(text: str) -> list[str]:
@@ -45,12 +50,18 @@ def blocks(text: str) -> list[str]:
     return [part.partition("```")[0] for part in text.split("```toml\n")[1:]]
 
 
+RECIPE: Final = Recipe([HEAD, *(HEAD + t for t in TABLES), *(HEAD + t for t in documented() if len(t) < LONGEST)])
+
+
 def check(data: bytes) -> None:
     """Read, compiled, with its site's rules."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return
+    if data[:1] == MARK:
+        text = RECIPE.text(data[1:])
+    else:
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            return
     problems: list[Problem] = []
     reader = Reader("guard.toml", problems)
     raw = reader.loads(text)

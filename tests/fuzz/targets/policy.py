@@ -16,6 +16,7 @@ from guard.prospecting.table import Table
 from guard.tomlread import Problem
 from tests.fuzz.targets import TESTS, Target, small
 from tests.fuzz.targets.configuration import told
+from tests.fuzz.targets.recipe import EXAMPLES, MARK, Recipe, parted, sown
 
 LONGEST: Final = 1400
 SHIPPED: Final = TESTS.parent / "policies"
@@ -64,12 +65,13 @@ FILE: Final = FOLDER / "fuzzed.toml"
 
 
 def seeds() -> list[bytes]:
-    """The head of each policy that is shipped, table by table, and small lists."""
+    """The head of each policy that is shipped, table by table, changes of them, and small lists."""
     made = []
     for number, kind in enumerate(KINDS[:-1]):
         for path in (SHIPPED / kind).glob("*.toml"):
             tables = path.read_bytes().split(b"\n[[")
             made += [bytes([number]) + (b"[[" if i else b"") + t + b"\n" for i, t in enumerate(tables)]
+        made += [bytes([number]) + MARK + one for one in sown(RECIPES[kind])]
     made += [
         b"\x04number,from,until,proof\n+33612345678,2026-01-01,2026-06-30,a.pdf\n+33612345679,2026-02-29,,b\n",
         b"\x04number;at\n0612345678;2026-01-01T10:00:00+01:00\n",
@@ -78,11 +80,23 @@ def seeds() -> list[bytes]:
     return small(made, LONGEST)
 
 
+def recipe(kind: str) -> Recipe:
+    """What is shipped of one kind, in short pieces."""
+    texts = [path.read_text("utf-8") for path in sorted((SHIPPED / kind).glob("*.toml"))]
+    found = [one for text in texts for one in parted(text) if len(one) < LONGEST]
+    return Recipe(found[:: -(-len(found) // EXAMPLES)])
+
+
+RECIPES: Final = {kind: recipe(kind) for kind in KINDS[:-1]}
+
+
 def check(data: bytes) -> None:
     """One file in an otherwise empty folder."""
     if not data:
         return
     kind, content = KINDS[data[0] % len(KINDS)], data[1:]
+    if content[:1] == MARK and kind in RECIPES:
+        content = RECIPES[kind].text(content[1:]).encode()
     problems: list[Problem] = []
     if kind == "lists":
         name = LISTS[data[0] // len(KINDS) % len(LISTS)]
