@@ -21,7 +21,7 @@ from guard.housekeeping import Housekeeper
 from guard.incidents import Incidents, contracts_of
 from guard.keeping import Keeper, Known, path_of
 from guard.net import journal
-from guard.net.clock import SystemClock
+from guard.net.clock import Clock, SystemClock
 from guard.net.driver import Driver
 from guard.net.garbage import Garbage
 from guard.net.hep import Mirror, MirroredLog
@@ -60,7 +60,8 @@ CLOSING: Final = 20  # s that closing may take beyond the set-ups that it waits 
 
 
 class App:
-    """One guard. Made on a running loop; `start`, then `wait`, then `stop`."""
+    """One guard. Made on a running loop; `start`, then `wait`, then `stop`. `clock` is the machine's, or one of a test
+    whose loop goes by it as well."""
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class App:
         trunks: Trunks,
         found: Contexts | None = None,
         how: Refusals | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.config = config
         self._store = store
@@ -87,7 +89,7 @@ class App:
             secret=contact_secret(config),
             screens_inbound=config.screens_inbound,
         )
-        clock = SystemClock()
+        self._clock = clock = clock if clock is not None else SystemClock()
         self.core = ProxyCore(settings, sources, trunks)
         self.core.refuse(how if how is not None else refusals_of(config))
         self.driver = Driver(self.core, clock, Voice(clock.now))
@@ -252,7 +254,7 @@ class App:
         done = 0
         try:
             with self._store.reader() as reader:
-                wanted = Query(since=SystemClock.wall() - SPAN, upto=reader.last_seq(), all=True)
+                wanted = Query(since=self._clock.wall() - SPAN, upto=reader.last_seq(), all=True)
                 details = reader.details(wanted)
                 # The disk is read by another thread; counters belong to this one.
                 while page := await _whole(self._loop.run_in_executor(None, list, islice(details, PAGE))):
