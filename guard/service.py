@@ -155,6 +155,7 @@ class Service:
     def adopted(self) -> None:
         """What is in force has changed, or has stayed: reading is over."""
         if self._ready:
+            self._place()  # else the status would say, until the next sign of life, that the new policy fails
             self._notify.tell("READY=1", self._status())
 
     def stopping(self, seconds: int) -> None:

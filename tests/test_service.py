@@ -17,12 +17,8 @@ import pytest
 from sim.link import free_port
 from sim.site import GUARD, IPBX, OPERATOR, Site
 from tests.apprig import Peer
-from tests.proxy.world import reply
 from tests.supervisor import Supervisor
-
-PACE = 0.02  # s between two new calls
-T1 = 0.5  # s, RFC 3261: an INVITE without an answer is repeated after this, and then twice as long each time
-TALK = 20  # s that a call waits for its answer
+from tests.traffic import PACE, TALK, Traffic
 
 
 class Service:
@@ -81,6 +77,21 @@ def test_a_mistake_at_reload_ends_the_reload(service: Service) -> None:
     systemd.process.send_signal(signal.SIGHUP)
     systemd.until(lambda notice: notice.get("RELOADING") == "1")
     assert systemd.ready()["STATUS"].rpartition(" ")[2] == status.rpartition(" ")[2]
+    assert systemd.end(signal.SIGTERM) == 0
+
+
+def test_a_policy_that_was_just_put_in_force_is_not_said_to_fail(service: Service) -> None:
+    systemd = service.systemd
+    systemd.start()
+    before = systemd.ready()["STATUS"]
+    service.site.line_calls = 7
+    service.site.write()
+    assert systemd.process is not None
+    systemd.process.send_signal(signal.SIGHUP)
+    systemd.until(lambda notice: notice.get("RELOADING") == "1")
+    after = systemd.until(lambda notice: notice.get("READY") == "1")["STATUS"]
+    assert re.fullmatch(r"\d+\.\d calls/s, 0 calls, policy sha256:[0-9a-f]+", after)
+    assert after.rpartition(" ")[2] != before.rpartition(" ")[2]
     assert systemd.end(signal.SIGTERM) == 0
 
 
@@ -151,59 +162,6 @@ def test_a_socket_that_nobody_wants_any_more_is_let_go(service: Service) -> None
     assert systemd.end(signal.SIGTERM) == 0
 
 
-class Traffic:
-    """Calls one after the other, each repeated as RFC 3261 says until it hears something; the operator takes each."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.placed = 0
-        self.heard: dict[int, list[int]] = {}
-        self._last: dict[int, float] = {}
-        self.stopped = asyncio.Event()
-
-    async def place(self, first: int, count: int) -> None:
-        async with asyncio.TaskGroup() as group:
-            for number in range(first, first + count):
-                group.create_task(self._call(number))
-                await asyncio.sleep(PACE)
-
-    async def _call(self, number: int) -> None:
-        self.placed += 1
-        self.heard[number] = []
-        data = self.service.pbx.invite(number)
-        pause, loop = T1, asyncio.get_running_loop()
-        end = loop.time() + TALK
-        again = loop.time() + pause
-        while not any(status >= 200 for status in self.heard[number]):
-            assert loop.time() < end, f"call {number} heard {self.heard[number]}"
-            await asyncio.sleep(0.05)
-            if not self.heard[number] and loop.time() >= again:
-                self.service.pbx.send(data)
-                pause *= 2
-                again = loop.time() + pause
-
-    async def hear(self) -> None:
-        while True:
-            m = await self.service.pbx.next()
-            if not m.is_request:
-                self.heard[int(m.call_id()[4:])].append(m.status)
-
-    async def answer(self) -> None:
-        taken: set[bytes] = set()
-        while True:
-            m = await self.service.operator.next("INVITE")
-            if m.call_id() not in taken:
-                taken.add(m.call_id())
-                asyncio.get_running_loop().call_later(0.2, self._ok, m)
-
-    def _ok(self, m: object) -> None:
-        from guard.sip.message import Message
-
-        assert isinstance(m, Message)
-        port = self.service.operator.port
-        self.service.operator.send(reply(m, 200, contact=f"<sip:{OPERATOR}:{port}>"))
-
-
 def test_a_restart_under_traffic_loses_no_call(service: Service) -> None:
     """`systemctl restart`: the signal of RestartKillSignal, then the next life with the same sockets. Every call that
     was begun before, meanwhile and after is answered, and nobody hears that the guard is away."""
@@ -212,25 +170,22 @@ def test_a_restart_under_traffic_loses_no_call(service: Service) -> None:
     systemd.ready()
 
     async def scene() -> Traffic:
-        traffic = Traffic(service)
-        both = [asyncio.create_task(traffic.hear()), asyncio.create_task(traffic.answer())]
-        placing = asyncio.create_task(traffic.place(1, 200))
-        while traffic.placed < 50:
-            await asyncio.sleep(PACE)
-        assert await asyncio.to_thread(systemd.end, signal.SIGUSR2) == 0
-        left = traffic.placed
-        await asyncio.to_thread(systemd.start)
-        await asyncio.to_thread(systemd.ready)
-        assert traffic.placed > left, "calls came while nobody ran"
-        await placing
-        for task in both:
-            task.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
+        traffic = Traffic(service.pbx, service.operator)
+        async with traffic.flowing():
+            placing = asyncio.create_task(traffic.place(1, 200))
+            while traffic.placed < 50:
+                await asyncio.sleep(PACE)
+            assert await asyncio.to_thread(systemd.end, signal.SIGUSR2) == 0
+            left = traffic.placed
+            await asyncio.to_thread(systemd.start)
+            await asyncio.to_thread(systemd.ready)
+            assert traffic.placed > left, "calls came while nobody ran"
+            await placing
         return traffic
 
     traffic = asyncio.run(scene())
     assert len(traffic.heard) == 200
-    assert {status for heard in traffic.heard.values() for status in heard} == {100, 200}
+    assert traffic.statuses == {100, 200}
     assert systemd.end(signal.SIGTERM) == 0
     told = systemd.told()
     assert re.search(r"\bleft [1-9]", told), "some were left to the next life"
