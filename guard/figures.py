@@ -103,7 +103,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     """Everything at one instant. Instants are µs of Unix time. `policy` is the digest in force, `enforcing`: a limit of
     [ledger] is passed, so that rules on trial act. `calls` are up or being set up over SIP, `asked` are those that were
     decided for others and whose end is awaited, `held` wait for a place; detection knows so many `subjects` (lines,
-    numbers, services). `counters` are all that the daemon counts, by name."""
+    numbers, services). `tasks` of the loop are under way: near constant.
+    `counters` are all that the daemon counts, by name."""
 
     at: int
     started: int
@@ -126,6 +127,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     rates: RateFigures
     latency: Latency
     subjects: int
+    tasks: int
     counters: dict[str, int]
 
     def verdict(self, verdict: Verdict) -> int:

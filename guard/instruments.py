@@ -5,6 +5,7 @@ Once a second it notes three counts, so that rates of the last minute are known;
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -128,6 +129,7 @@ class Instruments:
             rates=self._last(),
             latency=Latency(bounds_us=BOUNDS, counts=tuple(self._verdicts.latency), sum_us=self._verdicts.latency_sum),
             subjects=len(watch.subjects) if watch is not None else 0,
+            tasks=len(asyncio.all_tasks()),
             counters=running.counted(),
         )
 

@@ -39,6 +39,7 @@ def _guard(f: Figures) -> list[Family]:
         _one("guard_asked_calls_open", "gauge", "Calls decided for other switches whose end is awaited.", f.asked),
         _one("guard_transactions_open", "gauge", "SIP transactions that are kept.", f.transactions),
         _one("guard_detection_subjects", "gauge", "Lines, numbers and services that detection knows.", f.subjects),
+        _one("guard_tasks", "gauge", "Tasks of the loop that are under way: near constant.", f.tasks),
     ]
 
 

@@ -48,5 +48,6 @@ SOME: Final = Figures(
     rates=RateFigures(calls=(3, 4), blocked=(0, 1), messages=(30, 40)),
     latency=Latency(bounds_us=(250, 500), counts=(30, 9, 1), sum_us=1_234_567),
     subjects=11,
+    tasks=14,
     counters={"decided": 42, "udp_full": 0},
 )

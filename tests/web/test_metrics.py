@@ -58,6 +58,7 @@ def test_all_that_the_figures_hold() -> None:
     assert found['guard_setup_added_seconds_bucket{le="+Inf"}'] == 40
     assert found["guard_setup_added_seconds_count"] == 40
     assert found["guard_setup_added_seconds_sum"] == 1.234567
+    assert found["guard_tasks"] == 14
     assert found["guard_state_part_ratio"] == 0.5
     assert found["guard_alerts_waiting"] == 12
     assert found['guard_events_total{event="udp_full"}'] == 0
