@@ -37,6 +37,7 @@ from guard.proxy.routing import host_text
 EARLIEST: Final = 1_000  # µs; the loop's timers count milliseconds, and waking early is waking twice
 BREATH: Final = 10_000  # µs between timers while they raise: what is broken for good must not keep the loop busy
 PAUSE: Final = 1_000  # µs without a message of any stream, after which none is waiting
+LONG: Final = 1_000  # µs that a message may take; behind one that took longer the next are told apart before they wait
 COUNTERS: Final = (
     *udp.COUNTERS, *stream.COUNTERS, *verdicts.COUNTERS, *intake.COUNTERS, "exceptions", "sends",
     "sends_failed", "wall_clock_set",
@@ -129,9 +130,10 @@ class Driver:
         if flow.conn:
             self._pace()
         if self.intake.busy:
-            self.intake.put(data, flow)
-            return True
-        self._take(data, flow)
+            return self.intake.put(data, flow)
+        began = self._take(data, flow)
+        if self.now() - began > LONG:
+            self.intake.crowded()
         return False
 
     def _pace(self) -> None:
@@ -149,7 +151,8 @@ class Driver:
         if not gone or self.core.lot(data, flow) == "urgent":
             self._take(data, flow)
 
-    def _take(self, data: bytes, flow: Flow) -> None:
+    def _take(self, data: bytes, flow: Flow) -> int:
+        """One message for the core; the instant at which that began."""
         now = self.now()
         core = self.core
         self.received[flow.transport] += 1
@@ -160,6 +163,7 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - see the module: told and counted in _fault
             self._fault(error, now, f"message from {flow.peer[0]}")
         self._settle(now)
+        return now
 
     def send_failed(self, key: str) -> None:
         """A message could not be sent over a stream."""

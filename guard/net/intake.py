@@ -3,7 +3,7 @@
 As long as the sockets are emptied, messages go straight to the core. Once a whole batch was read and more is there,
 they are only read and sorted (some 5 µs each), and served in slices of the loop's time:
 
-- emergency calls at once, before anything that came earlier;
+- emergency calls, and whatever is said in them, at once: as they are read, before anything that came earlier;
 - then whatever belongs to calls that are under way, and is worth the work that was already spent on them;
 - new calls in the order in which they came. One that has waited `PATIENCE` is answered from a few of its lines, with
   the status of `[drain] answer`, so that its IPBX takes another way before it repeats itself (T1, RFC 3261 17.1.1.2);
@@ -63,7 +63,6 @@ class Intake:
         self.status = 480
         self._core, self._serve, self._now, self._soon = core, serve, now, soon
         self._counters, self._refused, self._told = counters, refused, told
-        self._urgent: Waiting = deque()
         self._going: Waiting = deque()
         self._new: Waiting = deque()
         self._strangers: Waiting = deque()
@@ -71,7 +70,7 @@ class Intake:
         self._stopped = False
 
     def __len__(self) -> int:
-        return len(self._urgent) + len(self._going) + len(self._new) + len(self._strangers)
+        return len(self._going) + len(self._new) + len(self._strangers)
 
     def crowded(self) -> None:
         """There is more to read than a batch."""
@@ -83,16 +82,16 @@ class Intake:
     def stop(self) -> None:
         """Nothing that waits is served any more."""
         self._stopped, self.busy = True, False
-        for waiting in (self._urgent, self._going, self._new, self._strangers):
+        for waiting in (self._going, self._new, self._strangers):
             waiting.clear()
 
-    def put(self, data: bytes, flow: Flow) -> None:
-        """Sort one message in."""
+    def put(self, data: bytes, flow: Flow) -> bool:
+        """Sort one message in. False: it was served, for it cannot wait."""
         now = self._now()
         lot = self._core.lot(data, flow)
         if lot == "urgent":
-            self._urgent.append((data, flow, now))
-            return
+            self._serve(data, flow)
+            return False
         if lot == "going":
             waiting, most = self._going, MAX_GOING
         elif lot == "new":
@@ -103,11 +102,13 @@ class Intake:
             waiting.append((data, flow, now))
         elif flow.transport != "udp":
             self._serve(data, flow)
+            return False
         else:
             self._counters["intake_dropped"] += 1
             if lot == "new":
                 waiting.popleft()
                 waiting.append((data, flow, now))
+        return True
 
     # ---- a slice of the loop's time --------------------------------------------------------------------------------
 
@@ -121,9 +122,6 @@ class Intake:
         self._slice(self._now() + SLICE)
 
     def _slice(self, until: int) -> None:
-        while self._urgent:
-            data, flow, _ = self._urgent.popleft()
-            self._serve(data, flow)
         while (now := self._now()) < until:
             shed = self._overdue(now)
             if self._going:

@@ -16,7 +16,7 @@ from guard.proxy.effects import Address, Flow
 
 MAX_DATAGRAM: Final = 65_535  # no UDP payload is longer
 KEEP_ALIVE: Final = 4  # bytes; CRLFCRLF, NULs or nothing at all keep a NAT open: no SIP message is that short
-BATCH: Final = 64  # datagrams served before timers and other sockets get their turn
+BATCH: Final = 8  # datagrams served before all that wait are told apart: an emergency call may be among them
 MOST: Final = 2_048  # datagrams read before them, where they are only read and put aside: some 10 ms
 MAX_FLOWS: Final = 16_384  # peers whose Flow is kept ready; spoofed addresses only empty the table
 BUFFER: Final = 4 * 1024 * 1024  # bytes asked of the kernel for each direction: a second of 5 000 messages

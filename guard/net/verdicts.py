@@ -32,6 +32,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 # µs, of the histogram of what the guard adds to a set-up: from what costs a decision to the longest wait for a place.
 BOUNDS: Final = (250, 500, 1_000, 2_000, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 2_500_000)
+LANDED: Final = 64  # decisions shown in a row once they are on disk, some 10 ms; a commit may hold a thousand
 LOST: Final = -1  # instead of a record's number: the log took nothing
 
 COUNTERS: Final = (
@@ -259,7 +260,9 @@ class Verdicts:
     def land(self, now: int) -> None:
         """What the log's thread has told since the last time."""
         self._hurried = False  # before the queue is read: what comes from now on hurries again
-        while self._landed:
+        for _ in range(LANDED):
+            if not self._landed:
+                return
             ticket, error = self._landed.popleft()
             waiting = self._uncommitted.get(ticket)
             if waiting is None:
@@ -269,6 +272,8 @@ class Verdicts:
             else:
                 self._counters["faults_store"] += 1
                 self._unsaved(waiting, now)
+        if self._landed:
+            self._hurry_up()
 
     def depart(self, clock: Callable[[], int]) -> None:
         """All that was to be sent has left: count the set-ups among it from this very instant."""
@@ -389,6 +394,9 @@ class Verdicts:
     def _committed(self, ticket: int, error: BaseException | None) -> None:
         """Called by the log's thread. One wake-up of the loop serves all that land before it."""
         self._landed.append((ticket, error))
+        self._hurry_up()
+
+    def _hurry_up(self) -> None:
         if not self._hurried:
             self._hurried = True
             self._hurry()

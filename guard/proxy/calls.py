@@ -42,12 +42,13 @@ EARLY, CONFIRMED, CLOSED = range(3)  # a dialog: a provisional answer made it, a
 
 By = Literal["caller", "callee", "guard", "silence", ""]
 Key = tuple[str, bytes, bytes]  # source, Call-ID, From-tag
+SOS: Final = "\0sos"  # behind the source of an emergency call
 
 
 def key_of(source: str, call_id: bytes, from_tag: bytes, *, urgent: bool) -> Key:
     """What makes two first INVITEs one attempt. An emergency call is an attempt apart: it must not wait with another
     one, and no other may pass for it."""
-    return f"{source}\0sos" if urgent else source, call_id, from_tag
+    return source + SOS if urgent else source, call_id, from_tag
 
 
 class Watch:
@@ -134,6 +135,7 @@ class Calls:
         self._dialogs: dict[tuple[bytes, bytes, bytes], Call] = {}
         self._open: dict[int, Call] = {}
         self._ticket = 0
+        self.helping: dict[bytes, int] = {}  # Call-IDs of the emergency calls that are up, and of how many
         self.changed: set[int] | None = None  # tickets of answered calls that something happened to; None: nobody asks
 
     def __len__(self) -> int:
@@ -171,6 +173,7 @@ class Calls:
         self._open[call.ticket] = call
         if passed:
             call.state = C.SETUP
+            self._help(call, 1)
         self._effects.append(Decide(call.ticket, attempt, passed, error=error))
         return call
 
@@ -203,9 +206,18 @@ class Calls:
     def revive(self, call: Call, now: int) -> None:
         """A call that was answered in an earlier life of the guard goes on."""
         self._open[call.ticket] = self._attempts[call.key] = call
+        self._help(call, 1)
         for tag in call.dialogs:
             self._dialogs[call.key[1], call.key[2], tag] = call
         self._timers.arm(call, SILENCE, max(min(now + NAP, call.heard + self._patience(call)), now + 1))
+
+    def _help(self, call: Call, more: int) -> None:
+        """An emergency call begins (1) or is over (-1)."""
+        if call.key[0].endswith(SOS):
+            name = call.key[1]
+            self.helping[name] = self.helping.get(name, 0) + more
+            if not self.helping[name]:
+                del self.helping[name]
 
     def left(self, call: Call) -> None:
         """One of several INVITEs that wait for the decision was cancelled."""
@@ -391,6 +403,7 @@ class Calls:
         if self._attempts.get(call.key) is call:
             del self._attempts[call.key]
         del self._open[call.ticket]
+        self._help(call, -1)
         if call.answered_at:
             self._mark(call)
             self._timers.arm(call, SILENCE, now + ECHO_WAIT)

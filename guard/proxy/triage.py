@@ -19,6 +19,8 @@ MAX_START: Final = 2_048  # bytes looked at for a start line; one that is longer
 WORDS: Final = 3  # of a request line (RFC 3261 7.1)
 # A compact or long To with a tag, on one line. A folded one is taken for none: then its request waits its turn.
 _TO_TAG: Final = re.compile(rb"\n(?:to|t)[ \t]*:[^\r\n]*;[ \t]*tag[ \t]*=", re.IGNORECASE)
+_CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORECASE)
+MAX_HEAD: Final = 8_192  # bytes in which a To and a Call-ID are looked for: who writes more before them waits its turn
 _SETS_UP: Final = frozenset({b"INVITE", b"CANCEL"})
 
 
@@ -29,9 +31,9 @@ class Triage:
         self._c = context
 
     def lot(self, data: bytes, flow: Flow) -> Lot:
-        """`urgent`: an emergency call that is to be carried. `new`: a first INVITE of somebody listed, or the CANCEL of
-        one, which must not overtake it. `going`: whatever else somebody listed sends: it is of a call that is under
-        way, or short. `stranger`: the rest."""
+        """`urgent`: an emergency call that is to be carried, and whatever is said in one that is up. `new`: a first
+        INVITE of somebody listed, or the CANCEL of one, which must not overtake it. `going`: whatever else somebody
+        listed sends: it is of a call that is under way, or short. `stranger`: the rest."""
         c = self._c
         address = flow.peer[0]
         source = c.sources.find(address)
@@ -40,15 +42,23 @@ class Triage:
         method = start[0] if start else b""
         if method == b"INVITE" and trunk is None and self._urgent(data, start, flow):
             return "urgent"
+        new = method in _SETS_UP and _TO_TAG.search(data, 0, MAX_HEAD) is None
+        if c.calls.helping and (not new or method == b"CANCEL") and self._helps(data):
+            return "urgent"
         if source is None and trunk is None:
             return "stranger"
-        return "new" if method in _SETS_UP and _TO_TAG.search(data) is None else "going"
+        return "new" if new else "going"
 
     def _urgent(self, data: bytes, start: list[bytes], flow: Flow) -> bool:
         c = self._c
         address = flow.peer[0]
         uri = start[1] if len(start) == WORDS else self._uri(data, flow)
         return bool(urgent(uri, c.sources.find(address), address, c.settings.emergency_from_unknown))
+
+    def _helps(self, data: bytes) -> bool:
+        """Whether it bears the name of an emergency call that is up."""
+        found = _CALL_ID.search(data, 0, MAX_HEAD)
+        return found is not None and found[1] in self._c.calls.helping
 
     @staticmethod
     def _uri(data: bytes, flow: Flow) -> bytes:

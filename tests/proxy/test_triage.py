@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from guard.proxy.effects import Flow
-from guard.proxy.triage import Lot
+from guard.proxy.triage import MAX_HEAD, Lot
 from guard.sources import Source
-from tests.proxy.world import ALLOW, DOWN, GUARD, PBX, SOURCE, STRANGER, UP, Leg, World, arrows, reply, request
+from tests.proxy.world import ALLOW, DOWN, GUARD, PBX, SOURCE, STRANGER, UP, Leg, World, arrows, read, reply, request
 
 FAR = Flow("udp", GUARD, STRANGER)
 NEAR = Flow("udp", GUARD, ("192.168.7.7", 5060))  # private, and not listed
@@ -58,6 +58,31 @@ def test_a_call_is_urgent_at_a_glance_just_where_the_core_takes_it_for_one() -> 
         glance = w.core.lot(data, UP)
         w(data, UP)
         assert (glance == "urgent") == (w.core.counters["emergency_calls"] == 1), number
+
+
+def test_whatever_is_said_in_an_emergency_call_is_urgent_while_it_is_up() -> None:
+    w = World()
+    sos = request(uri="sip:112@127.0.0.1", branch="sos", call_id="sos")
+    ours = w(sos, UP)[-1][1]
+    ok = reply(ours, 200)
+    tag = (read(ok).to().tag or b"").decode()
+    bye = request("BYE", branch="bye", call_id="sos", to_tag=tag, cseq=2)
+    for data, flow in (
+        (ok, DOWN),
+        (bye, UP),
+        (bye.replace(b"Call-ID", b"i"), UP),
+        (request("CANCEL", call_id="sos"), UP),
+    ):
+        assert w.core.lot(data, flow) == "urgent"
+    # Its name makes no other call one for help, and behind 8 kB of header lines it is not looked for.
+    assert w.core.lot(request(call_id="sos", branch="n"), UP) == "new"
+    assert w.core.lot(bye.replace(b"Call-ID", b"X: " + b"x" * MAX_HEAD + b"\r\nCall-ID"), UP) == "going"
+    w(ok, DOWN)
+    w(sos.replace(b"branch=z9hG4bKsos", b"branch=z9hG4bKack").replace(b"INVITE", b"ACK"), UP)
+    gone = w(bye, UP)[-1][1]
+    w(reply(gone, 200), DOWN)
+    assert w.core.lot(bye, UP) == "going"
+    w.rest()
 
 
 @pytest.mark.parametrize(("status", "retry"), [(480, b"5"), (503, None)])
