@@ -342,6 +342,8 @@ class App:
         self.service.close()
         try:
             await self._loop.run_in_executor(None, self._store.close)
+        except RuntimeError:  # no thread can be begun, for want of memory
+            self._store.close()
         finally:
             self._loop.set_exception_handler(None)
             self._garbage.stop()

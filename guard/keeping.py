@@ -201,6 +201,7 @@ class Keeper:
 
     def start(self) -> None:
         """Begin to look every second."""
+        self._thread.submit(bool)  # begun now: without memory none could be, and what is up at the end has to be kept
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
