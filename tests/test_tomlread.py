@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import pytest
 from msgspec import Meta, Struct, field
 
 from guard import tomlread
+from guard.numbering.planschema import NumberingFile
+from guard.policy.destinations import DestinationFile
+from guard.policy.schema import Contract, RuleFile
 from guard.tomlread import Problem, Reader, key_path, lines_of, nearest
 
 
@@ -188,3 +191,41 @@ def test_what_a_struct_says_of_its_fields_together_is_told(tmp_path: Path) -> No
     assert made is None
     assert problems == ["x.toml:2: pair: least = 5 is above most = 3"]
     assert read(tmp_path, 'name = "x"\n[pair]\nleast = 5\n')[1] == []
+
+
+POLICIES: Final = sorted((Path(__file__).parent.parent / "policies").rglob("*.toml"))
+KINDS: Final[dict[str, type[Struct]]] = {
+    "numbering": NumberingFile, "rules": RuleFile, "contracts": Contract, "destinations": DestinationFile,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda p: p.name)
+def test_the_fast_way_and_the_walk_read_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is right is read without looking for lines, or walking: that is most of the time of a start."""
+    kind = KINDS[path.parent.name]
+    with monkeypatch.context() as patched:
+        patched.setattr(tomlread, "lines_of", pytest.fail)
+        patched.setattr(Reader, "value", pytest.fail)
+        problems: list[Problem] = []
+        reader = Reader(path.name, problems)
+        fast = reader.struct(reader.parse(path), kind, [])
+    monkeypatch.setattr(tomlread, "strict", lambda _: False)
+    assert fast == reader.struct(reader.parse(path), kind, [])
+    assert fast is not None
+    assert problems == []
+
+
+class Loose(Struct, frozen=True):
+    size: int = 1
+
+
+class Around(Struct, frozen=True, forbid_unknown_fields=True):
+    inner: tuple[Loose, ...] = ()
+
+
+def test_a_struct_that_lets_unknown_keys_be_is_walked() -> None:
+    assert tomlread.strict(Outer)
+    assert not tomlread.strict(Around)
+    problems: list[Problem] = []
+    assert Reader("x.toml", problems).struct({"inner": [{"sise": 2}]}, Around, []) is None
+    assert [p.what for p in problems] == ['unknown key; did you mean "size"?']
