@@ -77,7 +77,8 @@ def one(data: bytes) -> None:
     except ValueError:  # no room once unpacked, or a field of a size that only the sender knows
         return
     again = decode(written)
-    assert again.payload == found.payload[: len(again.payload)]
+    cut = found.payload[: len(again.payload)] if len(written) == MAX_PACKET else found.payload
+    assert again.payload == cut
     for name in Packet.__struct_fields__:
         assert name == "payload" or getattr(again, name) == getattr(found, name), name
 
