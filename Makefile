@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 PACKAGES := sipp:sip-tester redis-server:redis-server mosquitto:mosquitto tshark:tshark kamailio:kamailio baresip:baresip-core ip:iproute2 promtool:prometheus chromium:chromium systemd-analyze:systemd
 MODULES := kamailio-tls-modules kamailio-utils-modules kamailio-json-modules kamailio-sqlite-modules
 
-.PHONY: compiled wheel run test check lint setup programs bench screenshots fuzz soak faults lock deb deb-test clean
+.PHONY: compiled wheel run test check lint setup programs bench screenshots fuzz soak faults lock deb deb-test \
+	systemd-test clean
 
 run: setup
 	$(BIN)/guard demo
@@ -15,6 +16,7 @@ WORKERS ?= 4
 
 test: setup programs lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(MAKE) compiled
 
 lint: setup
 	$(BIN)/ruff check .
@@ -39,15 +41,20 @@ programs:
 # The pure packages compiled by mypyc, in a copy of the project, and their tests run on it.
 PURE_TESTS := tests/sip tests/proxy tests/detectors tests/rules tests/capture tests/test_engine.py \
 	tests/test_engine_memory.py tests/test_engine_modes.py tests/test_desk.py tests/test_desk_faults.py \
-	tests/test_desk_model.py tests/test_desk_resume.py
+	tests/test_desk_model.py tests/test_desk_resume.py tests/cli/test_help.py
 
 build/compiled/.ready: $(VENV)/.ready scripts/compile.py $(shell find guard sim policies tests -type f -not -name '*.pyc')
 	@command -v gcc >/dev/null || sh scripts/need gcc
+	@test -e /usr/include/stdio.h || sh scripts/need libc6-dev
+	@$(BIN)/python -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
+		sh scripts/need python3-dev
 	$(BIN)/python scripts/compile.py build/compiled
 	@touch $@
 
 compiled: build/compiled/.ready
-	cd build/compiled && PYTHONPATH=. ../../$(BIN)/python -m pytest -p no:cacheprovider -m "not interpreted" $(PURE_TESTS)
+	cd build/compiled && PYTHONPATH=. ../../$(BIN)/python -m guard.cli.main --version | grep compiled
+	cd build/compiled && PYTHONPATH=. ../../$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -p no:cacheprovider \
+		-m "not interpreted" $(PURE_TESTS)
 
 wheel: build/compiled/.ready
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist build/compiled
@@ -74,13 +81,18 @@ faults: setup programs
 soak: setup programs
 	$(BIN)/python -m pytest tests/soak -q -p no:cacheprovider --timeout=0
 
-# A Debian package of the guard and all it imports, in dist/.
-deb: setup
-	$(BIN)/python scripts/deb.py
+# A Debian package of the compiled guard and all it imports, in dist/. `make deb INTERPRETED=1` needs no compiler.
+deb: setup $(if $(INTERPRETED),,build/compiled/.ready)
+	$(BIN)/python scripts/deb.py $(if $(INTERPRETED),--interpreted)
 
 # Builds it, installs it, runs it, upgrades an older log, removes it: on copies of /usr, /etc and /var (as root).
-deb-test: setup
+deb-test: setup build/compiled/.ready
 	$(BIN)/python -m pytest tests/deb -q -p no:cacheprovider --timeout=0
+
+# The package on a machine of its own whose PID 1 is systemd, and which is gone with the test (as root).
+systemd-test: deb
+	GUARD_DEB="$$(ls -t $(CURDIR)/dist/sip-guard_*.deb | head -n 1)" $(BIN)/python -m tests.systemd.machine \
+		$(BIN)/python -m pytest tests/systemd -q -p no:cacheprovider --timeout=0
 
 lock: setup
 	$(BIN)/python -m pip install -q uv

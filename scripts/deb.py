@@ -1,8 +1,9 @@
-"""`make deb`: a Debian package of the guard with everything it imports, from the environment that `make setup` made.
+"""`make deb`: a Debian package of the compiled guard with everything it imports, from the environment of `make setup`.
 
 The environment was installed from requirements.lock, hash by hash; its files are copied. What only an older Python of
 the system needs is fetched by the same lock; nothing is when the package is installed. They go to /usr/lib/sip-guard,
-an environment of its own for the system's Python: /usr/bin/guard runs there.
+an environment of its own for the system's Python: /usr/bin/guard runs there. The guard itself comes from the compiled
+copy that `scripts/compile.py` makes; `--interpreted` takes it as it is written, where there is no compiler.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -24,9 +26,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
+COMPILED = ROOT / "build" / "compiled"
 NAME = "sip-guard"
 HOME = Path("usr/lib/sip-guard")
 PYTHON = f"python3.{sys.version_info.minor}"
+LIBC = "2.28"  # what the libraries in it were built for (manylinux_2_28)
 # systemd's two tools come with it; time zones are [timezone]'s; ruby-guard has a /usr/bin/guard as well.
 CONTROL = """\
 Package: sip-guard
@@ -34,7 +38,7 @@ Version: {version}
 Architecture: {architecture}
 Maintainer: sip-guard maintainers <root@localhost>
 Installed-Size: {kib}
-Depends: {python}, libc6 (>= 2.28), systemd, tzdata, ca-certificates
+Depends: {python}, libc6 (>= {libc}), systemd, tzdata, ca-certificates
 Conflicts: ruby-guard
 Section: comm
 Priority: optional
@@ -109,7 +113,7 @@ def copy_libraries(packages: Path, folder: Path) -> None:
             here = packages / file
             here.parent.mkdir(parents=True, exist_ok=True)
             try:
-                shutil.copy(distribution.locate_file(file), here)
+                shutil.copy(str(distribution.locate_file(file)), here)
             except FileNotFoundError:
                 sys.exit(f"deb: {name}: {file} is missing: make clean setup")
     if missing:
@@ -119,10 +123,10 @@ def copy_libraries(packages: Path, folder: Path) -> None:
         subprocess.run([*pip, "--target", str(packages), "-r", str(wanted)], check=True)
 
 
-def copy_guard(packages: Path, folder: Path) -> None:
-    """The guard itself, as its wheel has it."""
+def copy_guard(packages: Path, folder: Path, source: Path) -> None:
+    """The guard itself, as its wheel has it; `source` is the project, or its compiled copy."""
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
-    subprocess.run(pip, cwd=ROOT, check=True)
+    subprocess.run(pip, cwd=source, check=True)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(packages)
@@ -144,13 +148,13 @@ def put(path: Path, text: str, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
-def lay_out(tree: Path, folder: Path) -> None:
+def lay_out(tree: Path, folder: Path, source: Path) -> None:
     """The package's files."""
     home = tree / HOME
     packages = home / "lib" / PYTHON / "site-packages"
     packages.mkdir(parents=True)
     copy_libraries(packages, folder)
-    copy_guard(packages, folder)
+    copy_guard(packages, folder, source)
     compile_all(packages)
     put(home / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
     put(home / "bin" / "guard", LAUNCHER, 0o755)
@@ -175,7 +179,7 @@ def lay_out(tree: Path, folder: Path) -> None:
                 path.chmod(0o644)
 
 
-def describe(tree: Path, version: str) -> None:
+def describe(tree: Path, version: str, libc: str) -> None:
     """What dpkg reads."""
     kib = sum(os.lstat(Path(place, name)).st_size for place, _, names in os.walk(tree) for name in names) // 1024
     architecture = subprocess.run(
@@ -183,15 +187,17 @@ def describe(tree: Path, version: str) -> None:
     ).stdout.strip()
     minor = sys.version_info.minor
     python = f"python3 (>= 3.{minor}), python3 (<< 3.{minor + 1}), {PYTHON}"
-    control = CONTROL.format(version=version, architecture=architecture, kib=kib, python=python)
+    control = CONTROL.format(version=version, architecture=architecture, kib=kib, python=python, libc=libc)
     put(tree / "DEBIAN/control", control)
     put(tree / "DEBIAN/conffiles", "/etc/guard/guard.toml\n")
     for script in ("postinst", "prerm", "postrm"):
         put(tree / "DEBIAN" / script, (ROOT / "systemd/deb" / script).read_text(encoding="utf-8"), 0o755)
 
 
-def build(out: Path, version: str) -> Path:
-    """The package, in the folder `out`."""
+def build(out: Path, version: str, compiled: Path | None) -> Path:
+    """The package, in the folder `out`, of the guard that was compiled in another one, or as it is written (None)."""
+    if compiled is not None and not any(compiled.glob(f"*__mypyc.cpython-3{sys.version_info.minor}-*.so")):
+        sys.exit(f"deb: no guard compiled for {PYTHON} in {compiled}: make build/compiled/.ready, or --interpreted")
     if not re.fullmatch(r"[0-9][0-9A-Za-z.+~-]*", version):
         sys.exit(f"deb: {version!r} is no version of a Debian package")
     out.mkdir(parents=True, exist_ok=True)
@@ -199,8 +205,8 @@ def build(out: Path, version: str) -> Path:
         folder = Path(temporary)
         tree = folder / "tree"
         tree.mkdir(mode=0o755)
-        lay_out(tree, folder)
-        describe(tree, version)
+        lay_out(tree, folder, ROOT if compiled is None else compiled)
+        describe(tree, version, LIBC if compiled is None else platform.libc_ver()[1])
         command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (package,) = out.glob(f"{NAME}_{version}_*.deb")
@@ -212,8 +218,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the Debian package.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder for it (dist)")
     parser.add_argument("--version", default=f"{metadata.version(NAME)}-1", help="its version")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--compiled", type=Path, default=COMPILED, metavar="FOLDER", help="the compiled copy (build/compiled)"
+    )
+    how.add_argument("--interpreted", action="store_true", help="the guard as it is written: half as fast")
     args = parser.parse_args()
-    print(build(args.out, args.version))
+    print(build(args.out, args.version, None if args.interpreted else args.compiled))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from typing import Final, Protocol, cast
 
 from guard.cli.common import CommandError, told
@@ -33,6 +34,31 @@ COMMANDS: Final[dict[str, str]] = {
 }
 
 
+class Version(argparse.Action):
+    """Says which guard this is, once it is asked."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """See `argparse.Action`."""
+        from importlib.metadata import version  # with e-mail and zip files
+
+        del namespace, values, option_string
+        print(f"sip-guard {version('sip-guard')}, {build()}")
+        parser.exit()
+
+
+def build() -> str:
+    """Whether the modules that each call goes through are compiled."""
+    found = find_spec("guard.engine")
+    compiled = found is not None and found.origin is not None and found.origin.endswith(tuple(EXTENSION_SUFFIXES))
+    return "compiled" if compiled else "interpreted"
+
+
 class Command(Protocol):
     """What a module of a command offers."""
 
@@ -48,7 +74,7 @@ def parser_for(chosen: str) -> tuple[argparse.ArgumentParser, Command | None]:
     parser = argparse.ArgumentParser(
         prog="guard", description="Real-time SIP fraud and compliance guard for French telephony."
     )
-    parser.add_argument("--version", action="version", version=f"sip-guard {version('sip-guard')}")
+    parser.add_argument("--version", action=Version, nargs=0, help="which version, compiled or interpreted")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     command: Command | None = None
     for name, text in COMMANDS.items():

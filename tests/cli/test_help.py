@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from guard import engine
 from guard.cli.main import COMMANDS
 from tests.cli.conftest import Guard
 
@@ -65,3 +66,9 @@ def test_wrong_usage_is_status_2(guard: Guard) -> None:
         ran = guard(*words)
         assert (ran.status, ran.out) == (2, "")
         assert "guard" in ran.err
+
+
+def test_the_version_says_which_build_it_is(guard: Guard) -> None:
+    """`make test` runs this on one, `make compiled` on the other."""
+    how = "interpreted" if engine.__file__.endswith(".py") else "compiled"
+    assert re.fullmatch(rf"sip-guard \d+\.\d+\.\d+, {how}\n", guard("--version").out)

@@ -72,6 +72,7 @@ def installed() -> None:
     ):
         found = os.stat(path)
         assert (found.st_mode, found.st_uid, found.st_gid) == (mode, owner, group), (path, found)
+    assert run(*as_user("guard", "--version")).endswith(", compiled\n")
     said = run(*as_user("guard", "check", "-c", str(CONFIG)))
     assert "right; 1 source, 1 trunk" in said, said
     run("sh", "-c", "! find /usr/lib/sip-guard -newer /usr/bin/guard -name '*.pyc' | grep .")

@@ -4,6 +4,7 @@ Debian's own Python; `make deb-test` runs it."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,34 @@ def test_what_is_in_it(package: Path) -> None:
     assert not any("/tests/" in n and "/guard/" in n for n in names)
     owners = {line.split()[1] for line in listed.splitlines()}
     assert owners == {"root/root"}
+
+
+def test_it_is_compiled_for_the_python_that_it_depends_on(package: Path) -> None:
+    """Of this machine's architecture, and of no other minor version of Python."""
+    fields = subprocess.run(["dpkg-deb", "-f", str(package)], capture_output=True, text=True, check=True).stdout
+    machine = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout
+    assert f"\nArchitecture: {machine}" in fields
+    minor = sys.version_info.minor
+    assert f"python3 (>= 3.{minor}), python3 (<< 3.{minor + 1}), python3.{minor}, libc6 (>= 2." in fields
+    listed = subprocess.run(["dpkg-deb", "-c", str(package)], capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"/guard/engine\.cpython-3{minor}-\S+\.so\n", listed)
+    assert re.search(rf"/site-packages/\w+__mypyc\.cpython-3{minor}-\S+\.so\n", listed)
+
+
+def test_an_interpreted_one_is_asked_for(tmp_path: Path) -> None:
+    """Half the speed is nothing that a builder should get unawares."""
+    command = [
+        sys.executable,
+        str(ROOT / "scripts/deb.py"),
+        "--compiled",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "dist"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("deb: no guard compiled for python3."), done.stderr
+    assert "--interpreted" in done.stderr
 
 
 def test_it_installs_runs_upgrades_and_leaves(package: Path, tmp_path: Path) -> None:
