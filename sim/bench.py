@@ -88,11 +88,14 @@ def each(what: Callable[[], object], count: int = 5000) -> float:
     return tenth(times)
 
 
-def request(method: str, number: int, cseq: int, *, to_tag: str = "", more: str = "", body: str = "") -> bytes:
-    """A request of the simulated IPBX; with `to_tag` within the dialog, by its route (RFC 3261 12.2.1.1)."""
+def request(
+    method: str, number: int, cseq: int, *, caller: str = "", to_tag: str = "", more: str = "", body: str = ""
+) -> bytes:
+    """A request of the simulated IPBX; with `to_tag` within the dialog, by its route (RFC 3261 12.2.1.1). `caller`: of
+    a line that is known by this number."""
     callee = f"+33199{number * 7919 % 1_000_000:06d}"  # each call another, so that no memory flatters the figures
-    line = number % LINES
-    caller = f"+331456789{line % 100:02d}"
+    line = caller or f"{number % LINES}"
+    caller = caller or f"+331456789{number % LINES % 100:02d}"
     tag, uri = "", f"sip:{callee}@{GUARD}:5060;user=phone"
     if to_tag:
         tag, uri, more = f";tag={to_tag}", f"sip:{OPERATOR}:5060", f"Route: <sip:{GUARD}:5060;lr>\r\n{more}"

@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
+ROOT: Final = Path(__file__).parents[2]
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 SAYS: Final = 5.0  # seconds until a program has told its version
@@ -110,6 +111,13 @@ def versions() -> str:
         found = re.search(pattern, _says(words))
         said.append(f"{name} {found[1] if found else 'missing'}")
     return ", ".join(said)
+
+
+def source() -> str:
+    """The commit that is measured, and whether files differ from it; empty outside of a checkout."""
+    commit = _says(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]).strip()
+    changed = _says(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "guard", "sim"]).strip()
+    return f"{commit} with changes" if commit and changed else commit
 
 
 def _says(words: list[str]) -> str:

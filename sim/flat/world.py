@@ -1,0 +1,199 @@
+"""A guard without the wire that knows so many lines and carries so many calls, and what a call more costs it.
+
+`python -P sim/flat/world.py LINES CALLS CALLERS`, as a process of its own, measures the guard that it finds on its
+path: core, desk and engine with every rule and detector, the memory state, and the collector as the daemon sets it. It
+prints a line of JSON (`Grown`) once it is ready, then for each line `N` on its input the microseconds of processor time
+of a call, over N of them: INVITE, 100, 180, 200, ACK, and BYE and 200 of the call that has been up for longest. Each of
+CALLERS lines (0: all that are known) calls once an hour, in virtual time.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from guard.asked import Question, attempt_of
+from guard.config import load
+from guard.detectors.subject import ANSWERED, Past, Subject, mark
+from guard.detectors.subjects import AT_WORK
+from guard.detectors.words import DAY, HOUR
+from guard.engine import Engine
+from guard.model import CallAttempt
+from guard.net.garbage import Garbage
+from guard.numbering.number import Dial, normalise
+from guard.policy.load import Policy, load_policy
+from guard.sources import Sources
+from sim.bench import BODY, Calls, answer, request
+from sim.site import ALICE, Site
+
+AT: Final = 1_795_251_600_000_000  # 2026-11-21, 10:00 in Paris
+RANGE: Final = "+3317*"  # of which two million numbers are allotted: +33170 and +33171
+STRIDE: Final = 611_953  # from one caller to the next: prime, so that all have their turn, and neighbours do not
+PAST_CALLS: Final = 60  # of each known line, one an hour: it is settled
+PLENTY: Final = 200_000  # calls at once, and a second: nothing is refused
+SDP: Final = "Content-Type: application/sdp\r\n"
+BEFORE: Final = 2_000  # calls before anything is measured: what is remembered of the last ones is as it will be
+
+
+class Grown(Struct, frozen=True):
+    """What there is now: subjects that detection knows; kB a known line and a call that is up; ms that one collection
+    of all garbage takes."""
+
+    known: int
+    line_kb: float
+    call_kb: float
+    collection_ms: float
+
+
+class World(Calls):
+    """A guard that knows `lines` and carries `calls`; `callers` of them call."""
+
+    def __init__(self, policy: Policy, sources: Sources, lines: int, calls: int, callers: int) -> None:
+        super().__init__(policy, sources, rules=True)
+        self.core.wall_offset = AT - self.now
+        self.lines, self.callers = lines, callers or lines
+        self.gap = max(1, HOUR // self.callers)
+        self.up_now: deque[tuple[int, bytes, bytes]] = deque()  # number and BYE of each call, and what it went out as
+        self._engine = Engine(policy)
+        self.calls = calls
+
+    def grow(self, attempt: CallAttempt) -> Grown:
+        """Know the lines, then carry the calls."""
+        start = resident()
+        self.know(attempt)
+        lines = resident()
+        for _ in range(BEFORE):
+            self.begin(self.number)
+            self.end()
+        before = resident()
+        for _ in range(self.calls):
+            self.begin(self.number)
+        after = resident()
+        begun = time.thread_time()
+        gc.collect()
+        took = time.thread_time() - begun
+        watch = self.desk.watch if self.desk is not None else None
+        return Grown(
+            known=len(watch.subjects) if watch is not None else 0,
+            line_kb=(lines - start) / self.lines,
+            call_kb=(after - before) / self.calls,
+            collection_ms=took * 1000,
+        )
+
+    def know(self, attempt: CallAttempt) -> None:
+        """Every line has called: what detection keeps of it, at rest and at work, and a number that it called."""
+        if self.desk is None or self.desk.watch is None:
+            return
+        subjects, state, dial = self.desk.watch.subjects, self.desk._state, Dial()
+        usual = settled()
+        for n in range(self.lines):
+            caller = number_of(n)
+            callee = f"+33199{n * 7919 % 1_000_000:06d}"
+            subjects.rest(f"n:{caller}", usual)
+            call = replace(
+                attempt, at=AT - DAY, line=caller, caller=normalise(caller, dial), callee=normalise(callee, dial)
+            )
+            for touch in self._engine.counted(call):
+                state.restore(replace(touch, ident=f"past{n}"))
+        for number in range(-AT_WORK, 0):  # those that called last are at work
+            subjects.find(f"n:{self.caller(number)}")
+
+    def caller(self, number: int) -> str:
+        """Who places call `number`."""
+        return number_of(number * STRIDE % self.callers)
+
+    def begin(self, number: int) -> float:
+        """A call to where it is answered; seconds that it took."""
+        caller = self.caller(number)
+        self.number = number + 1
+        self.now += self.gap
+        invite = request("INVITE", number, 1, caller=caller, more=SDP, body=BODY)
+        ack = request("ACK", number, 1, caller=caller, to_tag="z")
+        bye = request("BYE", number, 2, caller=caller, to_tag="z")
+        begun = time.thread_time()
+        out = self.feed(invite, self.up)
+        took = time.thread_time() - begun
+        if not out.startswith(b"INVITE"):
+            raise RuntimeError(f"a call was refused: {out[:80]!r}")
+        for status in (100, 180, 200):
+            took += self.took(answer(out, status), self.down)
+        took += self.took(ack, self.up)
+        self.up_now.append((number, bye, out))
+        return took
+
+    def end(self) -> float:
+        """The call that has been up for longest ends, and timers fire; seconds that it took."""
+        _, bye, _ = self.up_now.popleft()
+        begun = time.thread_time()
+        out = self.feed(bye, self.up)
+        took = time.thread_time() - begun
+        took += self.took(answer(out, 200), self.down)
+        begun = time.thread_time()
+        self.core.wake(self.now)
+        return took + time.thread_time() - begun
+
+    def took(self, data: bytes, flow: object) -> float:
+        """Seconds of processor time for one message."""
+        begun = time.thread_time()
+        self.feed(data, flow)  # type: ignore[arg-type]  # one of ours
+        return time.thread_time() - begun
+
+    def measure(self, count: int) -> float:
+        """Microseconds a call, over `count` of them."""
+        return sum(self.begin(self.number) + self.end() for _ in range(count)) / count * 1e6
+
+
+def number_of(line: int) -> str:
+    """The number of a line, which is all that it is known by."""
+    return f"+3317{line:07d}"
+
+
+def settled() -> Subject:
+    """A line as detection knows it after so many hours."""
+    first = AT - PAST_CALLS * HOUR
+    found = Subject(first)
+    for n in range(PAST_CALLS):
+        at = first + n * HOUR
+        callee = 33_199_000_000 + n * 7919
+        found.seen_with((mark("127.0.0.2"), mark("bench"), mark(number_of(0))), at)
+        found.usual.one_more(at // HOUR, frozen=False)
+        past = Past(at, callee, 1, 0, ANSWERED)
+        found.called(past)
+    return found
+
+
+def resident() -> int:
+    """kB of memory."""
+    found = re.search(r"^VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def main() -> None:
+    """See the module."""
+    lines, calls, callers = map(int, sys.argv[1:4])
+    with TemporaryDirectory() as folder:
+        site = Site(folder=Path(folder), port=5060, trunk_port=5060, pbx_port=5060, cps=PLENTY, channels=PLENTY)
+        site.more = f'\n[[number]]\nrange = "{RANGE}"\n'
+        config = load(site.write())
+        policy = load_policy(config)
+        attempt = attempt_of(Question(source=config.sources[0], caller=ALICE, callee="0199001234", at=AT))
+        world = World(policy, Sources(config.sources), lines, calls, callers)
+    garbage = Garbage()
+    garbage.start(world.now)
+    print(msgspec.json.encode(world.grow(attempt)).decode(), flush=True)
+    for line in sys.stdin:
+        print(f"{world.measure(int(line)):.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
