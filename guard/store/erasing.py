@@ -26,6 +26,7 @@ from guard.store.filters import names
 PREFIX: Final = "#"  # no number begins so
 TOKEN_SIZE: Final = 12  # octets: 96 bits; two numbers of one month do not meet
 KEY_SIZE: Final = 32  # octets
+_STAYS: Final = "seq, kind, call_seq, at, body_hash, hash"  # of an entry: all but its salt and its body
 PURGED: Final = "purged"  # the mark of the last entry that retention has dealt with
 
 Span = tuple[int, int]
@@ -106,13 +107,22 @@ class Eraser:
         self._costs(seqs)
         self._money(seqs, keep=asked.reason == "request")
         self._index(seqs, [(call, seq) for seq, kind, call in found if kind == "end"])
-        db.execute(f"UPDATE entries SET body = NULL, salt = NULL WHERE seq IN ({_marks(seqs)})", seqs)
+        self._bodies(seqs)
         if asked.mark:
             db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (PURGED, asked.mark))
         if asked.forget:
             for table in ("token_keys", "fined_numbers"):
                 db.execute(f"DELETE FROM {table} WHERE period <> '' AND period < ?", (asked.forget,))
         return ErasedBody(at=asked.at, reason=asked.reason, entries=len(seqs), spans=spans(seqs))
+
+    def _bodies(self, seqs: list[int]) -> None:
+        """Bodies and salts go. What stays of a row is taken out and put back: a row that only shrinks keeps its page to
+        itself, and the file would never have room again for what is written next; rows that go have SQLite join
+        their pages."""
+        db, marks = self._db, _marks(seqs)
+        rows = db.execute(f"SELECT {_STAYS} FROM entries WHERE seq IN ({marks}) ORDER BY seq", seqs).fetchall()
+        db.execute(f"DELETE FROM entries WHERE seq IN ({marks})", seqs)
+        db.executemany(f"INSERT INTO entries({_STAYS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def _costs(self, seqs: list[int]) -> None:
         """What the bodies say of money, and `exposures` does not."""

@@ -26,6 +26,8 @@ from tests.store.making_log import DIGITS, PARIS, details, verified, write
 DAY = retention.DAY
 PREMIUM = finding("cli.premium")
 HERS, HIS = "+33145678111", "+33145678222"
+A_DAY = 500  # calls
+STAYS = 200  # octets of the file for an entry that was erased: two hashes, its place, its time, and what pages waste
 
 
 def writer(path: Path, **more: object) -> SqliteWriter:
@@ -338,3 +340,29 @@ def test_forgetting_a_number(log: Path) -> None:
         assert erasures.forget(one, HERS, AT, lambda _done, _of: None) == requests.Answer()
     assert verified(log).ok
     assert HERS.encode() not in everything(log)
+
+
+def test_what_is_erased_makes_room_for_what_is_written_next(tmp_path: Path) -> None:
+    """A day after the other, with the one before erased: the file grows by what stays of it, and no body more."""
+    path = tmp_path / "guard.db"
+    sizes: list[int] = []
+    before: list[int] = []
+    with closing(writer(path)) as log:
+        for _ in range(5):
+            today: list[int] = []
+            for n in range(A_DAY):
+                seq = log.decided(attempt(n), decision("flagged", PREMIUM), None)
+                log.ended(seq, ended())
+                today += [seq, seq + 1]
+            for start in range(0, len(before), ERASE_LIMIT):
+                log.erase(tuple(before[start : start + ERASE_LIMIT]), "retention", AT)
+            log.flush()
+            before = today
+            with closing(sqlite3.connect(path)) as db:
+                sizes.append(
+                    db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0]
+                )
+    a_day = sizes[0]
+    assert a_day > A_DAY * 2 * 5 * STAYS
+    assert sizes[-1] - sizes[1] < 3 * A_DAY * 2 * STAYS
+    assert verified(path).ok
