@@ -44,7 +44,7 @@ def nearest(word: str, words: object) -> str:
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
-_HEADER = re.compile(r"^\s*+(\[\[?)([^\]]+)\]")
+_HEADER = re.compile(r"""^\s*+(\[\[?)((?:[^\]"']|"[^"]*"|'[^']*')++)\]""")
 _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
@@ -78,6 +78,7 @@ def lines_of(text: str) -> dict[str, int]:
             for i, part in enumerate(parts):
                 at.append(part)
                 path = key_path(at)
+                found.setdefault(path, number)  # also of an array of tables as a whole, and of what it stands in
                 if header.group(1) == "[[" and i == len(parts) - 1:
                     counts[path] = counts.get(path, 0) + 1
                 if path in counts:
@@ -86,7 +87,9 @@ def lines_of(text: str) -> dict[str, int]:
             continue
         key = _KEY.match(line)
         if key is not None:
-            found.setdefault(key_path(at + _parts(key.group(1))), number)
+            parts = _parts(key.group(1))
+            for i in range(len(parts)):
+                found.setdefault(key_path(at + parts[: i + 1]), number)
     return found
 
 
@@ -154,8 +157,9 @@ class Reader:
         try:
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            match = re.search(r"\(at line (\d+), column \d+\)$", str(error))
-            self.problems.append(Problem(self.file, int(match.group(1)) if match else 0, "", f"not TOML: {error}"))
+            match = re.search(r"\(at line (\d+), column \d+\)$", str(error))  # or: at end of document
+            line = int(match.group(1)) if match else text.count("\n") + 1
+            self.problems.append(Problem(self.file, line, "", f"not TOML: {error}"))
             return None
         except RecursionError:
             self.problem([], "not TOML that can be read: arrays or tables stand too deep in each other")

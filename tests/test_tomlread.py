@@ -143,9 +143,19 @@ x = 2
 hold = 1
 """
     assert lines_of(text) == {
-        "a": 1, '"b.c"': 2, "t": 4, "t.d": 5, "t.e.f": 8, "l[1]": 9, "l[1].x": 10, "l[1].sub": 11, "l[1].sub.y": 12,
-        "l[2]": 13, "l[2].x": 14, 'rules."rate.cps"': 15, 'rules."rate.cps".hold': 16,
+        "a": 1, '"b.c"': 2, "t": 4, "t.d": 5, "t.e": 8, "t.e.f": 8, "l": 9, "l[1]": 9, "l[1].x": 10, "l[1].sub": 11,
+        "l[1].sub.y": 12, "l[2]": 13, "l[2].x": 14, "rules": 15, 'rules."rate.cps"': 15, 'rules."rate.cps".hold': 16,
     }  # fmt: skip
+
+
+def test_where_a_mistake_stands_is_told_of_whatever_stands_there() -> None:
+    """An unknown array of tables, the beginning of a dotted key, a bracket in quotes, the end of the text."""
+    assert lines_of('x = 1\n[[trnk]]\nname = "a"\n[[trnk]]\n')["trnk"] == 2
+    assert lines_of('\nres."c." = 1\n')["res"] == 2
+    assert lines_of("\n['a]b']\n")["a]b"] == 2
+    problems: list[Problem] = []
+    assert Reader("x.toml", problems).loads('a = 1\nb = "') is None
+    assert problems[0].line == 2
 
 
 def test_key_paths_for_people() -> None:

@@ -148,7 +148,7 @@ def test_all_mistakes_of_all_files_at_once(tmp_path: Path) -> None:
 
 def test_words_of_a_file_that_cannot_be_read_are_not_called_unknown(tmp_path: Path) -> None:
     assert problems(tmp_path, GOOD + "oops", entry(territory='"RE"')) == [
-        "0.toml: not TOML: Expected '=' after a key in a key/value pair (at end of document)",
+        "0.toml:13: not TOML: Expected '=' after a key in a key/value pair (at end of document)",
         '1.toml:7: range[1].territory: "RE" has no numbers under the code "33"',
     ]
 
