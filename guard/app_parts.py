@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -120,6 +119,8 @@ def contact_secret(config: Config) -> bytes:
 
 def make(path: Path, data: bytes) -> None:
     """A file of mode 0600, whole or not at all; one that is there already stays. Raises OSError."""
+    import tempfile  # with compression and more: only at a first start
+
     fd, draft = tempfile.mkstemp(prefix=path.name, dir=path.parent)
     try:
         with os.fdopen(fd, "wb") as file:

@@ -31,6 +31,7 @@ from guard.sources import Source
 from guard.tomlread import Problem, Reader, fields_of, nearest
 
 SHIPPED: Final = (Path(__file__).parent / "_policies", Path(__file__).parent.parent / "policies")
+LAW_ZONE: Final = ZoneInfo("Europe/Paris")
 TABLES: Final[dict[str, type[Struct]]] = {
     "trunk": schema.Trunk,
     "source": schema.Source,
@@ -135,6 +136,11 @@ def zones() -> tuple[str, ...]:
     return tuple(sorted(available_timezones()))
 
 
+def is_zone(name: str) -> bool:
+    """Whether this is a time zone; without that walk for the one that nearly every site has."""
+    return name == LAW_ZONE.key or name in zones()
+
+
 def _parts(reader: Reader, raw: dict[str, object]) -> schema.File:
     """The file with whatever in it is good: one bad table costs itself, not the checks of all others."""
     fields = fields_of(schema.File)
@@ -194,12 +200,11 @@ class _Compiler:
     def config(self) -> Config:
         """All parts, each checked."""
         file = self.file
-        zone = ZoneInfo("Europe/Paris")
-        known = zones()
-        if file.timezone in known:
+        zone = LAW_ZONE
+        if is_zone(file.timezone):
             zone = ZoneInfo(file.timezone)
         else:
-            self.problem(["timezone"], f'"{file.timezone}" is no time zone{nearest(file.timezone, known)}')
+            self.problem(["timezone"], f'"{file.timezone}" is no time zone{nearest(file.timezone, zones())}')
         self._lists()
         self._money()
         hops = self._trunks()

@@ -12,21 +12,23 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from guard.config import Config
 from guard.configmqtt import Broker
-from guard.gathering import Gatherer, Told
 from guard.ledger.limits import Alert
 from guard.messages.events import Trouble
 from guard.net.aside import Aside
 from guard.net.clock import Clock
-from guard.net.mqtt import Sender
 from guard.net.say import LOG
 from guard.store import aside
 from guard.store.errors import StoreDamaged, StoreError
 from guard.store.outbox import Outbox, path_of
 from guard.store.sqlite import SqliteWriter
+
+if TYPE_CHECKING:
+    from guard.gathering import Gatherer, Told
+    from guard.net.mqtt import Sender
 
 LOOK: Final = 0.5  # s between looks at the log: an alert is on its way within a second and a half of its call
 BREATH: Final = 0.02  # s between two pages of the log: the calls' thread has the interpreter meanwhile
@@ -45,6 +47,10 @@ class Publisher:
         fault: Callable[[Exception], None],
         look: float = LOOK,
     ) -> None:
+        from guard.gathering import Gatherer  # with all of MQTT: only where a broker is named
+        from guard.net.mqtt import Sender
+
+        self._gatherer_of, self._sender_of = Gatherer, Sender
         self.counters: dict[str, int] = {}
         self._store, self._config, self._broker, self._clock, self._look = store, config, broker, clock, look
         self._loop = asyncio.get_running_loop()
@@ -160,7 +166,7 @@ class Publisher:
         gatherer: Gatherer | None = None
         try:
             first, now = self._first, self._clock.wall()
-            gatherer = Gatherer(self._config, self._broker, self._store, outbox, self._said, first, now)
+            gatherer = self._gatherer_of(self._config, self._broker, self._store, outbox, self._said, first, now)
             self._gatherer = gatherer
             await self._both(gatherer, leaving)
         except StoreError as error:
@@ -173,7 +179,7 @@ class Publisher:
                 outbox.close()
 
     async def _both(self, gatherer: Gatherer, leaving: asyncio.Event) -> None:
-        sender = Sender(self._broker, gatherer, self._told)
+        sender = self._sender_of(self._broker, gatherer, self._told)
         sending = asyncio.get_running_loop().create_task(sender.run())
         try:
             while not leaving.is_set() and not sending.done():

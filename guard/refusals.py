@@ -9,20 +9,18 @@ from __future__ import annotations
 import os
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from guard import configschema as schema
 from guard.config import Config
 from guard.configrefusal import CARD, redress, statuses
 from guard.proxy.refuse import Refusals
 from guard.tomlread import Problem
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 OTHERS: Final = 0o077  # modes of a file that others can read: who can read a key can sign in the site's name
 MAX_FILE: Final = 1 << 16  # octets: a key file is some 250
@@ -53,6 +51,10 @@ class Card:
         return self._uri
 
     def _signed(self, second: int) -> bytes:
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA  # here by now: it has read the key
+        from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+        from cryptography.hazmat.primitives.hashes import SHA256
+
         text = self._head + b"." + _word({"iat": second, "jcard": self._card})
         r, s = decode_dss_signature(self._key.sign(text, ECDSA(SHA256())))
         return text + b"." + _base64(r.to_bytes(HALF, "big") + s.to_bytes(HALF, "big"))
@@ -101,6 +103,10 @@ def key_in(path: Path) -> EllipticCurvePrivateKey:
         raise BadKey(f"cannot be read: {error.strerror}") from error
     if mode & OTHERS:
         raise BadKey(f"others can read this key (mode {mode & 0o777:o}): chmod 600 it, or make a new one")
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

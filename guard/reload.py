@@ -12,7 +12,6 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from guard import certificates, refusals
-from guard.cases import failing
 from guard.config import Config, ConfigError, read
 from guard.net.say import LOG, told
 from guard.net.tls import Contexts
@@ -66,6 +65,8 @@ def load_anew(path: Path, key: bytes) -> Loaded:
     """The same for a guard that runs: the cases that policies carry must hold as well. Raises ConfigError.
 
     A guard that starts asks none of them: better one that decides as written than none at all."""
+    from guard.cases import failing  # a start asks none
+
     loaded = load_all(path, key)
     problems = failing(loaded.config, loaded.policy)
     if problems:

@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -17,12 +17,14 @@ from guard.desk import Desk
 from guard.detectors.watch import Watch
 from guard.engine import Engine
 from guard.net.clock import Clock
-from guard.net.redislink import RedisLink
 from guard.shareddesk import SharedDesk
 from guard.state.memory import MemoryState
 from guard.state.shared import Shared
 from guard.state.shuts import Shuts
 from guard.store.errors import StoreError
+
+if TYPE_CHECKING:
+    from guard.net.redislink import RedisLink
 
 NAME: Final = 6  # random bytes of a guard's name among those that share
 MS: Final = 1_000  # µs
@@ -54,6 +56,8 @@ def counters(
     if config.shared is None:
         memory = MemoryState()
         return Counters(memory, Desk(engine, memory, faults.state, watch, told))
+    from guard.net.redislink import RedisLink  # with all of Redis: only where a server is named
+
     shared = Shared(
         config.site,
         name_of(config.store_path),

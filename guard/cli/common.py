@@ -11,13 +11,10 @@ from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
-
-import msgspec
-
-from guard import wanted
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from guard.config import Config
 
 DEFAULT_CONFIG: Final = Path("/etc/guard/guard.toml")
@@ -75,6 +72,8 @@ READ: Final = frozenset({"site", "timezone", "store", "evidence", "privacy", "le
 
 def reading_config(path: Path) -> Config:
     """The configuration as far as reading the log needs it; CommandError with a line for each mistake in that."""
+    import msgspec
+
     from guard.config import read
     from guard.configschema import File
     from guard.tomlread import Problem
@@ -91,6 +90,8 @@ def reading_config(path: Path) -> Config:
 
 def log_of(args: argparse.Namespace) -> tuple[str, ZoneInfo]:
     """The path of the log that a reading command is to open, and the zone that it shows times in."""
+    from zoneinfo import ZoneInfo
+
     if args.store is not None:
         if args.config != DEFAULT_CONFIG or DEFAULT_CONFIG.exists():
             return args.store, ZoneInfo(reading_config(args.config).timezone)
@@ -111,12 +112,16 @@ def instant(text: str, zone: tzinfo, now: datetime | None = None) -> int:
 
     Raises CommandError (status 2).
     """
+    from guard import wanted
+
     with words_meant():
         return wanted.instant(text, zone, now)
 
 
 def dated(text: str, zone: tzinfo) -> int:
     """An instant as `instant` reads it that a call or a letter can have. Raises CommandError (status 2)."""
+    from guard import wanted
+
     with words_meant():
         return wanted.dated(text, zone)
 
@@ -124,6 +129,8 @@ def dated(text: str, zone: tzinfo) -> int:
 @contextmanager
 def words_meant() -> Iterator[None]:
     """A mistake in what was written on the command line as a CommandError (status 2) that names the option."""
+    from guard import wanted
+
     try:
         yield
     except wanted.Mistake as error:
@@ -133,6 +140,8 @@ def words_meant() -> Iterator[None]:
 
 def json_lines(objects: Iterable[object]) -> None:
     """Each object as one line of JSON on standard output, safe to look at in a terminal."""
+    import msgspec
+
     write = sys.stdout.write
     for one in objects:
         line = msgspec.json.encode(one).decode()

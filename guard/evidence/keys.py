@@ -10,7 +10,6 @@ import base64
 import binascii
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -78,6 +77,8 @@ def load_or_make(path: Path) -> tuple[Key, bool]:
     """The key in a file, made with mode 0600 where there is none; and whether it was made. Raises BadKey."""
     with contextlib.suppress(NoKey):
         return load(path), False
+    import tempfile  # with compression and more: only at a first start
+
     made = Ed25519PrivateKey.generate()
     data = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     # Under another name first: a crash leaves no half a key, and link() does not take the place of another guard's.

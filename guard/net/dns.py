@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
-import dns.exception
-import dns.name
-import dns.rdatatype
-import dns.resolver
-from dns.rdtypes.IN.A import A
-from dns.rdtypes.IN.AAAA import AAAA
-from dns.rdtypes.IN.NAPTR import NAPTR
-from dns.rdtypes.IN.SRV import SRV
 from msgspec import Struct
 
 from guard.proxy.effects import Transport
 from guard.proxy.routing import DEFAULT_PORT, numeric
 from guard.proxy.shapes import Hop
+
+if TYPE_CHECKING:
+    import dns.name
+    import dns.resolver
 
 Kind = Literal["NAPTR", "SRV", "A", "AAAA"]
 Family = Literal["A", "AAAA"]
@@ -96,6 +92,9 @@ class Resolver:
         """See `Dns`."""
         if kind in {"A", "AAAA"} and (found := self._in_file(name, kind)):
             return Records(found, HOSTS_TTL)
+        import dns.exception  # with its sixty modules: where every next hop is an address, nobody is asked
+        import dns.resolver
+
         try:
             answer = self._asked().resolve(
                 name, kind, raise_on_no_answer=False, lifetime=self._timeout, search="." not in name
@@ -109,6 +108,8 @@ class Resolver:
         return Records(tuple(_row(r) for r in answer.rrset), _bounded(answer.chaining_result.minimum_ttl))
 
     def _asked(self) -> dns.resolver.Resolver:
+        import dns.resolver
+
         if self._resolver is None:
             made = dns.resolver.Resolver(configure=not self._servers)
             if self._servers:
@@ -153,6 +154,11 @@ class Pointer(Struct, frozen=True):
 
 def _row(record: object) -> object:
     """A record of the library's as one of ours; an address as text."""
+    from dns.rdtypes.IN.A import A
+    from dns.rdtypes.IN.AAAA import AAAA
+    from dns.rdtypes.IN.NAPTR import NAPTR
+    from dns.rdtypes.IN.SRV import SRV
+
     if isinstance(record, A | AAAA):
         return str(numeric(record.address))
     if isinstance(record, SRV):

@@ -31,8 +31,8 @@ class Garbage:
         """From now on full collections happen in `look` only."""
         self._last = now
         self._thresholds = gc.get_threshold()
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # a collection before would take a tenth of a start, to find some thousand objects
+        gc.enable()
         gc.set_threshold(self._thresholds[0], MIDDLE, NEVER)
 
     def look(self, kept: int, now: int) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -39,17 +39,27 @@ class TlsError(Exception):
         self.reason = reason
 
 
-class Contexts(Struct, frozen=True, kw_only=True):
+class Contexts(Struct, frozen=True, kw_only=True, dict=True):
     """What connections are made with: `server` where there is a certificate, `client`, and `others` by their CA file;
     `anyone` verifies nothing. `expires` is when the certificate runs out. With `expects` whoever calls without a
     certificate may make emergency calls, and no other."""
 
-    client: ssl.SSLContext
-    anyone: ssl.SSLContext
+    files: Files = Files()
     server: ssl.SSLContext | None = None
     others: dict[str, ssl.SSLContext] = {}
     expires: datetime | None = None
     expects: bool = False
+
+    # Made when the first connection is opened: to read the CAs of the machine takes longer than to read every policy.
+    @cached_property
+    def client(self) -> ssl.SSLContext:
+        """For connections that we open. Raises TlsError."""
+        return _client(self.files, self.files.ca, "ca")
+
+    @cached_property
+    def anyone(self) -> ssl.SSLContext:
+        """For those whose other end may be anybody. Raises TlsError."""
+        return _client(replace(self.files, verify=False), None, "ca")
 
 
 def contexts(files: Files, now: datetime | None = None) -> Contexts:
@@ -58,14 +68,17 @@ def contexts(files: Files, now: datetime | None = None) -> Contexts:
     expires = _expires(files.certificate) if files.certificate is not None else None
     if now is not None and expires is not None and expires <= now:
         raise TlsError("certificate", f'"{files.certificate}" ran out on {expires:%Y-%m-%d}')
-    return Contexts(
-        client=_client(files, files.ca, "ca"),
-        anyone=_client(replace(files, verify=False), None, "ca"),
+    found = Contexts(
+        files=files,
         server=_server(files) if files.certificate is not None else None,
         others={str(ca): _client(files, ca, "tls_ca") for ca in files.trunk_cas},
         expires=expires,
         expects=files.client == "expect",
     )
+    if any(files.paths()):  # what cannot be used is told now, and those who have set up TLS are about to need it
+        assert found.client is not None
+        assert found.anyone is not None
+    return found
 
 
 def _server(files: Files) -> ssl.SSLContext:
@@ -127,6 +140,8 @@ def _trust(context: ssl.SSLContext, ca: Path, key: str) -> None:
 
 def _expires(path: Path) -> datetime:
     """When the certificate of a file runs out: its first, which is our own."""
+    from cryptography import x509  # only where there is a certificate
+
     try:
         return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
     except OSError as error:

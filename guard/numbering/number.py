@@ -207,11 +207,26 @@ def _emergency_forms(dial: Dial) -> dict[str, str]:
         codes += [international, *(f"{international}{c}" for c in FRENCH_CODES)]
     for number in EMERGENCY:
         for outside in {*_OUTSIDE_LINES, dial.strip}:
-            for hide in ("", *HIDE):
-                for code in codes:
-                    forms[outside + hide + code + number] = number
-                    forms[hide + outside + code + number] = number
-    return {f: n for f, n in forms.items() if _normalise(f, dial, "", "sip", True).kind != "e164"}
+            for code in codes:
+                plain = outside + code + number
+                good = not _is_telephone(plain, dial)
+                if good:
+                    forms[plain] = number
+                for hide in HIDE:
+                    # It is taken off the front first, so that it changes nothing: thousands need not be looked at.
+                    if not _is_telephone(hide + plain, dial) if plain.startswith(HIDE) else good:
+                        forms[hide + plain] = number
+                    # Behind one digit that is no outside line, # and * end what could be a telephone number.
+                    amid = outside + hide + code + number
+                    told = not hide.isdigit() and len(outside) == 1 and outside != dial.strip
+                    if told or not _is_telephone(amid, dial):
+                        forms[amid] = number
+    return forms
+
+
+def _is_telephone(form: str, dial: Dial) -> bool:
+    """Whether it is a telephone number."""
+    return _normalise(form, dial, "", "sip", True).kind == "e164"
 
 
 def emergency_of(raw: str, dial: Dial, *, phone_context: str = "", scheme: str = "sip") -> str:

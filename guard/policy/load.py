@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import msgspec
 from msgspec import Struct
 
 from guard import configschema
@@ -34,7 +33,7 @@ from guard.rules.numbers import ALWAYS, NEVER, HeldNumbers
 from guard.rules.patterns import Index
 from guard.rules.site import SAY, UNKNOWN
 from guard.rules.site import Settings as SiteSettings
-from guard.tomlread import Problem, Reader, nearest
+from guard.tomlread import Problem, Reader, fields_of, nearest
 
 NAMELESS: Final = "none"  # in place of a digest: of files with mistakes, or not there, nothing is decided
 LAW_ZONE: Final = ZoneInfo("Europe/Paris")  # days of French law begin there
@@ -272,7 +271,7 @@ class _Loading:
     def _settings(self, written: schema.Rule, setting: configschema.RuleSetting) -> Settings | None:
         """The rule's parameters: those of the policy, which `read` has checked, overridden by guard.toml."""
         kind: type[Settings] = BY_ID[written.id].settings
-        fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
+        fields = fields_of(kind)
         values: dict[str, object] = {}
         policy = Reader(str(self.config.policies / "rules"), [])  # its mistakes are told already, with their lines
         good = True

@@ -6,13 +6,12 @@ from datetime import date
 from pathlib import Path
 from string import Formatter
 
-import msgspec
-
 from guard.model import STRENGTH
 from guard.policy import schema
 from guard.rules import BY_ID
 from guard.rules import EMERGENCY as EMERGENCY_RULE
-from guard.tomlread import Problem, Reader, nearest
+from guard.rules.base import Settings
+from guard.tomlread import Problem, Reader, fields_of, nearest
 
 Versions = tuple[schema.Rule, ...]
 
@@ -73,12 +72,13 @@ def _check_rule(reader: Reader, key: list[str], rule: schema.Rule) -> None:
             reader.problem([*key, "say", name], f"rests on a fact that is only {rule.confidence}: it may flag, no more")
     if rule.from_ is not None and rule.until is not None and rule.from_ > rule.until:
         reader.problem([*key, "until"], f"{rule.until} is before from = {rule.from_}")
-    fields = {f.encode_name: f.type for f in msgspec.structs.fields(BY_ID[rule.id].settings)}
+    kind: type[Settings] = BY_ID[rule.id].settings
+    fields = fields_of(kind)
     for name, raw in rule.parameters.items():
         if name not in fields:
             reader.problem([*key, "parameters", name], f"unknown key{nearest(name, fields)}")
         else:
-            reader.value(raw, fields[name], [*key, "parameters", name])
+            reader.value(raw, fields[name].type, [*key, "parameters", name])
 
 
 def _facts(text: str) -> set[str]:

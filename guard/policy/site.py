@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from guard.config import zones
+from guard.config import is_zone, zones
 from guard.confignumbers import borders
 from guard.model import CallAttempt, Usage
 from guard.numbering.number import EMERGENCY, Dial, normalise
@@ -265,11 +265,10 @@ class _Rule:
     def _time(self, written: WrittenWindow, key: list[str]) -> site.Condition | None:
         zone = self.zone
         if written.zone:
-            known = zones()
-            if written.zone in known:
+            if is_zone(written.zone):
                 zone = ZoneInfo(written.zone)
             else:
-                self.problem([*key, "zone"], f'"{written.zone}" is no time zone{nearest(written.zone, known)}')
+                self.problem([*key, "zone"], f'"{written.zone}" is no time zone{nearest(written.zone, zones())}')
         if written == WrittenWindow(zone=written.zone):
             self.problem(key, "holds no condition: it would fit every instant")
         if written.from_ is not None and written.until is not None and written.from_ > written.until:

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from holidays import country_holidays
 from msgspec import Struct
 
 # The zone of whoever is called, by the country code of the number; +262 is shared by two islands.
@@ -40,6 +39,8 @@ class Grid(Struct, frozen=True):
 @lru_cache(maxsize=16)
 def holidays(year: int) -> frozenset[date]:
     """The eleven public holidays of Code du travail L.3133-1 (without those of Alsace-Moselle)."""
+    from holidays import country_holidays  # ten milliseconds, only where somebody calls consumers to sell
+
     return frozenset(country_holidays("FR", years=year))
 
 

@@ -175,9 +175,7 @@ def test_a_handshake_that_is_too_long_is_given_up(tmp_path: Path) -> None:
 
 
 def test_no_contexts_are_changed_by_others() -> None:
-    tls = Tls(
-        Contexts(client=ssl.create_default_context(), anyone=ssl.create_default_context()), lambda host, port: None
-    )
+    tls = Tls(Contexts(), lambda host, port: None)
     before = tls.client("192.0.2.1", 5061)[0]
-    tls.adopt(Contexts(client=ssl.create_default_context(), anyone=ssl.create_default_context()))
+    tls.adopt(Contexts())
     assert tls.client("192.0.2.1", 5061)[0] is not before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +17,10 @@ from guard.numbering.number import (
     MAX_SHORT,
     MIN_DIGITS,
     Dial,
+    emergency_of,
     normalise,
 )
-from guard.numbering.overseas import e164_of, length_of
+from guard.numbering.overseas import FRENCH_CODES, e164_of, length_of
 
 PLAIN = Dial()
 NINE = Dial(strip="9")
@@ -349,3 +352,24 @@ def test_what_stands_behind_a_dialled_number_hides_it_from_no_rule(raw: str) -> 
 )
 def test_what_is_no_whole_number_before_something_else_stays_what_it_was(raw: str) -> None:
     assert normalise(raw, PLAIN, callee=True).kind == "malformed"
+
+
+@pytest.mark.parametrize("strip", ["", "0", "9", "8", "36", "3651", "#31#", "00"])
+@pytest.mark.parametrize("international", ["00", "0", "", "3651"])
+def test_every_form_of_an_emergency_number_is_one_unless_it_is_a_telephone_number(
+    strip: str, international: str
+) -> None:
+    """Each form looked at alone, without the short cuts of the code."""
+    dial = Dial(strip=strip, international=international)
+    codes = ["", "+", *(f"+{c}" for c in FRENCH_CODES), *FRENCH_CODES]
+    for begin in ("00", international):
+        codes += [begin, *(f"{begin}{c}" for c in FRENCH_CODES)]
+    forms: dict[str, str] = {}
+    for number in EMERGENCY:
+        for outside, hide, code in product(("", "0", "9", strip), ("", *HIDE), codes):
+            forms |= dict.fromkeys((outside + hide + code + number, hide + outside + code + number), number)
+    wrong = [
+        form for form, number in forms.items()
+        if emergency_of(form, dial) != ("" if normalise(form, dial, callee=True).kind == "e164" else number)
+    ]  # fmt: skip
+    assert wrong == []
