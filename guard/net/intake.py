@@ -7,6 +7,7 @@ they are only read and sorted (some 5 µs each), and served in slices of the loo
 - then whatever belongs to calls that are under way, and is worth the work that was already spent on them;
 - new calls in the order in which they came. One that has waited `PATIENCE` is answered from a few of its lines, with
   the status of `[drain] answer`, so that its IPBX takes another way before it repeats itself (T1, RFC 3261 17.1.1.2);
+- what acknowledges such an answer, which left nothing behind, is counted and let go;
 - strangers when nobody else waits. Who waited too long is dropped unread.
 
 Each kind has room for so many. What is beyond that is dropped, the oldest new call first: its IPBX sends it again.
@@ -28,7 +29,7 @@ MAX_GOING: Final = 8_192  # messages: half a second's work, some 8 MB
 MAX_NEW: Final = 2_048  # calls
 MAX_STRANGERS: Final = 512  # messages
 
-COUNTERS: Final = ("overloads", "intake_dropped", "intake_strangers")
+COUNTERS: Final = ("overloads", "intake_dropped", "intake_strangers", "intake_over")
 
 Waiting = deque[tuple[bytes, Flow, int]]  # each with the instant at which it was read
 
@@ -92,6 +93,9 @@ class Intake:
         if lot == "urgent":
             self._serve(data, flow)
             return False
+        if lot == "over":
+            self._counters["intake_over"] += 1
+            return True
         if lot == "going":
             waiting, most = self._going, MAX_GOING
         elif lot == "new":

@@ -79,13 +79,15 @@ class Context:
         """Answer a call that there is no time for. Nothing is kept of it: neither transaction, attempt nor record."""
         status = self.shedding
         self.count("shed")
-        self.effects.append(Send(flow, self.forwarder.answer(m, flow, status, phrase(status), SHED[status])))
+        self.effects.append(
+            Send(flow, self.forwarder.answer(m, flow, status, phrase(status), SHED[status], loose=True))
+        )
 
     def answer_stateless(self, m: Message, flow: Flow, status: int, headers: tuple[bytes, ...] = ()) -> None:
         """Answer without a transaction (RFC 3261 8.2.7): what is refused for its form leaves no memory behind."""
         self.count("rejected")
         if m.method != b"ACK":
-            self.effects.append(Send(flow, self.forwarder.answer(m, flow, status, phrase(status), headers)))
+            self.effects.append(Send(flow, self.forwarder.answer(m, flow, status, phrase(status), headers, loose=True)))
 
     def relay(
         self, tx: ServerTx, m: Message, flow: Flow, call: Call | None, now: int, changes: Changes = NO_CHANGES

@@ -44,12 +44,16 @@ def _route(transport: Transport, sent_by: bytes, *, sips: bool) -> bytes:
     return b"Record-Route: <sip:%s%s;lr>\r\n" % (sent_by, URI_ENDS[transport])
 
 
+LOOSE: Final = b"."  # in a tag of ours, where hexadecimal digits go on: of an answer that left no transaction behind
+
+
 class Forwarder:
     """Builds what the core sends. `token` makes branches and tags unguessable, and ours."""
 
     def __init__(self, here: Here, token: str) -> None:
         self._here = here
         self._token = token.encode()
+        self.loose = b"tag=" + self._token[:8] + LOOSE  # in the To of an ACK that nothing is left to hear
         self._n = 0
         self.ours = remembered(self._is_ours)
         self.only_ours = remembered(self._are_ours)
@@ -320,15 +324,19 @@ class Forwarder:
                 hide(edit, m, mask, in_to=True)
         return edit.render()
 
-    def answer(self, m: Message, flow: Flow, status: int, phrase: bytes, headers: Sequence[bytes] = ()) -> bytes:
-        """A response of our own, with a tag that is the same for the same request (RFC 3261 8.2.7)."""
-        tag = None if status == 100 else b"%s%08x" % (self._token[:8], crc32(m.first(b"via") or b""))
+    def answer(
+        self, m: Message, flow: Flow, status: int, phrase: bytes, headers: Sequence[bytes] = (), *, loose: bool = False
+    ) -> bytes:
+        """A response of our own, with a tag that is the same for the same request (RFC 3261 8.2.7), and tells of a
+        `loose` one that no transaction is behind it."""
+        mine = self._token[:8] + LOOSE if loose else self._token[:8]
+        tag = None if status == 100 else b"%s%08x" % (mine, crc32(m.first(b"via") or b""))
         return response(m, status, phrase, to_tag=tag, headers=headers, received=flow.peer)
 
     def own_tag(self, tag: bytes) -> bool:
         """Whether a To tag is of an answer of ours (RFC 3261 17.1.1.3: its ACK has it)."""
         mine = self._token[:8]
-        return tag.startswith(mine) and len(tag) == len(mine) + 8
+        return tag.startswith(mine) and len(tag) in {len(mine) + 8, len(mine) + len(LOOSE) + 8}
 
     # ---- requests of our own ---------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from guard.proxy.door import urgent
 from guard.proxy.effects import Flow
 from guard.sip.message import BadMessage, parse
 
-Lot = Literal["urgent", "going", "new", "stranger"]
+Lot = Literal["urgent", "going", "new", "stranger", "over"]
 MAX_START: Final = 2_048  # bytes looked at for a start line; one that is longer is read as the core reads it
 WORDS: Final = 3  # of a request line (RFC 3261 7.1)
 # A compact or long To with a tag, on one line. A folded one is taken for none: then its request waits its turn.
@@ -33,7 +33,8 @@ class Triage:
     def lot(self, data: bytes, flow: Flow) -> Lot:
         """`urgent`: an emergency call that is to be carried, and whatever is said in one that is up. `new`: a first
         INVITE of somebody listed, or the CANCEL of one, which must not overtake it. `going`: whatever else somebody
-        listed sends: it is of a call that is under way, or short. `stranger`: the rest."""
+        listed sends: it is of a call that is under way, or short. `over`: an ACK that nothing waits for, as its answer
+        left nothing behind. `stranger`: the rest."""
         c = self._c
         address = flow.peer[0]
         source = c.sources.find(address)
@@ -47,6 +48,8 @@ class Triage:
             return "urgent"
         if source is None and trunk is None:
             return "stranger"
+        if method == b"ACK" and data.find(c.forwarder.loose, 0, MAX_HEAD) >= 0:
+            return "over"
         return "new" if new else "going"
 
     def _urgent(self, data: bytes, start: list[bytes], flow: Flow) -> bool:

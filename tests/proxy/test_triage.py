@@ -95,12 +95,17 @@ def test_a_call_without_time_is_answered_and_nothing_is_kept(status: int, retry:
     assert answer.all(b"reason") == [b'SIP;cause=%d;text="the guard has more calls than it can serve"' % status]
     assert answer.first(b"retry-after") == retry
     to_tag = (answer.to().tag or b"").decode()
-    assert arrows(w(request("ACK", to_tag=to_tag), UP)) == []
+    ack = request("ACK", to_tag=to_tag)
+    assert w.core.lot(ack, UP) == "over"
+    assert w.core.lot(ack, FAR) == "stranger"
+    assert w.core.lot(request("BYE", to_tag=to_tag), UP) == "going"
+    assert arrows(w(ack, UP)) == []
     assert arrows(w(request(host="127.0.0.3", call_id="in", uri="sip:+33145678901@127.0.0.1"), DOWN)) == [
         f"down {status}"
     ]
     assert (w.core.calls, w.core.transactions, w.asked) == (0, 0, [])
     assert w.core.counters["shed"] == 2
+    assert w(request(), UP)[0][1].data == answer.data  # sent again while there is no time: the same answer
     w.core.shed(0)
     assert arrows(w(request(), UP)) == ["up 100", "down INVITE"]  # the same call, sent again
 
