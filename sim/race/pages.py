@@ -19,7 +19,8 @@ NONE: Final = "–"
 
 def page(result: Result) -> str:
     """The whole page, as Markdown."""
-    return "\n".join([*_head(result), *_calls(result), *_setups(result), *_memory(result), *_unwired(result)]) + "\n"
+    parts = (_head, _calls, _setups, _memory, _unwired, _log, _stamps)
+    return "\n".join(line for part in parts for line in part(result)) + "\n"
 
 
 def _head(result: Result) -> Iterator[str]:
@@ -27,18 +28,21 @@ def _head(result: Result) -> Iterator[str]:
     loads = [x for r in rounds for x in r.load]
     yield "# The guard beside other proxies\n"
     yield f"    {result.command}\n"
+    most = max((len(r.rounds) for r in result.rows), default=0)
     yield (
-        f"made this page on {datetime.now(UTC):%Y-%m-%d} (`make bench` runs it too): {os.cpu_count()} cores of "
-        f"{processor()}; {result.versions}. "
+        f"made this page on {datetime.now(UTC):%Y-%m-%d}, or a part of it (`make bench` runs it too): "
+        f"{os.cpu_count()} cores of {processor()}; {result.versions}. "
         + (
             f"Proxy on core {own.proxy}, both sipps on core {own.ends}"
             if own.apart
             else "**Proxy and sipps on one core**"
         )
         + f". Calls of seven messages (INVITE, 100, 180, 200, ACK, BYE, 200) over UDP on loopback, {result.rate:g} a "
-        f"second for {result.seconds:g} s after a second of others, {max(len(r.rounds) for r in result.rows)} "
+        f"second for {result.seconds:g} s after a second of others, {most} "
         "rounds of each, in turns, each with a fresh proxy; medians.\n"
     )
+    if not rounds:
+        return
     others = median(r.elsewhere for r in rounds)
     yield (
         f"Load (one minute) {min(loads):.1f} to {max(loads):.1f}; other work took {others:.0%} of all cores in the "
@@ -58,10 +62,12 @@ def _calls(result: Result) -> Iterator[str]:
     yield "|---|---:|---:|---|---:|---:|"
     for row in result.rows:
         proxied = row.key != "direct"
+        highest = f"{row.highest:.0f}" if row.highest else NONE
         each = " · ".join(f"{r.cpu_us:.0f}" for r in sorted(row.rounds, key=lambda r: r.cpu_us))
         yield (
-            f"| {row.title} | {_ratio(row, result) if proxied else NONE} | {f'{row.cpu_us:.0f}' if proxied else NONE} "
-            f"| {each if proxied else NONE} | {row.lost} | {f'{row.highest:.0f}' if row.highest else NONE} |"
+            f"| {row.title} | {_ratio(row, result) if proxied else NONE} "
+            f"| {f'{row.cpu_us:.0f}' if proxied and row.rounds else NONE} "
+            f"| {(proxied and each) or NONE} | {row.lost if row.rounds else NONE} | {highest} |"
         )
     yield ""
     yield (
@@ -76,7 +82,7 @@ def _calls(result: Result) -> Iterator[str]:
 
 
 def _ratio(row: Row, result: Result) -> str:
-    return f"**{row.cpu_us / result.against:.2f}**" if result.against else NONE
+    return f"**{row.cpu_us / result.against:.2f}**" if result.against and row.rounds else NONE
 
 
 def _setups(result: Result) -> Iterator[str]:
@@ -94,7 +100,8 @@ def _setups(result: Result) -> Iterator[str]:
     yield ""
     yield (
         "Milliseconds, p50 · p99 · p99.9: the INVITE's and its 200's way through the proxy together, from the kernel's "
-        "stamps before and behind it (dumpcap on loopback, not while processor time is measured).\n"
+        "stamps before and behind it (dumpcap on loopback, not while processor time is measured). sipp wakes up every "
+        "4 ms and sends all calls that are due by then one upon the other; they queue in any proxy.\n"
     )
 
 
@@ -108,9 +115,12 @@ def _memory(result: Result) -> Iterator[str]:
     yield "|---|---:|---:|---:|"
     for row in result.rows:
         if row.key != "direct":
-            memory, ready = (median(getattr(r, name) for r in row.rounds) for name in ("memory", "ready_ms"))
+            mb, ready = NONE, NONE
+            if row.rounds:
+                mb = f"{median(r.memory for r in row.rounds) / 1024:.0f}"
+                ready = f"{median(r.ready_ms for r in row.rounds):.0f}"
             call = NONE if row.call_kb is None else f"{row.call_kb:.1f}"
-            yield f"| {row.title} | {memory / 1024:.0f} | {call} | {ready:.0f} |"
+            yield f"| {row.title} | {mb} | {call} | {ready} |"
     yield ""
     yield (
         "Memory that was written; what processes share counts once (PSS). A call that is up: by how much the tree grew "
@@ -137,13 +147,32 @@ def _unwired(result: Result) -> Iterator[str]:
         yield ""
         yield (
             "Packets for each second of processor time, start-up included: the guard to its summary, with every rule, "
-            "detector and a log; tshark to four fields of SIP a packet, without an opinion on them.\n"
+            "detector and a log; tshark to four fields of SIP a packet, without an opinion on them, for a minute at "
+            "most: what it has told by then counts.\n"
         )
+
+
+def _log(result: Result) -> Iterator[str]:
+    if result.log:
+        yield "## A page of the log\n"
+        yield f"`python -m sim logbench` on a log that `python -m sim logfill` made: {result.log.strip()}\n"
+
+
+def _stamps(result: Result) -> Iterator[str]:
+    """When what was measured."""
+    if not result.stamps:
+        return
+    yield "## When\n"
+    yield "| part | proxies | commit | when | load before, after | command |"
+    yield "|---|---|---|---|---:|---|"
+    for s in result.stamps:
+        who = s.who.replace(",", ", ")
+        yield f"| {s.part} | {who} | {s.commit} | {s.at} | {s.load[0]:.1f}, {s.load[1]:.1f} | `{s.command}` |"
 
 
 def plot(result: Result) -> str:
     """Processor time of a call as bars (SVG), the ratio beside each."""
-    rows = [row for row in result.rows if row.key != "direct"]
+    rows = [row for row in result.rows if row.key != "direct" and row.rounds]
     most = max((row.cpu_us for row in rows), default=1.0) or 1.0
     high = len(rows) * (BAR + GAP) + 2 * GAP
     out = [

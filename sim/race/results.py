@@ -6,6 +6,7 @@ from statistics import median
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sim.race.machine import Cores
 from sim.race.rounds import Round
@@ -13,9 +14,20 @@ from sim.race.rounds import Round
 QUIET: Final = 0.05  # of the machine's time that others may take before the page says that it was not alone
 
 
+class Stamp(Struct, frozen=True):
+    """When a part was measured, of whom, on which commit, by which command, and under what load before and after."""
+
+    part: str
+    who: str
+    commit: str
+    at: str
+    load: tuple[float, float]
+    command: str
+
+
 class Row(Struct, frozen=True):
     """One proxy: its rounds; the highest rate without a lost call (0: not looked for, or none); ms added at `LEVELS`
-    of that; kB for a call that is up."""
+    of that, medians; kB for a call that is up. What was not measured is empty."""
 
     key: str
     title: str
@@ -26,8 +38,8 @@ class Row(Struct, frozen=True):
 
     @property
     def cpu_us(self) -> float:
-        """Median of its rounds."""
-        return median(r.cpu_us for r in self.rounds)
+        """Median of its rounds; 0 where there are none."""
+        return median(r.cpu_us for r in self.rounds) if self.rounds else 0.0
 
     @property
     def lost(self) -> int:
@@ -63,6 +75,8 @@ class Result(Struct, frozen=True):
     builds: list[Build]
     compiled: int
     replays: dict[str, tuple[int, float]]
+    log: str = ""  # what logbench printed
+    stamps: list[Stamp] = []
 
     @property
     def rounds(self) -> list[Round]:
@@ -76,4 +90,37 @@ class Result(Struct, frozen=True):
     @property
     def alone(self) -> bool:
         """Whether the machine had nothing else to do."""
-        return max(r.elsewhere for r in self.rounds) <= QUIET
+        return max((r.elsewhere for r in self.rounds), default=0.0) <= QUIET
+
+
+def joined(old: Result, new: Result) -> Result:
+    """What was measured before, with what was measured now in the place of what it measures again."""
+    rows = {row.key: row for row in old.rows}
+    for row in new.rows:
+        before = rows.get(row.key, Row(row.key, row.title, [], 0, [], None))
+        rows[row.key] = Row(
+            row.key,
+            row.title,
+            row.rounds or before.rounds,
+            row.highest or before.highest,
+            row.levels or before.levels,
+            before.call_kb if row.call_kb is None else row.call_kb,
+        )
+    builds = {build.title: build for build in (*old.builds, *new.builds)}
+    again = {(stamp.part, who) for stamp in new.stamps for who in stamp.who.split(",")}
+    stamps = [s for s in old.stamps if not {(s.part, who) for who in s.who.split(",")} <= again]
+    parts = {stamp.part for stamp in new.stamps}
+    return replace(
+        new,
+        rate=new.rate if "calls" in parts else old.rate,
+        seconds=new.seconds if "calls" in parts else old.seconds,
+        hold=new.hold if "most" in parts else old.hold,
+        calls=new.calls if "memory" in parts else old.calls,
+        hindered=new.hindered if parts & {"calls", "levels"} else old.hindered,
+        rows=list(rows.values()),
+        builds=list(builds.values()),
+        compiled=new.compiled or old.compiled,
+        replays={**old.replays, **new.replays},
+        log=new.log or old.log,
+        stamps=[*stamps, *new.stamps],
+    )

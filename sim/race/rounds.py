@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from msgspec import Struct
@@ -23,6 +24,8 @@ ELSEWHERE: Final = 100_000  # the warm calls are of other people than the measur
 STEP: Final = 1.15  # from one rate of the search to the next
 FIRST: Final = 0.7  # of the rate that its processor time lets expect: where the search begins
 STEPS: Final = 8  # at most
+SEARCH: Final = 3.0  # seconds at each rate of the search; what it finds is then held for as long as is asked
+LOWER: Final = 0.93  # of the rate, where it is not
 ON_TIME: Final = 0.97  # of the calls a second that were asked for
 TAPPED: Final = 0.4  # as much longer goes a round on, with each message stamped
 SHARES: Final = (0.5, 0.99, 0.999)
@@ -147,16 +150,23 @@ class Course(Struct, frozen=True):
 
     def highest(self, proxy: Proxy, expected: float, hold: float) -> float:
         """Calls a second that it carries for `hold` seconds without losing one: the highest of a rising search, in
-        which every rate has two tries, since the machine may have stumbled in the first."""
-        rate, best = expected * FIRST, 0.0
+        which every rate has two tries, since the machine may have stumbled in the first. A long hold is for what a
+        search of short ones finds, and for lower rates until one is carried."""
+        rate, best, short = expected * FIRST, 0.0, min(hold, SEARCH)
         for _ in range(STEPS):
-            if self._carries(proxy, rate, hold) or self._carries(proxy, rate, hold):
+            if self._carries(proxy, rate, short) or self._carries(proxy, rate, short):
                 best = rate
                 rate *= STEP
             elif best:
                 break
             else:
                 rate /= STEP**2
+        if hold > short:
+            for _ in range(STEPS):
+                if not best or self._carries(proxy, best, hold):
+                    return best
+                best *= LOWER
+            return 0.0
         return best
 
     def _carries(self, proxy: Proxy, rate: float, hold: float) -> bool:
@@ -186,6 +196,30 @@ class Course(Struct, frozen=True):
             callee.stop()
             running.stop()
         return grown / calls
+
+
+def levels(
+    course: Course,
+    racers: Sequence[Proxy],
+    highest: Mapping[str, float],
+    seconds: float,
+    rounds: int,
+    tell: Callable[[str], None],
+) -> dict[str, list[tuple[float, ...]]]:
+    """What each adds at `LEVELS` of its highest rate, by its key: medians of so many rounds, in turns."""
+    found: dict[str, list[list[tuple[float, ...]]]] = {}
+    for n in range(rounds):
+        at = n % len(racers)
+        for proxy in (*racers[at:], *racers[:at]):
+            if highest.get(proxy.key) and proxy.words is not None:
+                one = course.levels(proxy, highest[proxy.key], seconds)
+                found.setdefault(proxy.key, []).append(one)
+                said = " | ".join(" ".join(f"{ms:.2f}" for ms in level) for level in one)
+                tell(f"{n + 1}/{rounds} {proxy.key}: {said} ms added")
+    return {
+        key: [tuple(median(column) for column in zip(*level, strict=True)) for level in zip(*each, strict=True)]
+        for key, each in found.items()
+    }
 
 
 def share(values: Sequence[float], of: float) -> float:

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as Tree
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -14,16 +15,16 @@ from guard.capture.messages import Captured, Messages
 from guard.proxy.effects import Flow
 from sim.__main__ import main
 from sim.labelled.words import SimError
-from sim.race.captures import captured
-from sim.race.command import PAGE
+from sim.race.captures import captured, dissected
+from sim.race.command import PAGE, kept
 from sim.race.forwarder import Forwarder
 from sim.race.kamailio import complete
 from sim.race.load import Ends, Ports, Went, people
 from sim.race.machine import Cores, taken
 from sim.race.pages import page, plot
 from sim.race.proxies import ROOT, Proxy, Running, compiled_modules, proxies
-from sim.race.results import Build, Result, Row
-from sim.race.rounds import Course, Round, share, turns
+from sim.race.results import Build, Result, Row, Stamp, joined
+from sim.race.rounds import LOWER, SEARCH, Course, Round, levels, share, turns
 from sim.race.wire import added, may_capture
 from tests.live.world import need
 
@@ -109,6 +110,18 @@ class Known(Course, frozen=True):
         return rate <= 1000
 
 
+class Tiring(Course, frozen=True):
+    """1 000 calls a second for a moment, 900 for longer."""
+
+    def _carries(self, proxy: Proxy, rate: float, hold: float) -> bool:
+        return rate <= (1000 if hold <= SEARCH else 900)
+
+
+def test_what_a_moment_carries_is_held_for_as_long_as_is_asked(tmp_path: Path) -> None:
+    found = Tiring(tmp_path, Cores(0, 0), tapped=False).highest(proxies(ROOT)[0], 1500, 60)
+    assert 900 * LOWER < found <= 900
+
+
 @pytest.mark.parametrize("expected", [900, 1500, 2500])
 def test_the_search_ends_just_below_what_is_carried(tmp_path: Path, expected: float) -> None:
     found = Known(tmp_path, Cores(0, 0), tapped=False).highest(proxies(ROOT)[0], expected, 1)
@@ -117,6 +130,72 @@ def test_the_search_ends_just_below_what_is_carried(tmp_path: Path, expected: fl
 
 def test_nothing_is_the_highest_rate_of_who_carries_nothing(tmp_path: Path) -> None:
     assert Known(tmp_path, Cores(0, 0), tapped=False).highest(proxies(ROOT)[0], 1e9, 1) == 0
+
+
+class Adding(Course, frozen=True):
+    """Adds more in every round."""
+
+    def levels(self, proxy: Proxy, highest: float, seconds: float) -> list[tuple[float, ...]]:
+        rounds = self.folder / "rounds"
+        n = len(rounds.read_text()) + 1 if rounds.exists() else 1
+        rounds.write_text("x" * n)
+        return [(n * 1.0, 2.0, 3.0), (highest, 5.0, 6.0), (7.0, 8.0, 9.0)]
+
+
+def test_added_times_at_levels_are_medians_of_rounds_in_turns(tmp_path: Path) -> None:
+    racers, told = [proxies(ROOT)[4], proxies(ROOT)[0], proxies(ROOT)[5]], list[str]()
+    found = levels(
+        Adding(tmp_path, Cores(0, 0), tapped=True), racers, {"guard": 700.0, "direct": 9.0}, 1, 3, told.append
+    )
+    assert found == {"guard": [(2.0, 2.0, 3.0), (700.0, 5.0, 6.0), (7.0, 8.0, 9.0)]}
+    assert len(told) == 3
+
+
+def stamp(part: str, who: str, commit: str) -> Stamp:
+    return Stamp(part, who, commit, "2026-11-21 18:40 UTC", (0.1, 0.2), f"python -m sim race --parts {part}")
+
+
+def test_parts_measured_apart_stand_on_one_page() -> None:
+    first = result(
+        [Row("guard", "guard", [one(cpu=300)], 0, [], None), Row("kamailio-rules", "K", [one(cpu=100)], 0, [], None)],
+        stamps=[stamp("calls", "guard,kamailio-rules", "aaa")], builds=[], replays={},
+    )  # fmt: skip
+    most = result([Row("guard", "guard", [], 1234, [], None)], builds=[], replays={}, hold=60, rate=1)
+    found = joined(first, replace(most, stamps=[stamp("most", "guard", "bbb")]))
+    again = result([Row("guard", "guard", [one(cpu=150)], 0, [], None)], builds=[], replays={}, log="| a page |")
+    found = joined(found, replace(again, stamps=[stamp("calls", "guard", "ccc"), stamp("log", "guard", "ccc")]))
+    text = page(msgspec.json.decode(msgspec.json.encode(found), type=Result))
+    assert "| guard | **1.50** | 150 | 150 | 0 | 1234 |" in text
+    assert "none was lost within 60 s" in text
+    assert "| a page |" in text
+    assert [(s.part, s.who, s.commit) for s in found.stamps] == [
+        ("calls", "guard,kamailio-rules", "aaa"), ("most", "guard", "bbb"), ("calls", "guard", "ccc"),
+        ("log", "guard", "ccc"),
+    ]  # fmt: skip
+    assert "| calls | guard, kamailio-rules | aaa | 2026-11-21 18:40 UTC | 0.1, 0.2 | `python" in text
+    whole = joined(found, replace(first, stamps=[stamp("calls", "guard,kamailio-rules", "ddd")]))
+    assert [s.commit for s in whole.stamps if s.part == "calls"] == ["ddd"]
+
+
+def test_a_page_of_one_part_says_nothing_of_the_others() -> None:
+    text = page(result([Row("guard", "guard", [], 0, [], None)], stamps=[stamp("alone", "guard", "aaa")]))
+    assert "| guard | – | – | – | – | – |" in text
+    assert "| interpreted | 20000 | 1.50 |" in text
+    assert "Load (one minute)" not in text
+
+
+def test_what_was_kept_and_cannot_be_read_is_told(tmp_path: Path) -> None:
+    assert kept(tmp_path / "none.json") is None
+    (tmp_path / "odd.json").write_text('{"rows": 5}')
+    with pytest.raises(SimError, match=r"odd.json: .*take it away"):
+        kept(tmp_path / "odd.json")
+
+
+def test_tshark_counts_as_far_as_it_came(tmp_path: Path) -> None:
+    need("tshark", "tshark")
+    path, count = captured(tmp_path, 5)
+    assert dissected(path, count, 0).packets == count
+    assert dissected(path, count, 0, 0.01).packets < count
 
 
 def test_what_is_added_is_the_way_of_the_first_invite_and_the_first_200() -> None:
@@ -200,6 +279,8 @@ def test_a_process_that_is_gone_has_taken_nothing() -> None:
         (["--rate", "-1"], "--rate -1"),
         (["--compiled", "/nowhere"], "no guard in /nowhere: make build/compiled/.ready"),
         (["--compiled", str(ROOT), "--only", "asterisk"], 'nobody is called "asterisk"'),
+        (["--compiled", str(ROOT), "--parts", "speed"], 'no part is called "speed"'),
+        (["--compiled", str(ROOT), "--parts", "log"], "--parts log: its size is 0, or there is no --log"),
     ],
 )
 def test_wrong_words_are_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
