@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final, cast
 
@@ -32,6 +33,11 @@ TABLES: Final = (
     'when = { any = [{ line = "2*" }, { header = { X-A = "b*" } }], not = { user_agent = "z*" } }\n',
     '[ledger]\nalert_day = 12.50\nenforce_above_month = 100\n[evidence]\nkey = "k"\n',
 )
+
+
+TOP: Final = re.compile(r"[A-Za-z0-9_-]+(?=[.\[]|$)")  # of a key path
+STRING: Final = re.compile(r""""[^"]*"|'[^']*'""")
+DEEP: Final = "too deep"  # of what is nested so that it is not read at all
 
 
 def documented() -> list[str]:
@@ -67,6 +73,7 @@ def check(data: bytes) -> None:
     raw = reader.loads(text)
     if raw is None:
         assert problems, "not read, and nobody says why"
+        assert problems[0].line or DEEP in problems[0].what, "not TOML, and nobody says where"
     else:
         config = made_up(reader, PATH, cast("dict[str, object]", raw))
         assert isinstance(config, Config)
@@ -76,11 +83,28 @@ def check(data: bytes) -> None:
             assert config.udp or config.tcp or config.tls
             assert config.hops
             assert config.sources
+        if plain(text):
+            placed(problems, raw)
     told(problems, text)
 
 
+def plain(text: str) -> bool:
+    """Whether each line says all by itself what it is: no value goes on in the next, which could look like a key."""
+    if "\\" in text or '"""' in text or "'''" in text:
+        return False
+    bare = (STRING.sub("", line).partition("#")[0] for line in text.split("\n"))
+    return all(line.count("[") == line.count("]") and line.count("{") == line.count("}") for line in bare)
+
+
+def placed(problems: list[Problem], raw: dict[str, object]) -> None:
+    """Whatever is wrong with what stands there is told with its line."""
+    for one in problems:
+        top = TOP.match(one.key)
+        assert one.line or top is None or top.group() not in raw, f"{one} names no line"
+
+
 def told(problems: list[Problem], text: str) -> None:
-    """Every problem in one line that names what and where."""
+    """Every problem says something, of a line that is there, and shortly."""
     lines = text.count("\n") + text.count("\r") + len(text.splitlines()) + 1
     for one in problems:
         assert one.what
@@ -90,7 +114,8 @@ def told(problems: list[Problem], text: str) -> None:
 
 
 TARGET: Final = Target(
-    invariant="Any text is a configuration with what a guard needs, or problems, each naming the line and the key.",
+    invariant="Any text is a configuration with what a guard needs, or problems, each telling what is wrong, "
+    "with its key, and its line where one can be seen.",
     longest=LONGEST,
     seeds=seeds,
     words=(
