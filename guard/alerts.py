@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import tzinfo
 from typing import Final, TypeVar
 
-from guard.beside import Beside, aside
+from guard.beside import Beside, aside, reading
 from guard.config import Config
 from guard.configschema import Ledger, micro_euros
 from guard.ledger.limits import Alert, Span, Watch
@@ -82,7 +82,7 @@ class MoneyAlerts:
         now = self._clock.wall()
         month = month_of(now, self._zone)
         since, until = month_bounds(month, self._zone)
-        with self._store.reader() as reader:
+        async with reading(self._store) as reader:
             while page := await aside(accrued_since, reader, since, self._after):
                 for seq, at, accrued in page:
                     self._watch.add(at, accrued)

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 from guard.alerts import MoneyAlerts
 from guard.app_parts import contact_secret, listens
 from guard.asking import Asking
+from guard.beside import aside, reading
 from guard.certificates import Certificates
 from guard.config import Config
 from guard.counterincident import CounterIncident, troubles_of
@@ -50,9 +52,10 @@ from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
 from guard.troubles import Troubles
 
-T = TypeVar("T")
 WATCH: Final = 2.0  # s between looks at the files of the configuration
 TICK: Final = 1.0  # s between looks at the wall clock
+# Each that works beside the calls has one at most: on a disk that hangs all of them wait, and names are looked up yet.
+THREADS: Final = 16
 PAGE: Final = 500  # records of the log read at a time
 DRAIN: Final = 2.0  # s that stopping waits for the last answers
 LOOK: Final = 0.1  # s between looks at what is still in set-up
@@ -148,6 +151,7 @@ class App:
     async def start(self) -> None:
         """Bind, listen, and say so. Raises OSError with the address that cannot be had; `stop` gives the rest back."""
         self._loop.set_exception_handler(self._unexpected)
+        self._loop.set_default_executor(ThreadPoolExecutor(THREADS, "guard-aside"))
         sockets = await self.service.listen(self.config, self._streams, self.driver.counters)
         self._revive()
         await self.detection.load()
@@ -253,11 +257,11 @@ class App:
         begun = self.driver.now()
         done = 0
         try:
-            with self._store.reader() as reader:
-                wanted = Query(since=self._clock.wall() - SPAN, upto=reader.last_seq(), all=True)
+            async with reading(self._store) as reader:
+                wanted = Query(since=self._clock.wall() - SPAN, upto=await aside(reader.last_seq), all=True)
                 details = reader.details(wanted)
                 # The disk is read by another thread; counters belong to this one.
-                while page := await _whole(self._loop.run_in_executor(None, list, islice(details, PAGE))):
+                while page := await aside(lambda: list(islice(details, PAGE))):
                     for counted in recount(self._engine, self._state, [(d.record.seq, d.body, d.end) for d in page]):
                         done += counted
                         await asyncio.sleep(0)
@@ -393,13 +397,3 @@ class App:
         error = context.get("exception")
         text = str(context.get("message", ""))
         self.driver.fault(error if isinstance(error, Exception) else RuntimeError(text))
-
-
-async def _whole(work: asyncio.Future[T]) -> T:
-    """What a thread makes, waited for to its end even where nobody wants it any more: a file that is closed while the
-    thread reads it would end the process."""
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait({work})
-        raise

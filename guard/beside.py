@@ -4,13 +4,22 @@ goes wrong is told and costs no call."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol, TypeVar
 
 from guard.net.say import LOG
 from guard.store.errors import StoreError
+from guard.store.reader import SqliteReader
 
 T = TypeVar("T")
+
+
+class Log(Protocol):
+    """A log that can be read."""
+
+    def reader(self) -> SqliteReader:
+        """Reads it. Raises StoreError."""
 
 
 class Beside:
@@ -71,3 +80,14 @@ async def aside(work: Callable[..., T], *args: object) -> T:
     except asyncio.CancelledError:
         await asyncio.wait({running})
         raise
+
+
+@asynccontextmanager
+async def reading(log: Log) -> AsyncIterator[SqliteReader]:
+    """A reader of a log for what is done `aside`, opened and closed there too: to begin to read, SQLite writes into the
+    log's index, and on a disk that hangs the loop would hang with it, and every call."""
+    reader = await aside(log.reader)
+    try:
+        yield reader
+    finally:
+        await aside(reader.close)

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from guard.beside import aside, reading
 from guard.config import Config
 from guard.desk import Desk
 from guard.detectors.watch import Watch
@@ -62,8 +63,8 @@ class Detection:
         live = self._desk.watch
         if isinstance(live, Journaled):
             try:
-                with self._store.reader() as reader:
-                    upto = await asyncio.get_running_loop().run_in_executor(None, reader.last_seq)
+                async with reading(self._store) as reader:
+                    upto = await aside(reader.last_seq)
             except StoreError:
                 self.forget()  # whoever counts the month anew tells it
                 return

@@ -12,7 +12,7 @@ from datetime import tzinfo
 from functools import partial
 from typing import Final, TypeVar
 
-from guard.beside import Beside, aside
+from guard.beside import Beside, aside, reading
 from guard.config import Config
 from guard.evidence.policies import keep
 from guard.ledger import checkpoint
@@ -83,7 +83,7 @@ class Housekeeper:
 
     async def _first(self) -> None:
         """What the guard finds at its start, before it signs anything itself."""
-        with self._store.reader() as reader:
+        async with reading(self._store) as reader:
             last = await aside(_last, reader)
         if last is not None:
             found, held = last
@@ -113,7 +113,7 @@ class Housekeeper:
             self._next_sign = now + HOUR
             self._books = books
             self._store.sign(self._clock.wall())
-        with self._store.reader() as reader:
+        async with reading(self._store) as reader:
             for request in await aside(requests.waiting, reader):
                 answer = requests.answering(request.id, await self._answer(reader, request))
                 await self._written(partial(self._store.errand, answer))
@@ -148,7 +148,7 @@ class Housekeeper:
         if abs(jump) > BACK:
             LOG.warning("the clock was set by %d h: nothing is purged today", jump // HOUR)
             return
-        with self._store.reader() as reader:
+        async with reading(self._store) as reader:
             calls, entries = await self._purge(reader)
         if entries:
             LOG.info("erased what %d calls said that are older than %d days", calls, self._days)

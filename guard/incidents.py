@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from guard.beside import Beside, aside
+from guard.beside import Beside, aside, reading
 from guard.config import Config
 from guard.ledger.incidents import NO_TERMS, Incident, Subject, Terms
 from guard.ledger.sightings import Sighting, Topic, both
@@ -140,7 +140,7 @@ class Incidents:
     async def _calls(self) -> bool:
         """Take one page of the calls that were written since; whether there may be more."""
         rules = {r for found in self._contracts.abnormal.values() for r in found if r.startswith(CALLED)}
-        with self._store.reader() as reader:
+        async with reading(self._store) as reader:
             if self._since is not None:
                 self._after = self._after_abnormal = await aside(before, reader, self._since)
                 self._since = None  # from here on by place: a clock that is put back hides no call

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import groupby
-from typing import Protocol
+from typing import Final, Protocol
 
 from guard.messages.events import Trouble
 from guard.net.say import LOG
 from guard.proxy.shapes import Condition
+
+SECOND: Final = 1_000_000  # µs
+HUNG: Final = 5 * SECOND  # that entries may wait for a disk that says nothing: more than any that is only busy
 
 
 class Hops(Protocol):
@@ -19,8 +22,9 @@ class Hops(Protocol):
 
 
 class Log(Protocol):
-    """The log that is written. `pending` entries wait for the disk, `faults` times it refused, `lost` were not kept;
-    `replaces` is where damaged files, it and those beside it, were put in whose place they were begun."""
+    """The log that is written. `pending` entries wait for the disk, `written` are on it; `faults` times it refused, and
+    `lost` were not kept. `replaces` is where damaged files, it and those beside it, were put in whose place they were
+    begun."""
 
     path: str
     faults: int
@@ -30,6 +34,10 @@ class Log(Protocol):
 
     @property
     def pending(self) -> int:
+        """See above."""
+
+    @property
+    def written(self) -> int:
         """See above."""
 
 
@@ -48,7 +56,8 @@ class Troubles:
         self._core, self._store, self._now, self._tell = core, store, now, tell
         self._more = more
         self._faults = store.faults
-        self._refused = False
+        self._written, self._at = store.written, now()  # how far it is, and since when
+        self._unwritten = ""  # why nothing gets any further
 
     def look(self) -> None:
         """Look now."""
@@ -66,16 +75,28 @@ class Troubles:
                 yield Trouble(kind="trunk", of=trunk, text="no next hop answers")
 
     def _log(self) -> Iterator[Trouble]:
-        faults, store = self._store.faults, self._store
-        was, self._refused = self._refused, bool(store.pending) and (self._refused or faults != self._faults)
-        self._faults = faults
-        if self._refused and not was:
-            LOG.error("%s is not written: %s; what it is to hold waits in memory", store.path, store.last_error)
-        elif was and not self._refused:
+        store = self._store
+        was, self._unwritten = self._unwritten, self._why()
+        if self._unwritten and not was:
+            LOG.error("%s is not written: %s; what it is to hold waits in memory", store.path, self._unwritten)
+        elif was and not self._unwritten:
             LOG.warning("%s is written again", store.path)
-        if self._refused:
-            yield Trouble(kind="log", of=store.path, text=f"is not written: {store.last_error}")
+        if self._unwritten:
+            yield Trouble(kind="log", of=store.path, text=f"is not written: {self._unwritten}")
         for path, kept in tuple(store.replaces.items()):  # whole at once: another thread may find the outbox damaged
             yield Trouble(kind="log-lost", of=path, text=f"was damaged: kept as {kept}, and begun anew")
         if store.lost:
             yield Trouble(kind="log-lost", of=store.path, text="entries were lost; guard log --verify tells which")
+
+    def _why(self) -> str:
+        """Why the log gets no further, "" while it does: the disk refuses, or takes its time."""
+        store, now = self._store, self._now()
+        refused, self._faults = store.faults != self._faults, store.faults
+        if not store.pending or store.written != self._written:
+            self._written, self._at = store.written, now
+            return str(store.last_error) if refused and store.pending else ""
+        if refused:
+            return str(store.last_error)
+        if now - self._at > HUNG and not self._unwritten:
+            return f"the disk has not answered for {HUNG // SECOND} s"
+        return self._unwritten

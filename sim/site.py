@@ -39,6 +39,7 @@ class Site(Struct, kw_only=True):
     trunk_transport: str = "udp"
     next_hops: tuple[str, ...] = ()  # instead of the one of `trunk_port`
     trunk_more: str = ""  # TOML of the trunk
+    policies: str = ""  # their folder, where it is not the one of the package
     more: str = ""
 
     @property
@@ -62,12 +63,13 @@ class Site(Struct, kw_only=True):
         listen = f"{GUARD}:{self.port}"
         cps = f"\ncps = {self.cps}" if self.cps is not None else ""
         lines = f'\n[rules."limit.line-calls"]\ncalls = {self.line_calls}\n' if self.line_calls else ""
+        policies = f'policies = "{self.policies}"\n' if self.policies else ""
         hops = self.next_hops or (f"sip:{OPERATOR}:{self.trunk_port};transport={self.trunk_transport}",)
         return f"""\
 site = "demo"
 mode = "{self.mode}"
 timezone = "Europe/Paris"
-
+{policies}
 [listen]
 udp = ["{listen}"]
 tcp = ["{listen}"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
-from guard.beside import Beside, aside
+from guard.beside import Beside, aside, reading
 from guard.store.errors import StoreError
+from guard.store.reader import SqliteReader
+from guard.store.sqlite import SqliteWriter
 
 
 def test_it_comes_again_and_tells_each_trouble_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -66,3 +69,34 @@ def test_what_a_thread_does_is_waited_for_even_when_nobody_wants_it() -> None:
         assert done.is_set()
 
     asyncio.run(scene())
+
+
+def test_a_log_is_opened_read_and_closed_by_threads(tmp_path: Path) -> None:
+    """On a disk that hangs each of these may take as long as it likes."""
+    here = threading.get_ident()
+    seen: list[str] = []
+
+    class Reader(SqliteReader):
+        def last_seq(self) -> int:
+            assert threading.get_ident() != here
+            seen.append("read")
+            return super().last_seq()
+
+        def close(self) -> None:
+            assert threading.get_ident() != here
+            seen.append("closed")
+            super().close()
+
+    class Log:
+        def reader(self) -> SqliteReader:
+            assert threading.get_ident() != here
+            seen.append("opened")
+            return Reader(tmp_path / "guard.db")
+
+    async def scene() -> None:
+        SqliteWriter(tmp_path / "guard.db", site="s").close()
+        async with reading(Log()) as reader:
+            assert await aside(reader.last_seq) == 0
+
+    asyncio.run(scene())
+    assert seen == ["opened", "read", "closed"]

@@ -12,6 +12,12 @@ ROOT: Final = Path(__file__).parent.parent
 PAGE: Final = (ROOT / "docs" / "operations.md").read_text("utf-8")
 ROWS: Final = [line for line in PAGE.splitlines() if "`tests/" in line]
 NAMED: Final = sorted(set(re.findall(r"`(tests/[^`]+)`", PAGE)))
+MADE: Final = ("test_faults.py", "test_kills.py", "test_stalls.py")
+FAULTS: Final = (
+    "kill -9", "disk is full", "read-only", "locked the log", "log is damaged", "books or the outbox are damaged",
+    "slower than calls", "no descriptor", "no memory", "clock jumps", "next hop is dead", "half-open", "slow readers",
+    "Redis is gone", "broker is gone", "policy file is broken at a reload", "SIGTERM under calls",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("named", NAMED)
@@ -27,6 +33,15 @@ def test_no_fault_is_without_its_test() -> None:
     assert table == ROWS
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_of_these_has_a_row_that_says_what_happens(fault: str) -> None:
+    rows = [line.split(" | ") for line in ROWS]
+    assert [what for name, what, *_ in rows if fault in name.replace("`", "")]
+
+
 def test_every_fault_that_is_made_has_its_row() -> None:
-    made = re.findall(r"^def (test_\w+)", (ROOT / "tests/live/test_faults.py").read_text("utf-8"), re.MULTILINE)
-    assert [test for test in made if f"::{test}`" not in PAGE] == []
+    paths = [*(ROOT / "tests/faults").glob("test_*.py"), *(ROOT / "tests/live" / name for name in MADE)]
+    test = re.compile(r"^def (test_\w+)", re.MULTILINE)
+    made = [(path.name, name) for path in paths for name in test.findall(path.read_text("utf-8"))]
+    assert len(made) > 10
+    assert [one for one in made if "/{}::{}`".format(*one) not in PAGE] == []

@@ -102,7 +102,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.fleetshuts": ("*",),
     "guard.counterincident": ("*",),
     "guard.detection": ("*",),
-    "guard.beside": ("guard.net.say", "guard.store.errors"),
+    "guard.beside": ("guard.net.say", "guard.store.errors", "guard.store.reader"),
     "guard.housekeeping": ("*",),
     "guard.alerts": ("*",),
     "guard.selfcall": ("guard.model", "guard.proxy", "guard.sources"),

@@ -197,6 +197,11 @@ class SqliteWriter:
         """Entries taken and not yet on disk."""
         return self._taken - self._written
 
+    @property
+    def written(self) -> int:
+        """Entries on disk, of those taken in this life."""
+        return self._written
+
     def reader(self, timezone: str = "Europe/Paris") -> SqliteReader:
         """A reader of this log; of one in memory, in this process only."""
         if self.path == MEMORY:

@@ -52,6 +52,16 @@ class Disk:
         trigger = Path("/sys/fs/ext4") / Path(self.device).name / "trigger_fs_error"
         trigger.write_text("1", encoding="ascii")
 
+    @contextmanager
+    def hung(self, pid: int) -> Iterator[None]:
+        """Whoever writes to it waits, as long as this lasts; `pid` is of a process that has it mounted."""
+        seen = f"/proc/{pid}/root{self.folder}"
+        subprocess.run(["fsfreeze", "--freeze", seen], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["fsfreeze", "--unfreeze", seen], check=True)
+
     def check(self) -> None:
         """Repair it, mounted nowhere."""
         done = subprocess.run(["fsck.ext4", "-fy", self.device], capture_output=True, text=True, check=False)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from sim import site as s
 from sim.daemon import Daemon
 from sim.ipbx import How
 from sim.trunk import Trunk
-from tests.live.world import World, live, read_log, run
+from tests.live.world import World, guard, live, read_log, run
 
 pytestmark = pytest.mark.live
 
@@ -28,6 +29,8 @@ FILES = 64  # descriptors beyond those that a guard at rest has: less than the c
 CONNECTIONS = 150
 MEMORY = 1_000_000  # octets beyond those that a guard at rest has mapped: less than what is sent below
 PATIENCE = 10.0
+BESIDE = ("guard.db-books", "guard.db-outbox")  # databases beside the log
+POLICIES = Path(__file__).parents[2] / "policies"
 
 
 def limit(world: World, what: int, most: int) -> None:
@@ -191,6 +194,34 @@ def test_a_log_that_is_damaged_keeps_no_guard_from_starting(tmp_path: Path) -> N
     run(scene)
 
 
+def test_books_and_an_outbox_that_are_damaged_keep_no_guard_from_starting(tmp_path: Path) -> None:
+    def alerts(site: s.Site) -> None:
+        site.more = f'[mqtt]\nurl = "mqtt://{s.GUARD}:1"\n'  # nobody listens there: what is to be told waits
+
+    def shut_off(site: s.Site) -> str:
+        return guard("incidents", "quarantine", "-c", str(site.config), "number", s.ALICE)
+
+    async def scene() -> None:
+        async with live(tmp_path, setup=alerts) as world:
+            await asyncio.to_thread(shut_off, world.site)
+            async with asyncio.timeout(PATIENCE):
+                while (await world.pbx.call(s.ALICE, s.CUSTOMER, How(line="200"))).status == 200:
+                    await asyncio.sleep(0.1)
+            await asyncio.to_thread(world.daemon.stop)
+            for name in BESIDE:
+                with (tmp_path / name).open("r+b") as file:
+                    file.seek(100)
+                    file.write(b"\xff" * 4_000)
+            await world.restart()
+            await calls(world)  # and she is not shut off any more
+            for name in BESIDE:
+                await said(world, f"{name}: damaged: kept as")
+                assert len(list(tmp_path.glob(f"{name}-damaged-*Z"))) == 1
+            assert "INC-1" in await asyncio.to_thread(shut_off, world.site)
+
+    run(scene)
+
+
 def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
     """Read-only, also for root: a file stands where the folder of the log is to be."""
     site = s.Site(folder=tmp_path, port=5060, trunk_port=5060, pbx_port=5060, store="there/guard.db")
@@ -202,18 +233,29 @@ def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) ->
     assert any("there" in line for line in daemon.lines)
 
 
-def test_a_policy_that_is_broken_at_a_reload_leaves_what_is_in_force_under_calls(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("broken", "word", "wrong"),
+    [("guard.toml", "enforce", "enfroce"), ("policies/rules/caller-right.toml", "source", "suorce")],
+)
+def test_a_policy_that_is_broken_at_a_reload_leaves_what_is_in_force_under_calls(
+    tmp_path: Path, broken: str, word: str, wrong: str
+) -> None:
+    def own_policies(site: s.Site) -> None:
+        shutil.copytree(POLICIES, tmp_path / "policies")
+        site.policies = "policies"
+
     async def scene() -> None:
-        async with live(tmp_path) as world:
-            good = world.site.config.read_text(encoding="utf-8")
+        async with live(tmp_path, setup=own_policies) as world:
+            path = tmp_path / broken
+            good = path.read_text(encoding="utf-8")
             under = [world.pbx.place(s.FOREIGN, s.CUSTOMER, How(line=f"2{n}")) for n in range(10)]
-            world.site.config.write_text(good.replace('mode = "enforce"', 'mode = "enfroce"'), encoding="utf-8")
+            path.write_text(good.replace(word, wrong), encoding="utf-8")
             os.kill(world.daemon.pid, signal.SIGHUP)
-            await said(world, "enfroce")
+            await said(world, wrong)
             under += [world.pbx.place(s.FOREIGN, s.CUSTOMER, How(line=f"2{n}")) for n in range(10)]
             assert {r.status for r in await asyncio.gather(*under)} <= {403, 480}  # 480: ten calls a second
             await calls(world)
-            world.site.config.write_text(good, encoding="utf-8")
+            path.write_text(good, encoding="utf-8")
 
     run(scene)
 

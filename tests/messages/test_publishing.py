@@ -18,7 +18,7 @@ from guard.proxy.shapes import Condition
 from guard.publishing import Publishing
 from guard.store.books import Books
 from guard.store.sqlite import SqliteWriter
-from guard.troubles import Troubles
+from guard.troubles import HUNG, Troubles
 from sim.link import free_port
 from tests.apprig import run
 from tests.messages.broker import Broker, Listener, first_ids
@@ -94,7 +94,7 @@ class Hops:
 
     def conditions(self, now: int) -> tuple[Condition, ...]:
         """As `ProxyCore.conditions`."""
-        assert now == 7
+        assert now >= 7  # the timeline, handed on
         return tuple(
             Condition("operator", ("udp", f"192.0.2.{n}", 5060), up, "" if up else "silent")
             for n, up in enumerate(self.up)
@@ -105,7 +105,7 @@ class Log:
     """What a log says of itself."""
 
     path = "guard.db"
-    faults = lost = pending = 0
+    faults = lost = pending = written = 0
     last_error: BaseException | None = OSError("disk full")
 
     def __init__(self) -> None:
@@ -143,6 +143,30 @@ def test_what_is_a_trouble(caplog: pytest.LogCaptureFixture) -> None:
         log.replaces[name] = f"{name}-damaged-20261121T120000Z"
     assert now() == [("log-lost", "guard.db"), ("log-lost", "guard.db-books")]
     assert "20261121" in told[-1][0].text
+
+
+@pytest.mark.parametrize(
+    ("pending", "written", "after", "why"),
+    [
+        (9, 1, HUNG, ""),  # in time
+        (9, 1, HUNG + 1, "has not answered"),
+        (9, 2, HUNG + 1, ""),  # slow, but it gets further
+        (0, 1, HUNG + 1, ""),  # nothing to write
+    ],
+)
+def test_a_disk_that_does_not_answer_is_a_trouble(pending: int, written: int, after: int, why: str) -> None:
+    log, at = Log(), 0
+    told: list[tuple[Trouble, ...]] = []
+    watch = Troubles(Hops(), log, lambda: 7 + at, told.append)
+    log.written = 1
+    watch.look()
+    log.pending, log.written, at = pending, written, after
+    watch.look()
+    watch.look()
+    assert [bool(why) and why in t.text for t in told[-1]] == [True] * bool(why)
+    log.pending, log.written = 5, 7  # others wait by now
+    watch.look()
+    assert told[-1] == ()
 
 
 def test_another_broker_takes_over_what_waits_without_a_restart(
