@@ -235,7 +235,10 @@ class LineView(View):
     def __init__(self, lang: str) -> None:
         self._lang = lang
         self._known: set[int] = set()
-        self._line(WORDS[lang]["columns"].split("|"))
+
+    def __enter__(self) -> LineView:
+        self._line(WORDS[self._lang]["columns"].split("|"))
+        return self
 
     def scene(self, scene: Scene) -> None:
         """The scene's sentence."""

@@ -44,7 +44,7 @@ def _how(place: Place) -> dict[str, Any]:  # keyword arguments of several constr
 
 
 async def _master(place: Place, how: dict[str, Any]) -> tuple[str, int]:
-    sentinel = Sentinel(place.hosts, sentinel_kwargs={**how}, **how)  # type: ignore[no-untyped-call]  # redis-py has no types here  # type: ignore[no-untyped-call]  # redis-py has no types here
+    sentinel = Sentinel(place.hosts, sentinel_kwargs={**how}, **how)  # type: ignore[no-untyped-call]  # redis-py has no types here
     try:
         host, port = await sentinel.discover_master(place.name)
         return str(host), int(port)

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -28,23 +28,6 @@ pytestmark = pytest.mark.live
 
 BURST = 60
 LOST = 1.0  # s after which a caller has sent its INVITE again (RFC 3261, T1) and gives up
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A broker that runs."""
-    found = Broker(tmp_path / "broker")
-    found.start()
-    yield found
-    found.stop()
-
-
-@pytest.fixture
-def listener(broker: Broker) -> Iterator[Listener]:
-    """Who hears all of it."""
-    found = Listener(broker)
-    yield found
-    found.close()
 
 
 def with_broker(broker: Broker, more: str = "rate = 10000") -> Callable[[Site], None]:

@@ -2,26 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.messages.fixtures import broker, listener
 
-import pytest
-
-from tests.messages.broker import Broker, Listener
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A broker that runs."""
-    found = Broker(tmp_path / "broker")
-    found.start()
-    yield found
-    found.stop()
-
-
-@pytest.fixture
-def listener(broker: Broker) -> Iterator[Listener]:
-    """Who hears all of it."""
-    found = Listener(broker)
-    yield found
-    found.close()
+__all__ = ["broker", "listener"]

@@ -15,7 +15,7 @@ from guard.state.shared import SILENT
 from guard.state.wire import Part
 from tests.state.conftest import LONG_AGO
 from tests.state.kept import BASE, LEASE, Kept, set_clock
-from tests.state.test_contract import gauge, one, taken, tally, total, window
+from tests.state.touches import gauge, one, taken, tally, total, window
 
 HOUR = 3600 * SECOND
 QUIET = 1_500_000

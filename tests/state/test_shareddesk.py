@@ -12,7 +12,7 @@ from guard.state.shared import SILENT
 from tests.deciding import STRANGERS, call
 from tests.shared import SharedScene
 from tests.state.kept import Kept
-from tests.state.test_contract import gauge, one, window
+from tests.state.touches import gauge, one, window
 from tests.waiting import HOLD, MS, SPAN, T0
 
 DEADLINE = 50 * MS
