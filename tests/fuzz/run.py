@@ -50,8 +50,8 @@ _EXECUTED: Final = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 
 
 class Count(Struct, kw_only=True):
-    """What one target has behind it: runs, those of them that were guided by branches, how many went into a second of
-    processor time in the last round, when that was."""
+    """What one target has behind it: runs, those of them that were guided by branches, how many of the others went into
+    a second of processor time in the last round, when that was."""
 
     runs: int = 0
     guided: int = 0
@@ -219,7 +219,10 @@ def part(name: str, runs: int, *, guided: bool) -> bool:
         return False
     ran = int(executed.group(1))
     took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    add(name, ran, guided=ran if guided else 0, speed=round(ran / max(took, 0.01)))
+    if guided:
+        add(name, ran, guided=ran)
+    else:
+        add(name, ran, speed=round(ran / max(took, 0.01)))
     return True
 
 
