@@ -101,17 +101,22 @@ class Replay:
     def feed(self, data: bytes, flow: Flow, instant: int) -> None:
         """One message that `flow.peer` sent to `flow.local` at `instant` (µs of Unix time, never going back)."""
         self.until(instant)
-        self.observer.receive(data, flow, instant)
-        self._settle(instant)
+        observer = self.observer
+        observer.receive(data, flow, instant)
+        if observer.effects:  # of most messages nothing follows
+            self._settle(instant)
 
     def until(self, instant: int) -> None:
         """Let the clock run: everything that is due up to and at `instant` happens, each at its own time."""
+        observer, verdicts = self.observer, self._verdicts
         while (due := self._next()) is not None and due <= instant:
             self.now = max(self.now, due)
-            self.observer.wake(self.now)
-            self._settle(self.now)
-            self._verdicts.wake(self.now)
-            self._settle(self.now)
+            observer.wake(self.now)
+            if observer.effects:
+                self._settle(self.now)
+            if (held := verdicts.next_wake()) is not None and held <= self.now:
+                verdicts.wake(self.now)
+                self._settle(self.now)
         self.now = max(self.now, instant)
 
     def finish(self) -> None:

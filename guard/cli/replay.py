@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 INTERRUPTED: Final = 130  # exit status after Ctrl-C, as shells have it
 QUEUE: Final = 10_000  # entries that wait for the disk: some 20 MB; the reading waits for it then
+YOUNG: Final = 50_000  # objects between two collections: nobody waits here, and a call leaves no cycle to collect
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     policy = load_policy_of(config)
     sources = sources_of(args.capture)
     try:
-        with log_for(args.store, config, policy) as (writer, start):
+        with log_for(args.store, config, policy, apart=False) as (writer, start):
             with bar(args.capture) as tick:
                 replay, messages = prepared(config, policy, writer, sources, tick)
                 problem = play(replay, messages)
@@ -67,15 +69,29 @@ def play(replay: Replay, messages: Messages) -> CommandError | None:
     from guard.capture.files import CaptureError
 
     problem = None
-    try:
-        for data, flow, instant in messages:
-            replay.feed(data, flow, instant)
-    except CaptureError as error:
-        problem = CommandError(str(error))
-    except KeyboardInterrupt:  # the way in which a live capture ends
-        problem = CommandError("interrupted: what was read until then counts", status=INTERRUPTED)
-    replay.finish()
+    with seldom_collected():
+        try:
+            for data, flow, instant in messages:
+                replay.feed(data, flow, instant)
+        except CaptureError as error:
+            problem = CommandError(str(error))
+        except KeyboardInterrupt:  # the way in which a live capture ends
+            problem = CommandError("interrupted: what was read until then counts", status=INTERRUPTED)
+        replay.finish()
     return problem
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Cyclic garbage is looked for more seldom, and never among what was there before (code, policies, plans)."""
+    young, middle, old = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(YOUNG, middle, old)
+    try:
+        yield
+    finally:
+        gc.set_threshold(young, middle, old)
+        gc.unfreeze()
 
 
 def load_policy_of(config: Config) -> Policy:
@@ -99,24 +115,26 @@ def sources_of(names: list[str]) -> list[Path | BinaryIO]:
 
 
 @contextmanager
-def log_for(path: str | None, config: Config, policy: Policy) -> Iterator[tuple[SqliteWriter, int]]:
-    """The log that the records go to, and its last entry so far: the one asked for, or one that goes away again."""
+def log_for(
+    path: str | None, config: Config, policy: Policy, *, apart: bool = True
+) -> Iterator[tuple[SqliteWriter, int]]:
+    """The log that the records go to, and its last entry so far: the one asked for, or one that goes away again, which
+    is written `apart` where it is read meanwhile, or records have to be there at once."""
+    from guard.store.passing import PassingLog
     from guard.store.reader import SqliteReader
     from guard.store.sqlite import SqliteWriter
 
     with ExitStack() as stack:
-        if path is None:
-            folder = stack.enter_context(TemporaryDirectory(prefix="guard-replay-"))
-            writer = SqliteWriter(
-                Path(folder) / "replay.db",
-                site=config.site,
-                money=policy.figures,
-                overflow="wait",
-                queue_limit=QUEUE,
-                salts=bytes,
-            )
-        else:
+        if path is not None:
             writer = SqliteWriter(path, site=config.site, money=policy.figures, overflow="wait", queue_limit=QUEUE)
+        else:
+            away = Path(stack.enter_context(TemporaryDirectory(prefix="guard-replay-"))) / "replay.db"
+            if apart:
+                writer = SqliteWriter(
+                    away, site=config.site, money=policy.figures, overflow="wait", queue_limit=QUEUE, salts=bytes
+                )
+            else:
+                writer = PassingLog(away, site=config.site, money=policy.figures)
         stack.callback(writer.close)
         with SqliteReader(writer.path) as reader:
             start = reader.last_seq()

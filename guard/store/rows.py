@@ -212,14 +212,21 @@ def exposure_columns(m: Money) -> Row:
     return (m.number, m.rule, m.accrued, m.avoided, m.per_number, m.contract, m.reading)
 
 
-def commit(db: sqlite3.Connection, builder: Builder, batch: Sequence[Entry], tip: bytes) -> bytes:
-    """Write `batch`, all of it or nothing; the hash of the last entry, given that of the one before."""
+def commit(
+    db: sqlite3.Connection,
+    builder: Builder,
+    batch: Sequence[Entry],
+    tip: bytes,
+    put: Callable[[sqlite3.Connection, Sequence[Row]], None] | None = None,
+) -> bytes:
+    """Write `batch`, all of it or nothing, by `put` (`insert`); the hash of the last entry, given that of the one
+    before."""
     if db.in_transaction:  # one that could not even be rolled back: what is left of it must not go with this one
         db.execute("ROLLBACK")
         builder.forget()
     try:
         rows, tip = builder.build(batch, tip)
-        insert(db, rows)
+        (put or insert)(db, rows)
     except BaseException:
         builder.forget()
         if db.in_transaction:
@@ -232,14 +239,19 @@ def insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Write rows, all of them or none, in as few statements as can be."""
     if len(rows) > GROUPS[-1] and not db.in_transaction:
         db.execute("BEGIN IMMEDIATE")
+    through_view(db, rows)
+    if db.in_transaction:
+        db.execute("COMMIT")
+
+
+def through_view(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Hand rows to the view `intake`, a group in a statement."""
     for start in range(0, len(rows), GROUPS[-1]):
         part = rows[start : start + GROUPS[-1]]
         size = next(g for g in GROUPS if g >= len(part))
         values = list(chained.from_iterable(part))
         values.extend(NOTHING * (size - len(part)))
         db.execute(_statement(size), values)
-    if db.in_transaction:
-        db.execute("COMMIT")
 
 
 @lru_cache(maxsize=len(GROUPS))

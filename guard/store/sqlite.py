@@ -96,8 +96,18 @@ class SqliteWriter:
         self._builder = Builder(self._db, site, money or {}, salts, signer, books)
         self._backlog: deque[Entry] = deque()  # the thread's own: taken from the queue, not yet on disk
         self._size = BATCH
+        self._thread: threading.Thread | None = None
+        self._begin()
+
+    def _begin(self) -> None:
         self._thread = threading.Thread(target=self._run, name="guard-log", daemon=True)
         self._thread.start()
+
+    def _finish(self) -> None:
+        """Commit what is left, as far as the disk takes it."""
+        self._signals.put(True)
+        if self._thread is not None:
+            self._thread.join()
 
     # The caller's thread
 
@@ -178,8 +188,7 @@ class SqliteWriter:
         if self._signer is not None:
             self.sign(time.time_ns() // 1000)
         self._closing = self._closed = True
-        self._signals.put(True)
-        self._thread.join()
+        self._finish()
         left = len(self._backlog)
         self._db.close()
         if self._lock is not None:
