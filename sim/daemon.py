@@ -54,12 +54,18 @@ class NotReady(Exception):
 
 class Daemon:
     """One running guard, or another of its processes (`command`). `lines` is what it wrote on standard error so far,
-    also kept in `told` when that is given."""
+    also kept in `told` when that is given. `before` are words of a program that becomes it."""
 
     def __init__(
-        self, config: Path, told: Path | None = None, command: str = "run", more: tuple[str, ...] = ()
+        self,
+        config: Path,
+        told: Path | None = None,
+        command: str = "run",
+        more: tuple[str, ...] = (),
+        before: tuple[str, ...] = (),
     ) -> None:
         self.config = config
+        self._before = before
         self.lines: list[str] = []
         self._ready = threading.Event()
         self._told = told
@@ -74,7 +80,7 @@ class Daemon:
     def _begun(self, words: list[str]) -> Begun:
         # A session of its own: Ctrl-C in our terminal is ours to act on, and the daemon gets its SIGTERM in order.
         return subprocess.Popen(
-            [sys.executable, "-m", "guard.cli.main", *words],
+            [*self._before, sys.executable, "-m", "guard.cli.main", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

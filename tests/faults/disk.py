@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from sim.daemon import Begun, Daemon
+from sim.daemon import Daemon
 from tests.live.world import need
 
 SIZE: Final = 32 << 20  # octets
@@ -24,28 +24,32 @@ MOUNT: Final = 'mount -o errors=remount-ro "$1" "$2" && shift 2 && exec "$@"'  #
 
 
 class Disk:
-    """The file system; `folder` is where those who are `inside` see it."""
+    """The file system; `folder` is where those see it that have it mounted."""
 
     def __init__(self, device: str, folder: Path) -> None:
         self.device = device
         self.folder = folder
 
-    def inside(self, *words: str) -> list[str]:
-        """A command that has it mounted, as long as it runs."""
-        private = ["unshare", "--mount", "--propagation", "private"]
-        return [*private, "sh", "-c", MOUNT, "sh", self.device, str(self.folder), *words]
+    @property
+    def _inside(self) -> tuple[str, ...]:
+        """What stands before a command that is to have it mounted, as long as it runs."""
+        private = ("unshare", "--mount", "--propagation", "private")
+        return (*private, "sh", "-c", MOUNT, "sh", self.device, str(self.folder))
 
     def run(self, *words: str) -> str:
         """What a command of guard says that has it mounted. Its status must be 0."""
         done = subprocess.run(
-            self.inside(sys.executable, "-m", "guard.cli.main", *words), capture_output=True, text=True, check=False
+            [*self._inside, sys.executable, "-m", "guard.cli.main", *words],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def begin(self, config: Path) -> Daemon:
         """A guard on it."""
-        return _Mounted(config, self)
+        return Daemon(config, before=self._inside)
 
     def fail(self) -> None:
         """Have it find an error of its own: from now on it is read-only for everybody."""
@@ -66,24 +70,6 @@ class Disk:
         """Repair it, mounted nowhere."""
         done = subprocess.run(["fsck.ext4", "-fy", self.device], capture_output=True, text=True, check=False)
         assert done.returncode in {0, 1}, done.stdout + done.stderr  # 1: errors were corrected
-
-
-class _Mounted(Daemon):
-    def __init__(self, config: Path, disk: Disk) -> None:
-        self._disk = disk
-        super().__init__(config)
-
-    def _begun(self, words: list[str]) -> Begun:
-        return subprocess.Popen(
-            self._disk.inside(sys.executable, "-m", "guard.cli.main", *words),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
 
 
 @contextmanager
