@@ -84,9 +84,9 @@ class Pressure:
         self.pbx.close()
         self.operator.close()
 
-    def run(self, rate: float, seconds: float, *, sos: bool = True) -> list[Placed]:
+    def run(self, rate: float, seconds: float, *, sos: bool = True, patience: float = AFTER) -> list[Placed]:
         """Offer calls evenly for so long, and five emergency calls a second beside them; those that were placed, once
-        they had time to finish."""
+        they are over or had time to finish."""
         begun = time.monotonic()
         placed: list[Placed] = []
         helped, self.late, turned = 0, 0.0, begun
@@ -98,10 +98,11 @@ class Pressure:
                 helped += 1
                 placed.append(self._place(sos=True))
             self._turn(0.001)
-        until = time.monotonic() + AFTER + self._talk
+        until = time.monotonic() + patience + self._talk
         while time.monotonic() < until and not all(c.over for c in placed):
             self._turn(0.01)
         self._again.clear()
+        self._talking.clear()
         return placed
 
     def _turn(self, patience: float) -> None:
