@@ -20,6 +20,7 @@ from sim.labelled.words import SimError
 from sim.race.apart import measured
 from sim.race.captures import Read, captured, dissected, replayed
 from sim.race.kamailio import complete
+from sim.race.load import evenly
 from sim.race.machine import cores, load, source, versions
 from sim.race.pages import PLOT, page, plot
 from sim.race.proxies import COMPILED, ROOT, Proxy, compiled_modules, proxies
@@ -171,7 +172,7 @@ class _Race:
         self._args, self._racers = args, racers
         self._cores = cores()
         self._hindered = may_capture(folder, self._cores.ends)
-        self._course = Course(folder, self._cores, not self._hindered)
+        self._course = Course(folder, self._cores, not self._hindered, even=evenly(folder))
         self._folder = folder
 
     def part(self, part: str, before: Result | None) -> Result:
@@ -182,6 +183,7 @@ class _Race:
             command=_command(self._args), versions=versions(), cores=self._cores, rate=self._args.rate,
             seconds=self._args.seconds, hold=self._args.hold, calls=self._args.calls, hindered=self._hindered,
             rows=rows, builds=[], compiled=compiled_modules(self._args.compiled), replays={},
+            even=bool(self._course.even),
         )  # fmt: skip
         if part == "alone":
             return replace(result, builds=self._alone())

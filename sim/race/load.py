@@ -89,22 +89,34 @@ class Callee:
         stop(self.process)
 
 
-def call(folder: Path, where: Ports, core: int, ends: Ends, first: int) -> Went:
-    """Place the calls, and wait for all of them."""
-    caller = Caller(folder, where, core, ends, first)
+def call(folder: Path, where: Ports, core: int, ends: Ends, first: int, even: str = "") -> Went:
+    """Place the calls, and wait for all of them. `even`: the library of `evenly`."""
+    caller = Caller(folder, where, core, ends, first, even)
     return caller.wait()
+
+
+def evenly(folder: Path) -> str:
+    """A library that makes sipp place its calls one by one, made by the C compiler; empty where there is none."""
+    made = folder / "evenly.so"
+    words = ["cc", "-O2", "-shared", "-fPIC", "-o", str(made), str(SCENARIOS / "evenly.c"), "-ldl"]
+    try:
+        done = subprocess.run(words, capture_output=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return str(made) if done.returncode == 0 else ""
 
 
 class Caller:
     """The calling side."""
 
-    def __init__(self, folder: Path, where: Ports, core: int, ends: Ends, first: int) -> None:
+    def __init__(self, folder: Path, where: Ports, core: int, ends: Ends, first: int, even: str = "") -> None:
         self._folder, self._ends = folder, ends
         self._stats = folder / "caller.csv"
         self._stats.unlink(missing_ok=True)
         limit = ends.calls / ends.rate + ends.talk_ms / 1000 + GRACE
         target = f"{OPERATOR}:{where.callee}" if where.direct else f"{GUARD}:{where.proxy}"
-        words = [*pinned(core), "sipp", target, "-sf", str(SCENARIOS / "caller.xml"), "-i", IPBX]
+        preload = ["env", f"LD_PRELOAD={even}"] if even else []
+        words = [*pinned(core), *preload, "sipp", target, "-sf", str(SCENARIOS / "caller.xml"), "-i", IPBX]
         words += ["-p", str(where.caller), "-t", "u1", "-inf", str(people(folder / "people.csv", first, ends.calls))]
         words += ["-r", f"{ends.rate:g}", "-m", str(ends.calls), "-l", str(ends.calls), "-d", str(ends.talk_ms)]
         words += ["-nostdin", "-trace_stat", "-stf", str(self._stats), "-fd", "1"]

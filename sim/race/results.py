@@ -77,6 +77,7 @@ class Result(Struct, frozen=True):
     replays: dict[str, tuple[int, float]]
     log: str = ""  # what logbench printed
     stamps: list[Stamp] = []
+    even: bool = False  # whether calls went out one by one while they were stamped
 
     @property
     def rounds(self) -> list[Round]:
@@ -117,6 +118,7 @@ def joined(old: Result, new: Result) -> Result:
         hold=new.hold if "most" in parts else old.hold,
         calls=new.calls if "memory" in parts else old.calls,
         hindered=new.hindered if parts & {"calls", "levels"} else old.hindered,
+        even=new.even if parts & {"calls", "levels"} else old.even,
         rows=list(rows.values()),
         builds=list(builds.values()),
         compiled=new.compiled or old.compiled,

@@ -57,12 +57,14 @@ class Round(Struct, frozen=True):
 
 
 class Course(Struct, frozen=True):
-    """Where races are run. `tapped`: whether messages can be stamped."""
+    """Where races are run. `tapped`: whether messages can be stamped. `even`: the library of `load.evenly`, for the
+    calls whose messages are."""
 
     folder: Path
     cores: Cores
     tapped: bool
     warm: float = WARM
+    even: str = ""
 
     def running(self, proxy: Proxy) -> tuple[Running, Callee]:
         """A proxy, fresh, and who answers behind it."""
@@ -100,7 +102,7 @@ class Course(Struct, frozen=True):
         """Calls, and what it adds to their set-ups: p50, p99 and p99.9, ms."""
         tap = Tap(running.folder, self.cores.ends)
         try:
-            went = self.call(running, ends, ELSEWHERE * 2)
+            went = self.call(running, ends, ELSEWHERE * 2, self.even)
         finally:
             tap.stop()
         found = tap.added()
@@ -117,9 +119,9 @@ class Course(Struct, frozen=True):
             callee.stop()
             running.stop()
 
-    def call(self, running: Running, ends: Ends, first: int) -> Went:
+    def call(self, running: Running, ends: Ends, first: int, even: str = "") -> Went:
         """Calls through a proxy. SimError where it ended."""
-        went = call(running.folder, running.where, self.cores.ends, ends, first)
+        went = call(running.folder, running.where, self.cores.ends, ends, first, even)
         if not running.alive():
             raise SimError(f"{running.proxy.title}: it ended")
         return went

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as Tree
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +22,7 @@ from sim.race.captures import captured, dissected
 from sim.race.command import PAGE, kept
 from sim.race.forwarder import Forwarder
 from sim.race.kamailio import complete
-from sim.race.load import Ends, Ports, Went, people
+from sim.race.load import Ends, Ports, Went, evenly, people
 from sim.race.machine import Cores, taken
 from sim.race.pages import page, plot
 from sim.race.proxies import ROOT, Proxy, Running, compiled_modules, proxies
@@ -39,7 +42,7 @@ def test_every_proxy_carries_every_call(tmp_path: Path) -> None:
     if not complete():
         pytest.fail("Kamailio's SQLite is missing: sudo apt-get install kamailio-sqlite-modules", pytrace=False)
     own = Cores(proxy=0, ends=0)
-    course = Course(tmp_path, own, tapped=not may_capture(tmp_path, own.ends), warm=0.1)
+    course = Course(tmp_path, own, tapped=not may_capture(tmp_path, own.ends), warm=0.1, even=evenly(tmp_path))
     told: list[str] = []
     rounds = turns(course, proxies(ROOT), RATE, SECONDS, 1, told.append)  # ROOT stands for the compiled one's folder
     assert [(r.key, r.completed, r.lost) for r in rounds] == [(p.key, 20, 0) for p in proxies(ROOT)]
@@ -177,6 +180,24 @@ def test_parts_measured_apart_stand_on_one_page() -> None:
     assert [s.commit for s in whole.stamps if s.part == "calls"] == ["ddd"]
 
 
+def test_sipp_has_the_fine_clock_while_its_calls_are_stamped(tmp_path: Path) -> None:
+    library = evenly(tmp_path)
+    assert library, "no C compiler: sudo apt-get install gcc"
+    words = [
+        sys.executable,
+        "-c",
+        "import time; print({time.clock_gettime_ns(6) % 1_000_000 for _ in range(9)}.__len__())",
+    ]
+    told = [
+        subprocess.run(words, env={**os.environ, **more}, capture_output=True, check=True).stdout
+        for more in ({"LD_PRELOAD": library}, {"LD_PRELOAD": ""})
+    ]
+    assert int(told[0]) == 9
+    assert int(told[1]) < 9, "the coarse one ticks every few milliseconds"
+    assert "one by one" in page(result([Row("guard", "guard", [one()], 0, [], None)], even=True))
+    assert "one upon the other" in page(result([Row("guard", "guard", [one()], 0, [], None)]))
+
+
 def test_a_page_of_one_part_says_nothing_of_the_others() -> None:
     text = page(result([Row("guard", "guard", [], 0, [], None)], stamps=[stamp("alone", "guard", "aaa")]))
     assert "| guard | – | – | – | – | – |" in text
@@ -290,7 +311,7 @@ def test_wrong_words_are_refused(words: list[str], said: str, capsys: pytest.Cap
 
 def test_a_round_whose_records_are_short_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Still(Course, frozen=True):
-        def call(self, running: Running, ends: Ends, first: int) -> Went:
+        def call(self, running: Running, ends: Ends, first: int, even: str = "") -> Went:
             return Went(asked=ends.calls, completed=ends.calls, retransmitted=0, seconds=1, cpu=0)
 
     proxy = replace(proxies(ROOT)[0], recorded=lambda _: 5)
