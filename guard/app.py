@@ -156,6 +156,8 @@ class App:
         self._revive()
         await self.detection.load()
         self.driver.attach(sockets, self._streams, self._verdicts)
+        if self.service.counters["sockets_taken"]:
+            self.driver.intake.catch_up()
         self._keeper.start()
         if self.mirror is not None:
             self.mirror.start()

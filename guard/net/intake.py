@@ -7,6 +7,7 @@ they are only read and sorted (some 5 µs each), and served in slices of the loo
 - then whatever belongs to calls that are under way, and is worth the work that was already spent on them;
 - new calls in the order in which they came. One that has waited `PATIENCE` is answered from a few of its lines, with
   the status of `[drain] answer`, so that its IPBX takes another way before it repeats itself (T1, RFC 3261 17.1.1.2);
+  What waited for a guard that was started again is served however late (`catch_up`);
 - what acknowledges such an answer, which left nothing behind, is counted and let go;
 - strangers when nobody else waits. Who waited too long is dropped unread.
 
@@ -24,6 +25,7 @@ from guard.proxy.effects import Flow
 from guard.proxy.triage import Lot
 
 PATIENCE: Final = 250_000  # µs that a new call waits before it is answered: half of T1, so that it is not sent again
+CATCHING_UP: Final = 5_000_000  # µs of a guard's life: its callers repeat themselves three times meanwhile
 SLICE: Final = 5_000  # µs of serving before sockets, timers and commits get their turn
 MAX_GOING: Final = 8_192  # messages: half a second's work, some 8 MB
 MAX_NEW: Final = 2_048  # calls
@@ -68,10 +70,15 @@ class Intake:
         self._new: Waiting = deque()
         self._strangers: Waiting = deque()
         self._began = (0, 0)  # when it became busy, and how many were refused by then
+        self._lenient_until = 0
         self._stopped = False
 
     def __len__(self) -> int:
         return len(self._going) + len(self._new) + len(self._strangers)
+
+    def catch_up(self) -> None:
+        """What comes first waited for us, not we for it: no call is refused for that."""
+        self._lenient_until = self._now() + CATCHING_UP
 
     def crowded(self) -> None:
         """There is more to read than a batch."""
@@ -145,7 +152,7 @@ class Intake:
 
     def _overdue(self, now: int) -> bool:
         """Let the core answer the first new call if it has waited too long."""
-        if not self._new or now - self._new[0][2] <= PATIENCE:
+        if not self._new or now - self._new[0][2] <= PATIENCE or now < self._lenient_until:
             return False
         data, flow, _ = self._new.popleft()
         self._core.shed(self.status)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from guard.net import intake
-from guard.net.intake import COUNTERS, PATIENCE, SLICE, Intake
+from guard.net.intake import CATCHING_UP, COUNTERS, PATIENCE, SLICE, Intake
 from guard.proxy.effects import Flow
 from guard.proxy.triage import Lot
 
@@ -107,6 +107,20 @@ def test_a_new_call_that_waited_too_long_is_refused_and_the_next_in_time_is_serv
     assert refused == 1
     assert took >= PATIENCE
     assert b.counters["overloads"] == 1
+
+
+def test_what_waited_for_a_guard_that_was_started_again_is_not_refused() -> None:
+    b = Bench()
+    b.intake.catch_up()
+    b.intake.crowded()
+    b.put("n1")
+    b.now += CATCHING_UP - SLICE
+    b.turn()
+    assert (b.refused, b.served) == ([], ["n1"])
+    b.put("n2")
+    b.now += PATIENCE + SLICE
+    b.finish()
+    assert b.refused == ["n2"], "and then as ever"
 
 
 def test_at_twice_what_can_be_served_useful_work_goes_on_and_every_call_has_its_answer_in_time() -> None:
