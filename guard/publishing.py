@@ -263,7 +263,7 @@ class Publishing:
                     await before.stop()
                 if not self._stopping and made is self._config:
                     self.publisher = self._of(made)
-                    self.start()
+                    await asyncio.to_thread(self.start)  # it reads the log: on a disk that hangs the calls would hang
             except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
                 self._fault(error)
 

@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,25 @@ def test_on_a_disk_that_is_full_calls_go_on_and_the_log_catches_up(tmp_path: Pat
             limit(world, resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
             assert len(await world.log(9)) == 9
             await said(world, "guard.db is written again")
+
+    run(scene)
+
+
+def test_while_another_process_has_locked_the_log_calls_go_on(tmp_path: Path) -> None:
+    """As a backup that is no reader of SQLite would, or a hand at the wrong tool."""
+
+    async def scene() -> None:
+        async with live(tmp_path) as world:
+            await calls(world)
+            other = sqlite3.connect(tmp_path / world.site.store, isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            refused = await world.pbx.call(s.FOREIGN, s.CUSTOMER, How(line="203"))
+            assert refused.status == 403
+            await calls(world)
+            await said(world, "guard.db is not written: database is locked")
+            other.close()
+            await said(world, "guard.db is written again")
+            assert len(await world.log(5)) == 5
 
     run(scene)
 
