@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from guard.net.garbage import AT_LAST, FEW, MIDDLE, NEVER, PAUSE, Garbage
+from guard.net.garbage import AT_LAST, FEW, MIDDLE, NEVER, PAUSE, SELDOM, Garbage
 from tests.net.fakes import SECOND
 from tests.proxy.world import UP, Leg, World
 
@@ -71,6 +71,20 @@ def test_a_good_moment(garbage: Garbage, waited: int, kept: int, collected: bool
     if collected:
         garbage.look(kept, NOW + waited + 1)
         assert garbage.collections == 1, "not twice in a row"
+
+
+def test_a_long_collection_is_a_seldom_one(garbage: Garbage, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([1.0, 1.0 + PAUSE / SELDOM / 1_000_000, 2.0, 2.130, 3.0, 3.0])
+    monkeypatch.setattr("guard.net.garbage.perf_counter", lambda: next(clock))
+    at = NOW + PAUSE
+    garbage.look(0, at)  # 10 ms: a minute later again
+    at += PAUSE
+    garbage.look(0, at)  # 130 ms: in thirteen minutes
+    assert garbage.collections == 2
+    garbage.look(0, at + 129_000 * SELDOM)
+    assert garbage.collections == 2
+    garbage.look(0, at + 131_000 * SELDOM)
+    assert garbage.collections == 3
 
 
 def test_cycles_are_found_then(garbage: Garbage) -> None:
