@@ -29,7 +29,7 @@ OUTSIDE: Final = (
 
 
 class Census(Struct, frozen=True):
-    """`tables` are entries by "module.Class.attribute" (with ".*" those of the tables in it), `kinds` objects of ours by
+    """`tables` are entries by "module.Class.attribute" (with ".*" those of tables in it), `kinds` objects of ours by
     class. `octets` are those of each part with what it holds; what several hold is the first one's."""
 
     tables: dict[str, int]
