@@ -10,7 +10,6 @@ import os
 import secrets
 import signal
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from guard.cli.common import CommandError, config_option, told
@@ -62,7 +61,7 @@ def _run(args: argparse.Namespace) -> int:
         raise CommandError(told(error)) from error
     for warning in config.warnings:
         LOG.warning("%s", warning)
-    _ready_for_calls(config)
+    _ready_for_calls()
     if args.web and config.file.store.path == MEMORY:
         raise CommandError(f"{config.path}: store.path: another process cannot read this log: run it without --web")
 
@@ -107,17 +106,10 @@ def _run(args: argparse.Namespace) -> int:
     return uvloop.run(serve())
 
 
-def _ready_for_calls(config: Config) -> None:
-    """What would stop the loop once calls come is done before: the first canvasser's call would wait for a calendar of
-    the whole world to be imported (80 ms alone, 400 ms beside other work), and whoever comes behind it."""
+def _ready_for_calls() -> None:
+    """What would stop the loop once calls come is done before."""
     import guard.webchild  # noqa: F401 - for `_beside`
-    from guard.prospecting.hours import holidays
 
-    kinds = {kind for s in config.sources for usage in (s.usage, *(u.usage for u in s.usages)) for kind in usage}
-    year = datetime.now(UTC).year
-    if "prospecting" in kinds or config.file.site_rule:
-        holidays(year)
-        holidays(year + 1)
     # Of Python's 5 ms a message would pay several: each step of it goes to the kernel and back.
     sys.setswitchinterval(SWITCH)
 

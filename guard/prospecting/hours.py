@@ -36,12 +36,32 @@ class Grid(Struct, frozen=True):
     holidays: bool = False  # whether public holidays are days like others
 
 
+# Code du travail L.3133-1, without those of Alsace-Moselle: month and day, and days after Easter Sunday.
+_FIXED: Final = ((1, 1), (5, 1), (5, 8), (7, 14), (8, 15), (11, 1), (11, 11), (12, 25))
+_AFTER_EASTER: Final = (1, 39, 50)  # Easter Monday, Ascension, Whit Monday
+
+
 @lru_cache(maxsize=16)
 def holidays(year: int) -> frozenset[date]:
-    """The eleven public holidays of Code du travail L.3133-1 (without those of Alsace-Moselle)."""
-    from holidays import country_holidays  # ten milliseconds, only where somebody calls consumers to sell
+    """The eleven public holidays of Code du travail L.3133-1.
 
-    return frozenset(country_holidays("FR", years=year))
+    The law's own list, not the package `holidays`: to import the calendars of the world took a fifth of a start.
+    """
+    easter = _easter(year)
+    moving = (easter + timedelta(days=n) for n in _AFTER_EASTER)
+    return frozenset((*(date(year, month, day) for month, day in _FIXED), *moving))
+
+
+def _easter(year: int) -> date:
+    """Easter Sunday of the Gregorian calendar (the anonymous algorithm, as Meeus has it: Astronomical Algorithms 8)."""
+    century, within_it = divmod(year, 100)
+    leaps, rest = divmod(century, 4)
+    moon = (century - (century + 8) // 25 + 1) // 3
+    epact = (19 * (year % 19) + century - leaps - moon + 15) % 30
+    weekday = (32 + 2 * rest + 2 * (within_it // 4) - epact - within_it % 4) % 7
+    late = (year % 19 + 11 * epact + 22 * weekday) // 451
+    month, day = divmod(epact + weekday - 7 * late + 114, 31)
+    return date(year, month, day + 1)
 
 
 def zone_of(number: str) -> ZoneInfo:

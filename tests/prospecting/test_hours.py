@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from holidays import country_holidays
 
 from guard.prospecting.hours import holidays, zone_of
 
@@ -17,6 +18,11 @@ def test_holidays_of_2026() -> None:
 @pytest.mark.parametrize("year", range(2020, 2041))
 def test_there_are_eleven_a_year(year: int) -> None:
     assert len(holidays(year)) == 11
+
+
+@pytest.mark.parametrize("year", range(2009, 2101))
+def test_they_are_those_of_the_package_that_knows_every_country(year: int) -> None:
+    assert holidays(year) == set(country_holidays("FR", years=year))
 
 
 @pytest.mark.parametrize(
