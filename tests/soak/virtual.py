@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Final, TypeVarTuple
 
 from guard.model import CallAttempt, CallEnded, Decision
-from guard.store.entries import Done
+from guard.store.entries import Done, Entry
 from guard.store.sqlite import SqliteWriter
 
 Ts = TypeVarTuple("Ts")
@@ -92,11 +94,13 @@ class WatchedLog(SqliteWriter):
         self.open: dict[int, str] = {}
         self.decisions = self.ended_once = 0
         self.twice: list[int] = []
+        self._told = threading.Lock()
+        self._waiting = 0
         super().__init__(*args, **named)  # type: ignore[arg-type]  # the same
 
     def busy(self) -> bool:
-        """Whether something is not on disk yet."""
-        return self.pending > 0
+        """Whether something is not on disk yet, or somebody waits to hear that it is."""
+        return self.pending > 0 or self._waiting > 0
 
     def decided(self, call: CallAttempt, decision: Decision, done: Done | None) -> int:
         """See `SqliteWriter`."""
@@ -112,3 +116,16 @@ class WatchedLog(SqliteWriter):
             self.twice.append(seq)
         else:
             self.ended_once += 1
+
+    def _hand_over(self, entry: Entry, *, urgent: bool) -> None:
+        done = entry.done
+        if done is not None:
+            with self._told:
+                self._waiting += 1
+            entry.done = partial(self._tell_and_count, done)
+        super()._hand_over(entry, urgent=urgent)
+
+    def _tell_and_count(self, done: Done, error: BaseException | None) -> None:
+        done(error)
+        with self._told:
+            self._waiting -= 1
