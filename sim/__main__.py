@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "overload": ("sim.overload", "what a guard carries, what it does at twice that, and what floods do to its callers"),
     "startup": ("sim.startup", "how long a guard takes from its start to its first call, and its commands"),
     "flat": ("sim.flat.command", "whether a call costs the same with more lines known and more calls at once"),
+    "replay": ("sim.replaybench", "how many packets of a capture the guard takes in a second of processor time"),
     "race": ("sim.race.command", "what a call costs through the guard, Kamailio and a bare forwarder, in one run"),
     "score": ("sim.score.command", "play attacks and peaceful calls over many seeds, and score what detection finds"),
 }
