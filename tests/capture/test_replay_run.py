@@ -193,6 +193,7 @@ def test_calls_of_strangers_to_others_are_only_counted(dst: str, port: int) -> N
     assert (replay.strangers, sum(replay.others.values())) == ({}, 10)
 
 
+@pytest.mark.interpreted
 def test_addresses_of_strangers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_STRANGERS", 3)
     expected = {f"203.0.113.{n}": 2 for n in range(3)}

@@ -207,6 +207,7 @@ def test_a_reset_gives_what_waits_behind_a_hole() -> None:
     assert one.out == MANY[:2]
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("limit", ["MAX_DIRECTIONS", "MAX_HELD"])
 def test_memory_is_bounded_over_all_connections(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The direction that was silent for longest is forgotten first."""
