@@ -6,22 +6,22 @@ that needs no counter and says what to count; `decide` judges what was counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
 
 from guard.detectors.words import Evidence, Pattern, Price, Signal
+from guard.faulty import FAULT, FAULT_STATUS, apart, faulty
 from guard.model import SECOND, STRENGTH, Action, CallAttempt, CallEnded, Decision, Finding, Text, Verdict
 from guard.policy.load import LAW_ZONE, CountRule, JudgeRule, Policy, Rule
 from guard.prepared import NO_CAP, Prepared
 from guard.rules import detect, rate_cps
-from guard.rules.base import Case, Hit, Terms
+from guard.rules.base import Hit, Terms
+from guard.rules.case import Case
 from guard.rules.prices import is_closed, price_of
 from guard.state.contract import Reading, Touch
 
-FAULT: Final = "fault"
-FAULT_STATUS: Final = 480  # what a call gets that is stopped for a fault of ours: no rule refused it
-FAULT_RETRY: Final = 5  # seconds
 MS: Final = 1000  # microseconds
 
 _HEADERS: Final = {
@@ -41,6 +41,9 @@ QUARTER: Final = 900 * SECOND  # µs
 REMEMBERED: Final = 4096  # callers whose judgement is kept; a dialler that changes its number each call only empties it
 
 Judged = tuple[tuple[Finding, ...], tuple[str, ...], tuple[int, str]]
+# Rules as the loops over all of them want them: since, until, function, settings, and themselves.
+Judging = tuple[int, int, Callable[..., tuple[Hit, ...]], object, Rule]
+Counting = tuple[int, int, Callable[..., Touch | None], object, bool, CountRule]
 
 
 class Engine:
@@ -48,9 +51,9 @@ class Engine:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self._by_caller = tuple(j for j in policy.judges if j.rule.id.startswith(BY_CALLER))
-        self._by_call = tuple(j for j in policy.judges if not j.rule.id.startswith(BY_CALLER))
-        self._counts = tuple((c, _acts(c.rule) and STRENGTH[_asked(c.rule)] > STRENGTH["flag"]) for c in policy.counts)
+        self._by_caller = tuple(_judging(j) for j in policy.judges if j.rule.id.startswith(BY_CALLER))
+        self._by_call = tuple(_judging(j) for j in policy.judges if not j.rule.id.startswith(BY_CALLER))
+        self._counts = tuple(_counting(c) for c in policy.counts)
         self._remembered: dict[tuple[object, ...], Judged] = {}
         self._lookup = policy.plan.lookup
         self._statuses = {r.rule.id: r.rule.status for r in (policy.emergency, *policy.judges)}
@@ -80,12 +83,16 @@ class Engine:
             return Prepared(call, terms, findings, (), *self._touches(call, terms, ident, force=True))
         if call.direction == "inbound":
             own = policy.site_inbound.of(call)  # nothing else refuses a call that comes in
-            found = self._judged(call, terms, own)[0] if own else ()
+            found = self._judged(call, terms, tuple([_judging(j) for j in own]))[0] if own else ()
             if _stops(found):
                 return Prepared(call, terms, found, (), (), ())
             return Prepared(call, terms, found, (), *self._touches(call, terms, ident, force=True))
         before, masked, _ = self._of_caller(call, terms)
-        found, mask, talk = self._judged(call, terms, self._by_call + policy.site.of(call))
+        judges = self._by_call
+        own = policy.site.of(call)
+        if own:
+            judges += tuple([_judging(j) for j in own])
+        found, mask, talk = self._judged(call, terms, judges)
         found, mask = before + found, masked + mask
         if _stops(found):
             return Prepared(call, terms, found, mask, (), ())
@@ -108,7 +115,7 @@ class Engine:
             known = self._remembered[key] = self._judged(call, terms, self._by_caller)
         return known
 
-    def _judged(self, call: CallAttempt, terms: Terms, judges: tuple[JudgeRule, ...]) -> Judged:
+    def _judged(self, call: CallAttempt, terms: Terms, judges: tuple[Judging, ...]) -> Judged:
         """Findings, numbers to mask, and how long the call may talk."""
         policy = self.policy
         case = Case(call, terms, policy.held, self._lookup, policy.lists, policy.sector, policy.plan.blocks)
@@ -116,11 +123,10 @@ class Engine:
         found: list[Finding] = []
         mask: list[str] = []
         talk = NO_CAP
-        for judge in judges:
-            rule = judge.rule
-            if not rule.since <= at < rule.until:
+        for since, until, judge, settings, rule in judges:
+            if not since <= at < until:
                 continue
-            for hit in judge.code.judge(case, rule.settings):
+            for hit in judge(case, settings):
                 numbers = _maskable(hit, case)
                 finding = self._finding(rule, hit, terms, maskable=bool(numbers))
                 if finding.action == "mask" and _acts(finding):
@@ -152,11 +158,11 @@ class Engine:
         where there is none."""
         touches: list[Touch] = []
         counts: list[CountRule] = []
-        for count, acts in self._counts:
-            rule = count.rule
-            if not rule.since <= call.at < rule.until:
+        at = call.at
+        for since, until, asks, settings, acts, count in self._counts:
+            if not since <= at < until:
                 continue
-            touch = count.code.touch(call, terms, ident, rule.settings)
+            touch = asks(call, terms, ident, settings)
             if touch is None:
                 continue
             if not acts and touch.limit is not None:
@@ -273,7 +279,7 @@ class Engine:
         terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
         found = [
             count.code.ended(call, terms, ended, count.rule.settings)
-            for count, _ in self._counts
+            for _, _, _, _, _, count in self._counts
             if count.code.ended is not None and count.rule.since <= call.at < count.rule.until
         ]
         return tuple(t for t in found if t is not None)
@@ -354,6 +360,18 @@ def _acts(one: Finding | Rule) -> bool:
     return one.mode == "enforce"
 
 
+def _judging(judge: JudgeRule) -> Judging:
+    rule = judge.rule
+    return rule.since, rule.until, judge.code.judge, rule.settings, rule
+
+
+def _counting(count: CountRule) -> Counting:
+    """With whether it may act: a rule that only looks on counts without a limit."""
+    rule = count.rule
+    acts = _acts(rule) and STRENGTH[_asked(rule)] > STRENGTH["flag"]
+    return rule.since, rule.until, count.code.touch, rule.settings, acts, count
+
+
 def _stops(found: tuple[Finding, ...] | list[Finding]) -> bool:
     """Whether one of these findings stops the call: it counts nothing then."""
     return any(f.action == "block" and _acts(f) for f in found)
@@ -375,28 +393,3 @@ def _retry_after(reading: Reading, now: int, ahead: int, limit: int) -> int:
     """Seconds until a place may be free, counting those who wait before: rounded up."""
     free = max(reading.free_at - now, 0) + ahead * SECOND // limit
     return -(-free // SECOND)
-
-
-def faulty(part: str, error: str, *, passes: bool, policy: str = "") -> Decision:
-    """The decision on a call that a fault of ours (`part`: engine, state, store) left without one."""
-    text = Text(
-        f"the guard's {part} failed: the call was {'let through' if passes else 'stopped'}",
-        f"défaillance du garde ({part}) : appel {'laissé passer' if passes else 'arrêté'}",
-    )
-    facts: dict[str, str | int | bool] = {"error": error} if error else {}
-    rule = f"{FAULT}.{part}"
-    finding = Finding(rule=rule, action="flag" if passes else "block", article=(), text=text, facts=facts)
-    if passes:
-        return Decision(verdict="flagged", findings=(finding,), rule=rule, policy=policy)
-    return Decision(
-        verdict="blocked", findings=(finding,), rule=rule, status=FAULT_STATUS, retry_after=FAULT_RETRY, policy=policy
-    )
-
-
-def apart(error: str) -> Finding:
-    """What is said of a call that is counted without the counters that several guards share."""
-    text = Text(
-        f"counted by this guard alone, within its part of the limits: shared counters {error}",
-        f"compté par ce garde seul, dans sa part des limites ; compteurs partagés : {error}",
-    )
-    return Finding(rule=f"{FAULT}.state", action="allow", article=(), text=text, facts={"error": error})

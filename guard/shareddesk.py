@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from guard.desk import Desk, Taken, Waiting
 from guard.detectors.watch import Watch
-from guard.engine import FAULT, Engine
+from guard.engine import Engine
+from guard.faulty import FAULT
 from guard.model import CallEnded, Decision, Finding
 from guard.prepared import Prepared
 from guard.rules import rate_cps

@@ -21,7 +21,7 @@ from guard.config import Config
 from guard.configschema import Web
 from guard.control import Answer, Ask, DecideAsk, Decided, EndedAsk, Fault, FiguresAsk, Refusal
 from guard.desk import Desk
-from guard.engine import faulty
+from guard.faulty import faulty
 from guard.figures import Figures
 from guard.ledger.record import kept
 from guard.model import SECOND, CallAttempt, CallEnded, Decision

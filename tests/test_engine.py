@@ -7,7 +7,8 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from guard.engine import Engine, faulty
+from guard.engine import Engine
+from guard.faulty import faulty
 from guard.model import CallAttempt, Decision
 from guard.policy.load import JudgeRule
 from guard.rules import COUNTS

@@ -70,7 +70,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_rest_of_the_rules_are_asked_for_each_call() -> None:
     engine = Engine(policy_of())
-    asked = {j.rule.id for j in engine._by_call}
+    asked = {rule.id for *_, rule in engine._by_call}
     assert asked == {j.id for j in JUDGES if not j.id.startswith(BY_CALLER)} & asked
-    assert {j.rule.id for j in engine._by_caller}.isdisjoint(asked)
+    assert {rule.id for *_, rule in engine._by_caller}.isdisjoint(asked)
     assert {"dst.no-consent", "quota.forwarded"} <= asked

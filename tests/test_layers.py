@@ -56,8 +56,9 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
         "guard.config", "guard.confignumbers", "guard.configschema", "guard.tomlread",
     ),
     "guard.prepared": (*WORDS, "guard.policy.load", "guard.rules.base", "guard.state.contract"),
+    "guard.faulty": ("guard.model",),
     "guard.engine": (
-        *WORDS, "guard.engine", "guard.policy", "guard.prepared", "guard.rules", "guard.detectors",
+        *WORDS, "guard.engine", "guard.faulty", "guard.policy", "guard.prepared", "guard.rules", "guard.detectors",
         "guard.state.contract",
     ),
     "guard.desk": (*WORDS, "guard.detectors", "guard.engine", "guard.policy", "guard.prepared", "guard.state.contract"),
@@ -68,7 +69,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.asking": ("*",),
     "guard.webchild": ("guard.net.say",),
     "guard.shareddesk": (
-        *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.prepared",
+        *WORDS, "guard.desk", "guard.detectors", "guard.engine", "guard.faulty", "guard.prepared",
         "guard.rules.rate_cps", "guard.state.contract", "guard.state.shared", "guard.state.wire",
     ),
     "guard.sharing": ("*",),
@@ -113,7 +114,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.incidents": ("*",),
     "guard.net": (
         *WORDS, *CONTRACTS, "guard.net", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",
-        "guard.configschema",
+        "guard.configschema", "guard.faulty",
         "guard.configstate", "guard.configtls", "guard.control", "guard.state.shared", "guard.state.wire",
     ),
     "guard.capture": (
@@ -142,7 +143,7 @@ PURE: Final = (
     "guard.sip", "guard.hep", "guard.numbering", "guard.model", "guard.ladder", "guard.sources", "guard.state",
     "guard.ledger", "guard.messages", "guard.report", "guard.rules", "guard.detectors", "guard.prospecting",
     "guard.policy",
-    "guard.prepared", "guard.engine", "guard.desk", "guard.shareddesk", "guard.proxy",
+    "guard.prepared", "guard.faulty", "guard.engine", "guard.desk", "guard.shareddesk", "guard.proxy",
 )  # fmt: skip
 IMPURE_MODULES: Final = frozenset(
     {"asyncio", "socket", "selectors", "ssl", "time", "random", "secrets", "uuid", "logging", "threading", "subprocess",

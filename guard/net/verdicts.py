@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.configschema import FaultVerdict
-from guard.engine import faulty
+from guard.faulty import faulty
 from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding, Verdict
 from guard.proxy.effects import Decide, Ended, Stranger, Withdraw
 from guard.store.contract import Writer

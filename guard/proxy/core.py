@@ -233,7 +233,7 @@ class ProxyCore:
         self._c.bindings.flows.closed(flow.conn)
 
     def next_timer(self) -> int | None:
-        """The instant at which `wake` wants to be called."""
+        """The instant at which `wake` wants to be called; it may find then that there is nothing to do."""
         return self._c.timers.next()
 
     def wake(self, now: int) -> None:

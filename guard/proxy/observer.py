@@ -74,7 +74,7 @@ class Observer:
         return len(self._calls)
 
     def next_timer(self) -> int | None:
-        """The instant at which `wake` wants to be called."""
+        """The instant at which `wake` wants to be called; it may find then that there is nothing to do."""
         return self._timers.next()
 
     def wake(self, now: int) -> None:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 RETRY, TIMEOUT, LINGER, TIMER_C, REPEAT, SILENCE, DECISION, TALK = range(8)
 KINDS: Final = 8
+NEVER: Final = 2**62  # µs; after any instant
 TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step 11)
 
 
@@ -28,16 +29,19 @@ class Timers:
     """The heap holds (instant, tie-breaker, owner). An owner that is armed for earlier than it stands is put in once
     more; the place it had is passed over when it comes up."""
 
-    __slots__ = ("_heap", "_lingering", "_n")
+    __slots__ = ("_bound", "_heap", "_known", "_lingering", "_n")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Owner]] = []
         self._lingering: dict[int, deque[tuple[int, Owner]]] = {}  # by how long they wait: a handful of constants
         self._n = 0
+        self._known = False  # whether nothing fires before `_bound` (NEVER: nothing at all)
+        self._bound = NEVER
 
     def arm(self, owner: Owner, kind: int, at: int) -> None:
         """Fire `kind` of `owner` at `at`, instead of whenever it was to fire before."""
         owner.armed[kind] = at
+        self._bound = min(self._bound, at)
         if not 0 < owner.queued <= at:
             owner.queued = at
             self._n += 1
@@ -49,17 +53,23 @@ class Timers:
         if queue is None:
             queue = self._lingering[wait] = deque()
         queue.append((now + wait, owner))
+        self._bound = min(self._bound, now + wait)
 
     def next(self) -> int | None:
-        """The instant of the next timer that still stands."""
-        first = self._first()
-        soonest = self._standing()
-        if first is None or (soonest is not None and soonest < first[0][0]):
-            return soonest
-        return first[0][0]
+        """An instant before which none fires, None where none stands: that of the next timer, or of one that was next
+        and was stopped since. `due` finds out, and has it looked for anew."""
+        if not self._known:
+            self._known = True
+            first = self._first()
+            soonest = self._standing()
+            self._bound = NEVER if soonest is None else soonest
+            if first is not None and first[0][0] < self._bound:
+                self._bound = first[0][0]
+        return None if self._bound == NEVER else self._bound
 
     def due(self, now: int) -> tuple[Owner, int] | None:
         """Take the next timer that is due, disarmed; None when there is none."""
+        self._known = False
         first = self._first()
         # Whoever stands first in the heap may have nothing to do then, but nobody has anything to do before.
         at = self._standing() if self._heap and self._heap[0][0] <= now else None

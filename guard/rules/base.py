@@ -11,11 +11,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from guard.model import CallAttempt, CallEnded, Identity
-from guard.numbering.allotted import NOTHING, Allotted
-from guard.numbering.number import Number
-from guard.numbering.plan import Category
+from guard.model import CallAttempt, CallEnded
 from guard.prospecting.lists import NO_LISTS, Lists
+from guard.rules.case import Case
 from guard.rules.destinations import NO_CAPS, NOWHERE, Caps, Destinations
 from guard.rules.numbers import NO_NUMBERS, HeldNumbers
 from guard.state.contract import Reading, Touch
@@ -72,71 +70,6 @@ class Hit(Struct, frozen=True):
     facts: dict[str, str | int | bool]
     mask: tuple[str, ...] = ()
     max_talk_us: int = 0
-
-
-Lookup = Callable[[str, int], Category]
-
-
-class Case:
-    """One call attempt with what rules keep asking of it.
-
-    `presented` is From's number and the asserted ones, in that order, without those that present nothing; `lists` and
-    `sector` are those of `[prospecting]`, `blocks` those that ARCEP has allotted.
-    """
-
-    __slots__ = (
-        "_categories",
-        "_forwarded",
-        "blocks",
-        "call",
-        "held",
-        "lists",
-        "lookup",
-        "presented",
-        "sector",
-        "terms",
-    )
-
-    def __init__(
-        self,
-        call: CallAttempt,
-        terms: Terms,
-        held: HeldNumbers,
-        lookup: Lookup,
-        lists: Lists = NO_LISTS,
-        sector: str = "",
-        blocks: Allotted = NOTHING,
-    ) -> None:
-        self.call = call
-        self.terms = terms
-        self.held = held
-        self.lookup = lookup
-        self.lists = lists
-        self.sector = sector
-        self.blocks = blocks
-        self.presented: tuple[Identity, ...] = (
-            call.identities if call.caller.kind == "none" else (Identity("from", call.caller), *call.identities)
-        )
-        self._categories: dict[str, Category] = {}
-        self._forwarded: bool | None = None
-
-    def category(self, number: Number) -> Category:
-        """The plan's category of a number at the call's instant, looked up once."""
-        found = self._categories.get(number.value)
-        if found is None:
-            found = self._categories[number.value] = self.lookup(number.value, self.call.at)
-        return found
-
-    def rightful(self, number: Number) -> bool:
-        """Whether we may present this number at the call's instant: held, or with consent."""
-        return self.held.right(number.value, self.call.at)
-
-    @property
-    def forwarded(self) -> bool:
-        """Whether a Diversion or History-Info names a number that we hold (a call that was forwarded by us)."""
-        if self._forwarded is None:
-            self._forwarded = any(self.rightful(d.number) for d in self.call.diversions if d.number.value)
-        return self._forwarded
 
 
 S = TypeVar("S", bound=Settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "cli.anonymous"
 SAYS = {"canvassing": frozenset({"header"}), "nobody": frozenset({"header"})}
@@ -12,7 +13,7 @@ class Settings(base.Settings, frozen=True):
     """No parameters."""
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """A withheld or absent number, by usage."""
     call = case.call
     absent = call.caller.kind in {"anonymous", "none"}

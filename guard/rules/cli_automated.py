@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "cli.automated-range"
 SAYS = {
@@ -20,7 +21,7 @@ class Settings(base.Settings, frozen=True):
     accepted: tuple[str, ...] = ()
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each number outside the roots, or none presented at all, from a source declared automated."""
     if "automated" not in case.call.usage:
         return ()

@@ -7,6 +7,7 @@ asserted identity, so with a rightful one beside it the call is only flagged.
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "cli.malformed"
 SAYS = {
@@ -28,7 +29,7 @@ class Settings(base.Settings, frozen=True):
     judged_elsewhere: tuple[str, ...] = ()
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each presented value that is no presentable number."""
     hits: list[base.Hit] = []
     for identity in case.presented:
@@ -52,7 +53,7 @@ def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
     return tuple(hits)
 
 
-def _vouched(case: base.Case) -> bool:
+def _vouched(case: Case) -> bool:
     """Whether an asserted identity beside From names a number that we may present."""
     return any(i.number.kind == "e164" and case.rightful(i.number) for i in case.call.identities)
 

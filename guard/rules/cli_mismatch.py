@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "cli.identity-mismatch"
 SAYS = {"differ": frozenset({"numbers", "count"})}
@@ -12,7 +13,7 @@ class Settings(base.Settings, frozen=True):
     """No parameters."""
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """From, PAI, PPI and RPID that disagree."""
     if len(case.presented) < 2:
         return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.rules import base
+from guard.rules.case import Case
 
 
 class Settings(base.Settings, frozen=True):
@@ -19,7 +20,7 @@ class Settings(base.Settings, frozen=True):
 _FACTS: Final = frozenset({"number", "header"})
 
 
-def _judge(case: base.Case, settings: Settings, *, automated: bool) -> tuple[base.Hit, ...]:
+def _judge(case: Case, settings: Settings, *, automated: bool) -> tuple[base.Hit, ...]:
     """Each mobile number presented, by automated systems or by the others."""
     call = case.call
     if ("automated" in call.usage) is not automated or settings.convergence:

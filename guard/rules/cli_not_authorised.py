@@ -7,6 +7,7 @@ or History-Info names a number of ours; cli.forwarded asks for its inbound leg w
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "cli.not-authorised"
 _FACTS = frozenset({"number", "header", "holder"})
@@ -17,7 +18,7 @@ class Settings(base.Settings, frozen=True):
     """No parameters: numbers and consents are the configuration's."""
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each distinct number presented without right."""
     hits: dict[str, base.Hit] = {}
     at = case.call.at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "cli.platform-range"
 SAYS = {"other": frozenset({"number", "header"}), "nothing": frozenset({"header"})}
@@ -16,7 +17,7 @@ class Settings(base.Settings, frozen=True):
     accepted: tuple[str, ...] = ()
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each number outside the roots, or none presented at all, from a source declared a platform."""
     if "platform" not in case.call.usage:
         return ()

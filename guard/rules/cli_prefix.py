@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.rules import base
+from guard.rules.case import Case
 
 
 class Settings(base.Settings, frozen=True):
@@ -22,7 +23,7 @@ class Settings(base.Settings, frozen=True):
 SAYS: Final = {"presented": frozenset({"number", "header"})}
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each number that the settings name, once."""
     if settings.usages and not any(u in settings.usages for u in case.call.usage):
         return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "cli.premium"
 SAYS = {
@@ -23,7 +24,7 @@ class Settings(base.Settings, frozen=True):
     directory_digits: int = 0
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each premium number presented, wherever it stands."""
     hits: dict[str, base.Hit] = {}
     for identity in case.presented:

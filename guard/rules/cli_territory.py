@@ -9,6 +9,7 @@ from msgspec import field
 
 from guard.numbering.plan import LAW_ZONE
 from guard.rules import base
+from guard.rules.case import Case
 
 SECOND: Final = 1_000_000  # microseconds
 
@@ -28,7 +29,7 @@ class TrunkSettings(base.Settings, frozen=True):
     france: tuple[str, ...] = ()
 
 
-def territory(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def territory(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each presented number whose country is not that of the source. A number of no country (08, short) is nowhere."""
     call = case.call
     hits: dict[str, base.Hit] = {}
@@ -49,7 +50,7 @@ def territory(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
     return tuple(hits.values())
 
 
-def foreign(case: base.Case, settings: TrunkSettings) -> tuple[base.Hit, ...]:
+def foreign(case: Case, settings: TrunkSettings) -> tuple[base.Hit, ...]:
     """Each presented number that is not of the plan of the trunk's country."""
     country = case.terms.country
     french = country in settings.france  # whose plan takes in the overseas territories

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID: Final = "cli.unopened-range"
 DAY: Final = 24 * 3600 * 1_000_000  # microseconds
@@ -22,7 +23,7 @@ class Settings(base.Settings, frozen=True):
     short_categories: tuple[str, ...] = ()
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each presented number of no allotted block, once. Nothing without a file: then nobody can tell."""
     hits: dict[str, base.Hit] = {}
     blocks = case.blocks

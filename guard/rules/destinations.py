@@ -81,25 +81,32 @@ class _Table(Generic[T]):
     """Entries by prefix. `length` 0 stands for numbers of any length."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, int], list[T]] = {}
-        self._widths: tuple[int, ...] = ()
+        # By length of the whole number, by length of the prefix (longest first): entries by prefix.
+        self._found: dict[int, list[tuple[int, dict[str, list[T]]]]] = {}
         # What was last asked and all that is known of it: several rules look at one call. One tuple, swapped whole.
         self._last: tuple[str, int, tuple[T, ...]] = ("", 0, ())
 
     def enter(self, prefix: str, length: int, one: T) -> None:
-        self._found.setdefault((prefix, length), []).append(one)
-        self._widths = tuple(sorted({*self._widths, len(prefix)}, reverse=True))
+        widths = dict(self._found.get(length, ()))
+        widths.setdefault(len(prefix), {}).setdefault(prefix, []).append(one)
+        self._found[length] = sorted(widths.items(), key=lambda w: -w[0])
         self._last = ("", 0, ())
 
     def look(self, value: str, length: int, at: int) -> T | None:
         known, wide, found = self._last
         if known != value or wide != length:
-            found = tuple(one for n in self._widths for one in self._found.get((value[:n], length), ()))
+            found = self._all(value, length)
             self._last = value, length, found
         for one in found:
             if one.since <= at < one.until:
                 return one
         return None
+
+    def _all(self, value: str, length: int) -> tuple[T, ...]:
+        out: list[T] = []
+        for width, entries in self._found.get(length, ()):
+            out += entries.get(value[:width], ())
+        return tuple(out)
 
 
 class Destinations:

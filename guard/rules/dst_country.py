@@ -12,6 +12,7 @@ from typing import Final
 from guard.numbering.number import MIN_DIGITS, Number
 from guard.numbering.plan import FOREIGN
 from guard.rules import base
+from guard.rules.case import Case
 from guard.rules.destinations import Country
 
 ID = "dst.country"
@@ -33,7 +34,7 @@ class Settings(base.Settings, frozen=True):
     free: tuple[str, ...] = ()
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """The number called, where its country is not to be called. With a list of allowed countries a number of none
     (+870…), and one that cannot be read, are not to be called either: the operator may read it another way."""
     contract = case.terms.countries

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from guard.prospecting.hours import Grid, within, zone_of
 from guard.rules import base
+from guard.rules.case import Case
 from guard.rules.prospects import consumer
 
 ID = "dst.prospecting-hours"
@@ -33,7 +34,7 @@ def _grid(weekdays: tuple[int, ...], hours: tuple[str, ...]) -> Grid:
     return Grid(tuple(d - 1 for d in weekdays), tuple(spans))
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """A call outside the grid that nothing lifts."""
     number = consumer(case.call, case.lists)
     if not number:
@@ -46,7 +47,7 @@ def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
     return (base.Hit(why, {"number": number, "there": there.strftime("%Y-%m-%d %H:%M"), "zone": zone.key}),)
 
 
-def _lifted(case: base.Case, number: str, settings: Settings) -> bool:
+def _lifted(case: Case, number: str, settings: Settings) -> bool:
     at = case.call.at
     for name in settings.lifted_by:
         if name != "appointments":

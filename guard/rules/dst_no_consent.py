@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 from guard.rules.prospects import consumer, customer
 
 ID = "dst.no-consent"
@@ -13,7 +14,7 @@ class Settings(base.Settings, frozen=True):
     """No parameters: consents and contracts are lists of `[prospecting]`."""
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """No consent in force, none any more, or none since a refusal."""
     number = consumer(case.call, case.lists)
     at = case.call.at

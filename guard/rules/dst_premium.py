@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "dst.premium"
 CENT: Final = 10_000  # micro-euros
@@ -20,7 +21,7 @@ class Settings(base.Settings, frozen=True):
     above_cents_per_call: int | None = None
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """The number called, by the ceiling of its tariff band."""
     number = case.call.callee.value
     band = case.terms.destinations.band(number, case.call.at)

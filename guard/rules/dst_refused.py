@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 from guard.rules.prospects import consumer, customer
 
 DAY = 24 * 3600 * 1_000_000  # microseconds
@@ -14,7 +15,7 @@ class Settings(base.Settings, frozen=True):
     days: int = 0
 
 
-def _refused(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def _refused(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """A refusal that no later consent lifted."""
     number = consumer(case.call, case.lists)
     if not number:
@@ -31,7 +32,7 @@ class OpposedSettings(base.Settings, frozen=True):
     """No parameters: the opposition list is one of `[prospecting]`."""
 
 
-def _opposed(case: base.Case, settings: OpposedSettings) -> tuple[base.Hit, ...]:
+def _opposed(case: Case, settings: OpposedSettings) -> tuple[base.Hit, ...]:
     """On the opposition list, and no customer."""
     number = consumer(case.call, case.lists)
     at = case.call.at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 from guard.rules.destinations import E164Prefix, Level
 
 ID = "dst.risk-prefix"
@@ -17,7 +18,7 @@ class Settings(base.Settings, frozen=True):
     but: tuple[E164Prefix, ...] = ()
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """The number called: in a country whose numbers were often reported, or dear by its kind."""
     number = case.call.callee.value
     risk = case.terms.destinations.risk(number, case.call.at)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from guard.prospecting.hours import holidays, zone_of
 from guard.rules import base
+from guard.rules.case import Case
 from guard.rules.prospects import consumer, customer
 
 _FACTS = frozenset({"number", "sector"})
@@ -19,7 +20,7 @@ class Settings(base.Settings, frozen=True):
     working_days: int = 5
 
 
-def _judge(case: base.Case, settings: Settings, *, expired: bool) -> tuple[base.Hit, ...]:
+def _judge(case: Case, settings: Settings, *, expired: bool) -> tuple[base.Hit, ...]:
     """One rule speaks where there was a request, the other where there was none."""
     number = consumer(case.call, case.lists)
     at = case.call.at

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.rules import base
+from guard.rules.case import Case
 from guard.rules.destinations import Caps
 
 ID = "dst.sva-cap"
@@ -26,7 +27,7 @@ class Settings(base.Settings, frozen=True):
     varying: bool = False
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """The number called, where its talk is limited."""
     number = case.call.callee.value
     band = case.terms.destinations.band(number, case.call.at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "dst.emergency"
 SAYS = {"emergency": frozenset({"number"})}
@@ -12,7 +13,7 @@ class Settings(base.Settings, frozen=True):
     """No parameters: nothing about it can be set."""
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Speaks of every emergency call; numbers in any dialled form were already made plain."""
     call = case.call
     return (base.Hit("emergency", {"number": call.emergency}),) if call.emergency else ()

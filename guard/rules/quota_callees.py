@@ -56,19 +56,21 @@ def touch(call: CallAttempt, terms: base.Terms, ident: str, settings: Settings) 
 
 def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Settings) -> base.Hit | None:
     """Over the quota with a number not called before, or a call that reaches a part of it."""
-    limit, _, of = _quota(call, terms, settings)
     if reading.known:
+        return None
+    limit, _, of = _quota(call, terms, settings)
+    value = reading.value
+    over = value >= limit
+    reached = [p for p in settings.warn_percent if not over and value * 100 < p * limit <= (value + 1) * 100]
+    if not over and not reached:
         return None
     facts: dict[str, str | int | bool] = {
         "of": of,
         "limit": limit,
-        "numbers": reading.value + 1,
+        "numbers": value + 1,
         "month": month_of(call.at, terms.zone),
     }
-    if reading.value >= limit:
-        return base.Hit("over", facts)
-    reached = [p for p in settings.warn_percent if reading.value * 100 < p * limit <= (reading.value + 1) * 100]
-    return base.Hit("warning", {**facts, "percent": max(reached)}) if reached else None
+    return base.Hit("over", facts) if over else base.Hit("warning", {**facts, "percent": max(reached)})
 
 
 RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)

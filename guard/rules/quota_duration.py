@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "quota.call-duration"
 MINUTE: Final = 60_000_000  # µs
@@ -19,7 +20,7 @@ class Settings(base.Settings, frozen=True):
     end: bool = False
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Says of each call when it will be ended, where it will."""
     minutes = settings.minutes or case.terms.call_minutes
     if not minutes or not settings.end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "quota.forwarded"
 SAYS = {"forwarded": frozenset({"number", "contract"})}
@@ -12,7 +13,7 @@ class Settings(base.Settings, frozen=True):
     """No parameters: contracts say it."""
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """A forwarded call on a trunk whose flat plan leaves such calls out."""
     if not case.terms.forwarded_excluded or not case.forwarded:
         return ()

@@ -52,17 +52,18 @@ def touch(call: CallAttempt, terms: base.Terms, ident: str, settings: Settings) 
 def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Settings) -> base.Hit | None:
     """Over the quota, or the first call since a part of it was reached."""
     hours, _, of = _quota(call, terms, settings)
-    limit = hours * HOUR
+    limit, value = hours * HOUR, reading.value
+    over = value >= limit
+    reached = [p for p in settings.warn_percent if not over and reading.before * 100 < p * limit <= value * 100]
+    if not over and not reached:
+        return None
     facts: dict[str, str | int | bool] = {
         "of": of,
         "limit_hours": hours,
-        "minutes": reading.value // (HOUR // 60),
+        "minutes": value // (HOUR // 60),
         "month": month_of(call.at, terms.zone),
     }
-    if reading.value >= limit:
-        return base.Hit("over", facts)
-    reached = [p for p in settings.warn_percent if reading.before * 100 < p * limit <= reading.value * 100]
-    return base.Hit("warning", {**facts, "percent": max(reached)}) if reached else None
+    return base.Hit("over", facts) if over else base.Hit("warning", {**facts, "percent": max(reached)})
 
 
 RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)

@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo
 from guard.model import CallAttempt, Usage
 from guard.numbering.number import Number
 from guard.rules import base
+from guard.rules.case import Case
 from guard.rules.patterns import Test
 from guard.rules.windows import EPOCH, Window
 
-Condition = Callable[[base.Case], bool]
+Condition = Callable[[Case], bool]
 Who = Literal["caller", "callee"]
 Network = IPv4Network | IPv6Network
 MAX_FACT: Final = 200  # characters of a text that a caller chose, in the record and in the refusal
@@ -58,7 +59,7 @@ def kind(who: Who, kinds: frozenset[str]) -> Condition:
 def category(who: Who, ids: frozenset[str]) -> Condition:
     """The plan's category of a number, at the call's instant."""
 
-    def fits(case: base.Case) -> bool:
+    def fits(case: Case) -> bool:
         one = _number(case, who)
         return bool(one.value) and (case.category(one).id or UNKNOWN) in ids
 
@@ -68,7 +69,7 @@ def category(who: Who, ids: frozenset[str]) -> Condition:
 def territory(who: Who, codes: frozenset[str]) -> Condition:
     """Where a number belongs: a country or overseas territory; one that belongs nowhere (08, short) fits none."""
 
-    def fits(case: base.Case) -> bool:
+    def fits(case: Case) -> bool:
         one = _number(case, who)
         return bool(one.value) and not codes.isdisjoint(case.category(one).countries)
 
@@ -139,13 +140,13 @@ def negated(condition: Condition) -> Condition:
     return lambda case: not condition(case)
 
 
-def _number(case: base.Case, who: Who) -> Number:
+def _number(case: Case, who: Who) -> Number:
     return case.call.callee if who == "callee" else case.call.caller
 
 
 # ---- what it says ----------------------------------------------------------------------------------------------------
 
-_FACTS: Final[dict[str, Callable[[base.Case], str]]] = {
+_FACTS: Final[dict[str, Callable[[Case], str]]] = {
     "caller": lambda case: _shown(case.call.caller),
     "callee": lambda case: _shown(case.call.callee),
     "presented": lambda case: ", ".join(_shown(i.number) for i in case.presented) or "none",
@@ -177,7 +178,7 @@ def rule(name: str, fits: Condition, facts: Sequence[str], zone: ZoneInfo, *, ma
             f"{(EPOCH + timedelta(microseconds=case.call.at)).astimezone(zone):%Y-%m-%d %H:%M}"
         )
 
-    def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+    def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
         del settings
         if not fits(case) or (masks and not case.presented):
             return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "source.automated-banned"
 SAYS = {"banned": frozenset({"source", "trunk"})}
@@ -14,7 +15,7 @@ class Settings(base.Settings, frozen=True):
     accepted_trunks: tuple[str, ...] = ()
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Any call of such a source, whatever it presents."""
     call, terms = case.call, case.terms
     if "automated" not in call.usage or not terms.automated_banned or terms.trunk in settings.accepted_trunks:

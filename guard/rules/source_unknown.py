@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "source.unknown"
 SAYS = {"unknown": frozenset({"address"})}
@@ -12,7 +13,7 @@ class Settings(base.Settings, frozen=True):
     """No parameters: sources are the configuration's."""
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """An outbound call of nobody we know."""
     call = case.call
     return () if call.source else (base.Hit("unknown", {"address": call.source_address}),)

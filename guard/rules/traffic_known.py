@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from guard.rules import base
+from guard.rules.case import Case
 from guard.rules.destinations import E164Prefix
 
 ID = "traffic.known-number"
@@ -24,19 +25,22 @@ class Settings(base.Settings, frozen=True):
     fiction: tuple[E164Prefix, ...] = ()
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """The number called, then those presented; each once."""
     hits: dict[str, base.Hit] = {}
-    sides = [("callee", case.call.callee), *(("caller", i.number) for i in case.presented)]
-    for side, number in sides:
-        value = number.value
-        if not value or value in hits:
-            continue
-        why = settings.numbers.get(value)
+    callee = case.call.callee.value
+    if callee:
+        why = settings.numbers.get(callee)
         if why is not None:
-            hits[value] = base.Hit("listed", {"number": value, "side": side, "why": why})
-        elif side == "callee" and value.startswith(settings.fiction):
-            hits[value] = base.Hit("fiction", {"number": value, "side": side})
+            hits[callee] = base.Hit("listed", {"number": callee, "side": "callee", "why": why})
+        elif callee.startswith(settings.fiction):
+            hits[callee] = base.Hit("fiction", {"number": callee, "side": "callee"})
+    if settings.numbers:
+        for identity in case.presented:
+            value = identity.number.value
+            why = settings.numbers.get(value)
+            if why is not None and value not in hits:
+                hits[value] = base.Hit("listed", {"number": value, "side": "caller", "why": why})
     return tuple(hits.values())
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from guard.rules import base
+from guard.rules.case import Case
 
 ID = "traffic.scanner"
 SAYS = {"named": frozenset({"user_agent", "name", "address"}), "odd": frozenset({"messages", "limit", "address"})}
@@ -32,7 +33,7 @@ def _named(agent: str, names: tuple[str, ...]) -> str:
     return next((n for n in names if n in folded), "")
 
 
-def judge(case: base.Case, settings: Settings) -> tuple[base.Hit, ...]:
+def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """What the caller's program calls itself (whoever hides it is not found so), and what else its address sent."""
     call = case.call
     out: list[base.Hit] = []

@@ -19,10 +19,13 @@ _VIA: Final = re.compile(
 )
 # The forms that nearly every peer writes, as a whole field's value: they need no splitting. Whatever else the grammar
 # allows is read piece by piece, and means the same where both can read it (tests/sip/test_usual.py).
-_USUAL_VIA: Final = re.compile(
-    rb" ?(SIP/2\.0/([A-Z]+) (([a-z0-9.\-]+)(?::(\d{1,5}))?))((?:;rport)?);branch=([A-Za-z0-9\-.!%*_+`'~:]+)"
-    rb"((?:;rport(?:=\d*)?)?)(?:;received=([0-9A-Fa-f.:]+))?((?:;rport(?:=\d*)?)?)"
-)
+_USUAL_HEAD: Final = re.compile(rb" ?(SIP/2\.0/([A-Z]+) (([a-z0-9.\-]+)(?::(\d{1,5}))?))((?:;rport)?)")
+_USUAL_TAIL: Final = re.compile(rb"((?:;rport(?:=\d*)?)?)(?:;received=([0-9A-Fa-f.:]+))?((?:;rport(?:=\d*)?)?)")
+_BRANCH: Final = b";branch="
+_IN_BRANCH: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~:"
+MAX_HEADS: Final = 4096  # peers whose "SIP/2.0/UDP host:port" is remembered, none longer than MAX_HEAD bytes
+MAX_HEAD: Final = 80
+MAX_USUAL: Final = 64  # Vias in one field that is read so: a loop has been through fewer proxies
 _USUAL_ADDR: Final = re.compile(
     rb" ?((?:\"[^\"\\\r\n]*\" ?|[^\"<>,;\r\n \t][^\"<>,;\r\n]*)?<([^> \t\r\n]+)>)"
     rb"(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?"
@@ -101,15 +104,68 @@ def parse_via(data: bytes, start: int, end: int) -> Via:
     return via
 
 
-def usual_via(data: bytes, start: int) -> Via | None:
-    """The Via that stands from `start` to the end, in one of the usual forms; None for any other. Raises BadHeader."""
-    found = _USUAL_VIA.fullmatch(data, start)
+class _Head:
+    """What stands before the branch of a Via, and is the same in every message of one peer."""
+
+    __slots__ = ("from_", "host", "port", "protocol", "rport", "sent_by", "to")
+
+    def __init__(self, found: re.Match[bytes]) -> None:
+        transport, self.sent_by, host, port, rport = found.group(2, 3, 4, 5, 6)
+        self.protocol = (b"2.0", transport)
+        self.host: str = host.decode()
+        self.port = _port(port)
+        self.rport: bytes = rport
+        self.from_, self.to = found.span(1)
+
+
+_heads: dict[bytes, _Head] = {}
+
+
+def _head(text: bytes) -> _Head | None:
+    """As it was read before, or anew; None where it has another form. Raises BadHeader."""
+    known = _heads.get(text)
+    if known is not None:
+        return known
+    found = _USUAL_HEAD.fullmatch(text)
     if found is None:
         return None
-    transport, sent_by, host, port, before, branch, after, received, last = found.group(2, 3, 4, 5, 6, 7, 8, 9, 10)
-    rport = before or after or last  # where it is said twice, the first counts
-    protocol = (b"2.0", transport)
-    via = Via(data, found.start(1), len(data), found.end(1), protocol, host.decode(), _port(port), sent_by)
+    head = _Head(found)
+    if len(text) <= MAX_HEAD:
+        if len(_heads) >= MAX_HEADS:
+            _heads.clear()
+        _heads[text] = head
+    return head
+
+
+def usual_via(data: bytes, start: int) -> Via | None:
+    """The Via that stands from `start` to the end, in one of the usual forms, or the first where another follows a
+    comma; None for any other. Raises BadHeader."""
+    cut = data.find(_BRANCH, start)
+    if cut < 0:
+        return None
+    head = _head(data[start:cut])
+    if head is None:
+        return None
+    first = cut + len(_BRANCH)
+    comma = data.find(b",", first)
+    end = len(data) if comma < 0 else comma
+    stop = data.find(b";", first, end)
+    branch = data[first : end if stop < 0 else stop]
+    if not branch or branch.translate(None, _IN_BRANCH):
+        return None
+    rport, received = head.rport, None
+    if stop >= 0:
+        found = _USUAL_TAIL.fullmatch(data, stop, end)
+        if found is None:
+            return None
+        after, received, last = found.group(1, 2, 3)
+        rport = rport or after or last  # where it is said twice, the first counts
+    via = Via(data, start + head.from_, end, start + head.to, head.protocol, head.host, head.port, head.sent_by)
+    if comma >= 0:
+        follows = comma + 2 if data[comma + 1 : comma + 2] == b" " else comma + 1
+        if not data.startswith(b"SIP/", follows) or data.count(b",", comma) > MAX_USUAL:
+            return None
+        via.more, via.next = True, follows
     via.branch = branch
     via.received = received
     via.rport = rport[7:] if rport else None

@@ -58,6 +58,14 @@ class StateError(RuntimeError):
     """Counters that cannot be read or kept: the guard's named behaviour for a failing state applies."""
 
 
+class StateFullError(StateError):
+    """No room for another place."""
+
+
+class TallyFullError(StateError):
+    """No room for another member."""
+
+
 class State(Protocol):
     """The few methods of a state. `now` is microseconds on the guard's timeline."""
 

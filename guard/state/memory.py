@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from guard.model import SECOND
-from guard.state.contract import Reading, StateError, Touch
+from guard.state.contract import Reading, StateFullError, Touch
 from guard.state.tally import Tallies
 
 MAX_PLACES: Final = 200_000  # places held over all counters: far beyond the calls that one guard carries at once
@@ -21,10 +21,6 @@ MAX_PENDING_US: Final = 60 * SECOND  # a set-up taken but never sent nor given b
 # A call whose end never came frees its places after so long. Every call has its end from the proxy core, silent ones
 # after a day, so this is only for a fault of ours, and longer than any call.
 MAX_CALL_US: Final = 31 * 24 * 3600 * SECOND
-
-
-class StateFullError(StateError):
-    """No room for another place."""
 
 
 class Places(Struct, frozen=True):

@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from guard.state.contract import StateError, Touch
+from guard.state.contract import TallyFullError, Touch
 
 MAX_MEMBERS: Final = 2_000_000  # over all counters: some 300 MB; a month of a busy site is a tenth of it
 SWEEP: Final = 10_000  # members from which on counters that nobody reads any more are looked for
 MAX_OF_ONE: Final = 100_000  # of one counter; the largest quota of the contracts is 500 different numbers a month
-
-
-class TallyFullError(StateError):
-    """No room for another member."""
 
 
 class Tallies:

@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain as chained
 from time import sleep
 
 import msgspec
@@ -44,7 +43,10 @@ POLITE = (
 )
 BODY = INTAKE.index("body")
 _DECISION = msgspec.json.Decoder(DecisionBody)
-NOTHING: tuple[None, ...] = (None,) * len(INTAKE)
+# What stands for None where it is bound, and the columns in which it is made None again: elsewhere nobody looks at it
+# (the callers of an end, the outcome of a decision, the money of neither).
+ABSENT = ""
+ABSENTEES = frozenset({"seq", "call_seq", "rules"})
 NO_CALL: tuple[None, ...] = (None,) * (len(CALL) + 1)
 NO_EXPOSURE: tuple[None, ...] = (None,) * len(EXPOSURE)
 
@@ -249,12 +251,21 @@ def through_view(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
     for start in range(0, len(rows), GROUPS[-1]):
         part = rows[start : start + GROUPS[-1]]
         size = next(g for g in GROUPS if g >= len(part))
-        values = list(chained.from_iterable(part))
-        values.extend(NOTHING * (size - len(part)))
+        values = [_bound(value) for row in part for value in row]
+        values.extend(ABSENT for _ in range(len(INTAKE) * (size - len(part))))
         db.execute(_statement(size), values)
+
+
+def _bound(value: Value) -> int | str | bytearray:
+    """A value as sqlite3 binds it quickest: for None and for bytes it asks around for an adapter each time (3 300
+    instructions, a third of all that a commit costs)."""
+    if value is None:
+        return ABSENT
+    return bytearray(value) if isinstance(value, bytes) else value
 
 
 @lru_cache(maxsize=len(GROUPS))
 def _statement(rows: int) -> str:
     one = f"({', '.join('?' * len(INTAKE))})"
-    return f"INSERT INTO intake VALUES {', '.join([one] * rows)}"
+    taken = (f"nullif(column{n + 1}, '')" if c in ABSENTEES else f"column{n + 1}" for n, c in enumerate(INTAKE))
+    return f"INSERT INTO intake SELECT {', '.join(taken)} FROM (VALUES {', '.join([one] * rows)})"

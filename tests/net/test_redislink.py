@@ -20,7 +20,7 @@ from guard.state.shared import Shared
 from guard.state.wire import Ask
 from sim.link import free_port
 from tests.state.server import PROGRAM, Server, serving
-from tests.state.test_contract import gauge, tally, total
+from tests.state.touches import gauge, tally, total
 
 PATIENCE: Final = 10.0
 LEASE: Final = 30_000_000

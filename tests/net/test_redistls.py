@@ -11,7 +11,7 @@ from sim.link import free_port
 from tests.certs import Authority
 from tests.net.test_redislink import Guard, at_work, run, value
 from tests.state.server import serving
-from tests.state.test_contract import gauge
+from tests.state.touches import gauge
 
 HOST: Final = "127.0.0.1"
 SAYS: Final = {

@@ -62,7 +62,10 @@ def test_everything_fires_at_its_instant_and_nothing_else(steps: list[tuple[str,
             expected = {key: at for key, at in expected.items() if at > now}
             lingering = [(at, w) for at, w in lingering if at > now]
         soonest = min([*expected.values(), *(at for at, _ in lingering)], default=None)
-        assert timers.next() == soonest
+        at = timers.next()
+        assert soonest is None or (at is not None and at <= soonest)
+        if what == "pass":
+            assert at == soonest
     assert len(timers) == 0
 
 

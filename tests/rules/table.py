@@ -14,7 +14,8 @@ from guard.model import CallAttempt, Finding
 from guard.policy.load import Policy
 from guard.policy.schema import Rule
 from guard.rules import detect
-from guard.rules.base import Case, Count, Hit, Judge, Terms
+from guard.rules.base import Count, Hit, Judge, Terms
+from guard.rules.case import Case
 from guard.rules.numbers import ALWAYS, NEVER
 from guard.state.contract import Reading
 from tests.deciding import engine_of, policy_of

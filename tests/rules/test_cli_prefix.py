@@ -10,7 +10,8 @@ import pytest
 from guard.model import CallAttempt
 from guard.numbering.number import EMERGENCY
 from guard.rules import cli_prefix
-from guard.rules.base import Case, Terms
+from guard.rules.base import Terms
+from guard.rules.case import Case
 from tests.deciding import MAIN, call, policy_of
 from tests.rules.table import Row, check, hits
 

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from guard.engine import Engine
 from guard.model import CallAttempt
 from guard.numbering.number import EMERGENCY
-from guard.rules.base import Case, Hit, Terms
+from guard.rules.base import Hit, Terms
+from guard.rules.case import Case
 from guard.rules.cli_unopened import Settings, judge
 from tests.deciding import DAY, MAIN, NOW, call, policy_of
 from tests.rules.table import Row, check

@@ -11,7 +11,8 @@ from guard.config import ConfigError
 from guard.policy.terms import terms_of
 from guard.prospecting.lists import NO_LISTS
 from guard.rules import dst_country
-from guard.rules.base import Case, Terms
+from guard.rules.base import Terms
+from guard.rules.case import Case
 from guard.rules.destinations import NOWHERE
 from tests.deciding import call, config_of, engine_of, policy_of
 from tests.rules.table import Row, check, hits

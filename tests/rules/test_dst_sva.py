@@ -15,7 +15,8 @@ from guard.model import CallAttempt, Decision
 from guard.numbering.number import NONE
 from guard.policy.load import JudgeRule
 from guard.rules import dst_premium, dst_sva_cap, dst_sva_repeated
-from guard.rules.base import Case, Terms
+from guard.rules.base import Terms
+from guard.rules.case import Case
 from guard.rules.destinations import Destinations
 from guard.state.contract import Reading
 from guard.state.memory import MemoryState

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guard.state import memory
-from guard.state.contract import StateError, Touch
-from guard.state.memory import MAX_CALL_US, MemoryState, StateFullError
+from guard.state.contract import StateError, StateFullError, Touch
+from guard.state.memory import MAX_CALL_US, MemoryState
 from tests.state.touches import SPAN, gauge, taken, window
 
 
