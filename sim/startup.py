@@ -33,12 +33,12 @@ BARE: Final = "a bare interpreter"
 FLOOR: Final = "the same with asyncio, uvloop, msgspec and SQLite"
 NS: Final = 1e6  # of a millisecond
 
-LAST: Final = ("guard log", ("-m", "guard.cli.main", "log", "-c"))
+LAST: Final = ("guard log", ("-P", "-m", "guard.cli.main", "log", "-c"))
 COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (BARE, ("-c", "pass")),
     (FLOOR, ("-c", "import asyncio, uvloop, msgspec, sqlite3, argparse, logging")),
-    ("guard --help", ("-m", "guard.cli.main", "--help")),
-    ("guard check", ("-m", "guard.cli.main", "check", "-c")),
+    ("guard --help", ("-P", "-m", "guard.cli.main", "--help")),
+    ("guard check", ("-P", "-m", "guard.cli.main", "check", "-c")),
 )
 
 
@@ -102,8 +102,8 @@ def _starts(folder: Path, homes: list[Path], calls: int) -> Iterator[tuple[str, 
         there = f", {home.name}" if len(homes) > 1 else ""
         bench = _Bench(folder / f"{i}", home)
         for what, words in COMMANDS:
-            if words[0] == "-m" or not i:
-                yield what + (there if words[0] == "-m" else ""), bench.ending(words)
+            if "-m" in words or not i:
+                yield what + (there if "-m" in words else ""), bench.ending(words)
         yield f"guard run, to its first call{there}", bench.serving(None)
         if calls:
             yield f"the same with a log of {calls:,} calls{there}", bench.serving(log)
