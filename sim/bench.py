@@ -35,6 +35,7 @@ from guard.store.sqlite import SqliteWriter
 from sim.site import ALICE, GUARD, IPBX, OPERATOR, Site
 
 ROUNDS = 7
+AT = 1_795_251_600_000_000  # µs of Unix time: 2026-11-21, 10:00 in Paris
 LINES = 500  # each line calls once in 75 s
 UP = 50  # calls up at once meanwhile
 BEFORE, CALLS = (
@@ -94,7 +95,7 @@ def request(
     """A request of the simulated IPBX; with `to_tag` within the dialog, by its route (RFC 3261 12.2.1.1). `caller`: of
     a line that is known by this number."""
     callee = f"+33199{number * 7919 % 1_000_000:06d}"  # each call another, so that no memory flatters the figures
-    line = caller or f"{number % LINES}"
+    line = caller or f"2{number % LINES:03d}"  # not one of the dialler, nor one that sells (sim/site.py)
     caller = caller or f"+331456789{number % LINES % 100:02d}"
     tag, uri = "", f"sip:{callee}@{GUARD}:5060;user=phone"
     if to_tag:
@@ -131,6 +132,7 @@ class Calls:
         self.up = Flow("udp", (GUARD, 5060), (IPBX, 5060))
         self.down = Flow("udp", (GUARD, 5060), (OPERATOR, 5060))
         self.now = 1_000_000_000
+        self.core.wall_offset = AT - self.now  # rules are in force from the day on that their article is
         self.number = 0
         self.times: dict[str, list[float]] = {name: [] for name in STEPS}
 
@@ -278,9 +280,7 @@ def main() -> None:
         site = Site(folder=Path(folder), port=5060, trunk_port=5060, pbx_port=5060)
         config = load(site.write())
         policy = load_policy(config)
-        attempt = attempt_of(
-            Question(source=config.sources[0], caller=ALICE, callee="0199001234", at=1_795_251_600_000_000)
-        )
+        attempt = attempt_of(Question(source=config.sources[0], caller=ALICE, callee="0199001234", at=AT))
         invite = request("INVITE", 1, 1, more="Content-Type: application/sdp\r\n", body=BODY)
         yard = each(lambda: yardstick(invite))
         plain, ruled = (Calls(policy, Sources(config.sources), rules=r).costs() for r in (False, True))

@@ -33,10 +33,9 @@ from guard.net.garbage import Garbage
 from guard.numbering.number import Dial, normalise
 from guard.policy.load import Policy, load_policy
 from guard.sources import Sources
-from sim.bench import BODY, Calls, answer, request
+from sim.bench import AT, BODY, Calls, answer, request
 from sim.site import ALICE, Site
 
-AT: Final = 1_795_251_600_000_000  # 2026-11-21, 10:00 in Paris
 RANGE: Final = "+3317*"  # of which two million numbers are allotted: +33170 and +33171
 STRIDE: Final = 611_953  # from one caller to the next: prime, so that all have their turn, and neighbours do not
 PAST_CALLS: Final = 60  # of each known line, one an hour: it is settled
@@ -60,7 +59,6 @@ class World(Calls):
 
     def __init__(self, policy: Policy, sources: Sources, lines: int, calls: int, callers: int) -> None:
         super().__init__(policy, sources, rules=True)
-        self.core.wall_offset = AT - self.now
         self.lines, self.callers = lines, callers or lines
         self.gap = max(1, HOUR // self.callers)
         self.up_now: deque[tuple[int, bytes, bytes]] = deque()  # number and BYE of each call, and what it went out as
@@ -139,7 +137,8 @@ class World(Calls):
         took = time.thread_time() - begun
         took += self.took(answer(out, 200), self.down)
         begun = time.thread_time()
-        self.core.wake(self.now)
+        while (due := self.core.next_timer()) is not None and due <= self.now:
+            self.core.wake(self.now)
         return took + time.thread_time() - begun
 
     def took(self, data: bytes, flow: object) -> float:
