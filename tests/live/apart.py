@@ -25,7 +25,7 @@ LO: Final = " && ".join(
 )
 
 
-def apart(*words: str) -> subprocess.CompletedProcess[str]:
+def apart(*words: str, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     """Run a program where the loopback interface has these addresses too. Without root the kernel must let users have
     namespaces, as Debian's does."""
     need("ip", "iproute2")
@@ -36,13 +36,13 @@ def apart(*words: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=patience,
         check=False,
     )
 
 
-def run_apart(module: str) -> str:
+def run_apart(module: str, patience: float = PATIENCE) -> str:
     """Run a file of tests there: what pytest says at its end. Fails with all that it said."""
-    done = apart(sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", f"tests/{module}")
+    done = apart(sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", f"tests/{module}", patience=patience)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()[-1]
