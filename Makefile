@@ -59,10 +59,13 @@ compiled: build/compiled/.ready
 wheel: build/compiled/.ready
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist build/compiled
 
-# Some ten minutes, on a machine that does nothing else; writes docs/performance-race.md and its plot.
+# Some forty minutes, on a machine that does nothing else; writes docs/performance-race.md, docs/performance-flat.md and
+# their plots. LOG=ten.db looks for pages in a log of ten million calls too (filled first if it is not there: ten minutes
+# and 10 GB); RACE="--hold 60" holds the highest rates for a minute; RACE="--parts calls,most" measures these only.
 bench: setup programs build/compiled/.ready
 	$(BIN)/python -m sim.bench
-	$(BIN)/python -m sim race --write
+	$(BIN)/python -m sim race --write $(if $(LOG),--log $(LOG)) $(RACE)
+	$(BIN)/python -m sim flat --write
 
 # Pictures of every page, of a guard under traffic, for docs/web.md.
 screenshots: setup programs
