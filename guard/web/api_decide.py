@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from litestar import post
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from guard.control import DecideAsk, Decided, EndedAsk
+from guard.ledger.masking import masked_finding
 from guard.model import Direction
 from guard.net.say import LOG, told
 from guard.questions import Asked, question_of
 from guard.wanted import Mistake
-from guard.web.api import AT, Here, Who, faults
+from guard.web.api import AT, Here, Who, faults, full_of
 from guard.web.asking import HELP, decided, for_help
 from guard.web.problems import Refused
 from guard.web.roles import askers, switches
@@ -76,9 +78,13 @@ class Over(Struct, frozen=True, kw_only=True):
 
 @post("/api/v1/decide", guards=[askers], responses=faults(413), status_code=200, tags=["decide"])
 async def decide(room: Here, visitor: Who, data: JSONBody[AskedCall]) -> Decided:
-    """What the guard decides, or would. A call for help is allowed, whatever else cannot be answered."""
+    """What the guard decides, or would; numbers in its findings are as the log shows them to who asks. A call for help
+    is allowed, whatever else cannot be answered."""
     try:
-        return await _judged(room, visitor, data)
+        found = await _judged(room, visitor, data)
+        if await full_of(room, visitor, None, "decide", {}):
+            return found
+        return replace(found, findings=tuple(map(masked_finding, found.findings)))
     except Exception as error:
         if not for_help(room.config, data.callee, data.direction):
             raise

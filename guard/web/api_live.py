@@ -35,10 +35,11 @@ async def live(
 ) -> Stream:
     """Events: `call` and `ended` (a call's record), `figures` (the guard's, each second) or `away` (it does not
     answer), and `gap` (some calls are not here: ask for them)."""
-    room.live.room()
+    who = visitor.name or visitor.address
+    room.live.room(who)
     full = await full_of(room, visitor, numbers, "live", {})
     extensions = cast("dict[str, Callable[[], None]]", request.scope.get("extensions") or {})
-    viewer = Viewer(full=full, abort=extensions.get(ABORT, _nothing))
+    viewer = Viewer(full=full, abort=extensions.get(ABORT, _nothing), who=who)
     headers = dict(request.scope["headers"])
     stream = room.live.watch(viewer, last_event_id, lambda: _still(room, headers, visitor))
     return Stream(stream, media_type=EVENTS, headers={"X-Accel-Buffering": "no"})

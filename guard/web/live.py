@@ -27,6 +27,7 @@ from guard.web.problems import Refused
 LOOK_S: Final = 0.25  # between looks at the log: a person sees no delay
 FIGURES_S: Final = 1.0
 MOST: Final = 100  # viewers
+MOST_OF_ONE: Final = 20  # of one token: a person's screens, or a script that forgets to hang up
 WAITING: Final = 600  # events that wait for one viewer: two seconds of a busy guard
 KEPT: Final = 500  # events that a viewer who comes again is given
 BURST: Final = 500  # calls of one look; beyond them only the newest, and a `gap` says so
@@ -50,10 +51,12 @@ class Event(Struct, frozen=True):
 
 
 class Viewer:
-    """Who watches: a queue that is bounded. `abort` ends the connection of who does not read."""
+    """Who watches: a queue that is bounded. `abort` ends the connection of who does not read; `who` names the token, or
+    the address of who needs none."""
 
-    def __init__(self, *, full: bool, abort: Callable[[], None]) -> None:
+    def __init__(self, *, full: bool, abort: Callable[[], None], who: str = "") -> None:
         self.full = full
+        self.who = who
         self._abort = abort
         self._queue: deque[Event] = deque()
         self._came = asyncio.Event()
@@ -103,6 +106,8 @@ class Live:
     async def watch(self, viewer: Viewer, last: int | None, still: Callable[[], bool]) -> AsyncIterator[bytes]:
         """The events for a viewer, from after the event `last` on where that one is still known. `still` says now and
         then whether it may go on."""
+        if self._crowds(viewer.who):
+            return  # others of its token came while it was let in
         self._viewers.add(viewer)
         try:
             self._begin()
@@ -119,10 +124,15 @@ class Live:
             if not self._viewers:
                 self._rest()
 
-    def room(self) -> None:
-        """Raises Refused (503) where there is none for another viewer."""
+    def room(self, who: str) -> None:
+        """Raises Refused (503) where there is none for another viewer, or none for another of this token."""
         if self.stopping or len(self._viewers) >= MOST:
             raise Refused(503, f"{MOST} watch already", headers={"Retry-After": "10"})
+        if self._crowds(who):
+            raise Refused(503, f"{MOST_OF_ONE} watch with this token already", headers={"Retry-After": "10"})
+
+    def _crowds(self, who: str) -> bool:
+        return sum(viewer.who == who for viewer in self._viewers) >= MOST_OF_ONE
 
     def forget(self) -> None:
         """Somebody's calls were erased: none is given again to who comes back."""

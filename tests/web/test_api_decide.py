@@ -88,13 +88,18 @@ def test_who_may_not_count(alive: Served) -> None:
 
 
 def test_alone_it_decides_as_the_command_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with serving(tmp_path) as served, served.client("switch") as client:
-        found = client.post("/api/v1/decide", json=QUESTION | {"at": "2026-11-21T10:00"}).json()
+    with serving(tmp_path) as served, served.client("switch") as client, served.client("privacy") as privacy:
+        asked = QUESTION | {"at": "2026-11-21T10:00"}
+        found, full = (c.post("/api/v1/decide", json=asked).json() for c in (client, privacy))
         words = ["--caller", QUESTION["caller"], "--callee", QUESTION["callee"], "--at", "2026-11-21T10:00"]
         main(["decide", "-c", str(served.path), *words, "--json"])
         told = json.loads(capsys.readouterr().out)
-        assert (found["verdict"], found["findings"]) == (told["verdict"], told["findings"])
-        assert found["findings"]
+        assert (full["verdict"], full["findings"]) == (told["verdict"], told["findings"])
+        assert (found["verdict"], len(found["findings"])) == (told["verdict"], len(told["findings"]))
+        # A switch is told what becomes of the call; numbers are for who may see them in the log.
+        assert "+33892681234" in str(full["findings"])
+        assert "+3389268****" in str(found["findings"])
+        assert "+33892681234" not in str(found["findings"])
         assert (found["presented"], found["policy"]) == (told["presented"], told["policy"])
         counted = client.post("/api/v1/decide", json=QUESTION | {"count": True})
         assert (counted.status_code, counted.headers["retry-after"]) == (503, "5")

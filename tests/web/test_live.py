@@ -145,6 +145,24 @@ def test_only_so_many_watch_and_a_stopping_server_ends_them(tmp_path: Path, monk
         assert client.get("/api/v1/live").status_code == 503
 
 
+@pytest.mark.usefixtures("quick")
+def test_one_token_watches_so_often_and_leaves_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MOST_OF_ONE", 1)
+    with (
+        serving(tmp_path) as served,
+        served.client("viewer") as one,
+        served.client("operator") as another,
+        one.stream("GET", "/api/v1/live") as answer,
+    ):
+        events = feed(answer)  # kept: what goes closes the stream
+        next(events)
+        refused = one.get("/api/v1/live")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+        assert "1 watch with this token" in refused.text
+        with another.stream("GET", "/api/v1/live") as other:
+            assert other.status_code == 200
+
+
 def test_many_viewers_cost_one_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "CHECK_S", 0.02)
     looks: list[int] = []

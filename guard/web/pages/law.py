@@ -11,7 +11,7 @@ from litestar.exceptions import NotAuthorizedException
 from guard.questions import USAGES, Asked
 from guard.store.whole import Whole
 from guard.wanted import Mistake, dated
-from guard.web.api import Here, faults, timed
+from guard.web.api import Here, faults, full_of, timed
 from guard.web.data import decide as deciding
 from guard.web.data import policies as data
 from guard.web.data.policies import PoliciesView
@@ -54,7 +54,7 @@ async def policies_json(
     return await room.read(lambda _: data.inforce(law.config, law.policy, when))
 
 
-async def _decided(room: Here, form: dict[str, str]) -> Whole:
+async def _decided(room: Here, form: dict[str, str], who: Visitor) -> Whole:
     """The decision on what a form asks. Raises Mistake."""
     law = await room.laws.now()
     asked = Asked(
@@ -70,7 +70,8 @@ async def _decided(room: Here, form: dict[str, str]) -> Whole:
         at=form["at"] or None,
     )
     now = room.clock()
-    return await room.read(lambda _: deciding.decide(law.config, law.policy, asked, now))
+    full = await full_of(room, who, None, "decide", {})
+    return await room.read(lambda _: deciding.decide(law.config, law.policy, asked, now, full=full))
 
 
 def _form(request: Request[Visitor, None, State]) -> dict[str, str]:
@@ -86,7 +87,7 @@ async def decide(request: Request[Visitor, None, State], room: Here) -> Html:
     answer: Whole | None = None
     if form["callee"]:
         try:
-            answer = await _decided(room, form)
+            answer = await _decided(room, form, request.user)
         except Mistake as mistake:
             wrong = said(mistake, view.lang, "at")
     return html(
@@ -111,4 +112,4 @@ async def decide_json(request: Request[Visitor, None, State], room: Here) -> Who
     form = _form(request)
     if not form["callee"]:
         raise Refused(422, "callee is needed", ("callee", "is needed"))
-    return await _decided(room, form)
+    return await _decided(room, form, request.user)
