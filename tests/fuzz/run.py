@@ -7,7 +7,7 @@
 Inputs worth keeping stay in `.fuzz/corpus/TARGET`, so that the next round goes on where the last one ended. A round
 that finds something stops its target: the input is in `.fuzz/found`, to be pinned in tests/fuzz/found/TARGET.
 
-A fifth of each round is guided: the target's modules tell their branches, and what takes a new one is kept. That takes
+A tenth of each round is guided: the target's modules tell their branches, and what takes a new one is kept. That takes
 two thirds of a run's time, so that the others do without: they change and join what is kept, and are held to the same.
 """
 
@@ -39,7 +39,7 @@ KEPT: Final = ROOT / ".fuzz"
 RUN: Final = KEPT / "counts.json"  # what this machine ran and docs/fuzzing.md does not tell yet
 TOLD: Final = HERE / "counts.json"  # what it tells
 ROUND: Final = 500_000  # runs of two processes: each is counted as a whole, and lost as a whole when it is killed
-GUIDED: Final = 5  # one of so many runs is
+GUIDED: Final = 10  # one of so many runs is
 USUAL: Final = 100_000  # runs of each target by `make fuzz`, when FUZZ_RUNS does not say otherwise
 SLOW: Final = 20  # s; an input that takes longer is a finding
 MEMORY: Final = 1024  # MiB; a process that takes more is a finding

@@ -113,7 +113,7 @@ def test_counts_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert " | 1 500 | 1 000 | 900 | " in next(line for line in text.splitlines() if line.startswith("| `hep`"))
 
 
-def test_one_run_of_five_is_guided(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_run_of_ten_is_guided(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int, bool]] = []
 
     def part(name: str, runs: int, *, guided: bool) -> bool:
@@ -122,8 +122,8 @@ def test_one_run_of_five_is_guided(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(run, "part", part)
     assert not run.rounds("hep", 2 * run.ROUND)  # the fourth part finds something
-    a_fifth = run.ROUND // run.GUIDED
-    assert asked == [("hep", a_fifth, True), ("hep", run.ROUND - a_fifth, False)] * 2
+    a_tenth = run.ROUND // run.GUIDED
+    assert asked == [("hep", a_tenth, True), ("hep", run.ROUND - a_tenth, False)] * 2
 
 
 def test_each_input_that_is_kept_has_a_branch_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
