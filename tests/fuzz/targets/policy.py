@@ -130,7 +130,8 @@ def loaded(kind: str, place: Path, problems: list[Problem]) -> None:
 
 
 TARGET: Final = Target(
-    invariant="Any file is a policy, a plan or a list, or problems, each telling what is wrong, at a line that is there.",
+    invariant="Any file is a policy, a plan or a list, or problems, each telling what is wrong, "
+    "at a line that is there.",
     longest=LONGEST,
     seeds=seeds,
     words=(
