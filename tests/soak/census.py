@@ -21,6 +21,7 @@ from guard.config import Config
 from guard.policy.load import Policy
 
 OURS: Final = "guard."
+THEIRS: Final = ("sim.", "tests.soak.far")  # who is on the other side
 TABLES: Final = (dict, list, set, deque, bytearray, array)
 # The code itself, what was read from files and stays, and where the guard ends.
 OUTSIDE: Final = (
@@ -66,12 +67,14 @@ class Walk:
             item = queue.pop()
             if id(item) in seen or isinstance(item, OUTSIDE):
                 continue
+            kind = type(item)
+            if kind.__module__.startswith(THEIRS):
+                continue
             seen.add(id(item))
             octets += sys.getsizeof(item)
             if isinstance(item, FunctionType):
                 queue += [item.__closure__, item.__defaults__]
                 continue
-            kind = type(item)
             if kind.__module__.startswith(OURS):
                 self.kinds[f"{kind.__module__.removeprefix(OURS)}.{kind.__qualname__}"] += 1
                 _named(item, kind, self.tables)
@@ -83,10 +86,7 @@ def _globals(name: str, module: ModuleType, tables: Counter[str]) -> list[object
     """What a module keeps between calls: tables that change, and results remembered."""
     found: list[object] = []
     for word, value in vars(module).items():
-        kept = value
-        if isinstance(kept, FunctionType) and kept.__closure__:
-            inside = [c.cell_contents for c in kept.__closure__]
-            kept = next((c for c in inside if isinstance(c, _lru_cache_wrapper)), kept)
+        kept = _inside(value)
         place = f"{name.removeprefix(OURS)}.{word}"
         if isinstance(kept, _lru_cache_wrapper):
             if kept.__module__ != name:
@@ -99,11 +99,21 @@ def _globals(name: str, module: ModuleType, tables: Counter[str]) -> list[object
     return found
 
 
+def _inside(value: object) -> object:
+    """The results that a function remembers (guard/sip/remember.py), where it does."""
+    if isinstance(value, FunctionType) and value.__closure__:
+        cells = [c.cell_contents for c in value.__closure__]
+        return next((c for c in cells if isinstance(c, _lru_cache_wrapper)), value)
+    return value
+
+
 def _named(item: object, kind: type, tables: Counter[str]) -> None:
     for name in _names(kind) if not hasattr(item, "__dict__") else (*_names(kind), *vars(item)):
-        value = getattr(item, name, None)
-        if isinstance(value, TABLES):
-            place = f"{kind.__module__.removeprefix(OURS)}.{kind.__qualname__}.{name}"
+        value = _inside(getattr(item, name, None))
+        place = f"{kind.__module__.removeprefix(OURS)}.{kind.__qualname__}.{name}"
+        if isinstance(value, _lru_cache_wrapper):
+            tables[place] += value.cache_info().currsize
+        elif isinstance(value, TABLES):
             tables[place] += len(value)
             if isinstance(value, dict):
                 within = [len(v) for v in value.values() if isinstance(v, TABLES)]

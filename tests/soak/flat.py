@@ -27,6 +27,8 @@ REMEMBERED: Final = {
     "numbering.number._normalise": number.REMEMBERED,
     "proxy.facts._dialled": remember.REMEMBERED,
     "proxy.facts.emergency": remember.REMEMBERED,
+    "proxy.forward.Forwarder.only_ours": remember.REMEMBERED,
+    "proxy.forward.Forwarder.ours": remember.REMEMBERED,
     "rules.prices._closed": 64,
     "rules.traffic_scanner._named": traffic_scanner.AGENTS,
     "sip.fields._known": fields.MAX_FIELDS,
@@ -49,7 +51,7 @@ LEARNED: Final = {
     "detectors.usual.Usual._cells": CELLS,
     "detectors.watch.Watch._rang": RECENT,
 }
-GUARD: Final = 500_000  # octets of all the rest: XXX
+GUARD: Final = 200_000  # octets that all the rest may add: names of policies and keys, tables that have been larger
 A_SUBJECT: Final = 6_000  # octets of it (guard/detectors/subjects.py, AT_WORK)
 
 # Objects that those results are made of.

@@ -2,7 +2,7 @@
 threads, tasks, and a log that no call takes more of than it may.
 
 `GUARD_SOAK_MINUTES` is how long (3). An office of sixty people makes as many calls in a week (tests/soak/week.py). No
-line calls so often, or hangs up so soon, that anything is found in it; four times the usual rate is allowed.
+line calls so many, or hangs up so soon, that anything is found in it; four times the usual rate is allowed.
 """
 
 from __future__ import annotations
@@ -15,20 +15,25 @@ from typing import Final
 from msgspec import Struct
 
 from guard.figures import Figures
+from guard.model import SECOND
+from guard.proxy.calls import NAP
 from guard.web.controlclient import ControlClient
 from sim.daemon import Daemon
 from sim.link import free_port
-from sim.pressure import Pressure
+from sim.pressure import SOS_EVERY, Pressure
 from sim.site import GUARD, Site
 
 MINUTES = float(os.environ.get("GUARD_SOAK_MINUTES", "3"))
 RATE: Final = 40.0  # calls a second
+SOS: Final = 1 / SOS_EVERY  # emergency calls a second beside them
 A_ROUND: Final = 10.0  # s of calls; then all are let end
 PATIENCE: Final = 60.0  # s at most until all of a round is over
 LINES: Final = 100  # each calls one number: who calls a hundred others a minute is a machine
 TALK: Final = 2.2  # s: shorter calls look like a machine's
 SETTLED: Final = 8  # rounds until every memory of results has been full once
-GROWTH: Final = 3.0  # MB from then on: the log's own cache of pages fills, 2 MB of it, and no more
+GROWTH: Final = 2.0  # MB from then on: pages that tables leave half empty
+STAYS: Final = 600  # octets of a call that is over: its timer comes up, and lets it go, within NAP
+POOL: Final = (os.cpu_count() or 1) + 4  # threads that asyncio makes for files, each when all others are at work
 A_CALL: Final = 2_500  # octets of log: decision, end, their rows and indexes; nothing was found in it
 WAL: Final = 5 << 20  # octets of the journal beside it, and its policy
 MORE: Final = """
@@ -74,13 +79,14 @@ def test_calls_over_the_wire_leave_nothing(tmp_path: Path) -> None:
         pressure.close()
     settled, last = looks[SETTLED], looks[-1]
     assert max(at.descriptors for at in looks[2:]) <= max(at.descriptors for at in looks[:2]) + 1  # a file being read
-    assert {at.threads for at in looks[2:]} == {looks[1].threads}
+    assert max(at.threads for at in looks) <= looks[0].threads + POOL
     assert {at.tasks for at in looks} == {looks[0].tasks}
     assert last.figures.calls == 0
-    assert last.memory - settled.memory < GROWTH
+    over = last.figures.counters["decided"] - settled.figures.counters["decided"]
+    assert last.memory - settled.memory < GROWTH + STAYS * min(over, (RATE + SOS) * NAP / SECOND) / 1e6
     assert last.figures.subjects == 2 * LINES
     assert last.size < A_CALL * last.figures.counters["decided"] + WAL
-    assert last.figures.verdict("allowed") + last.figures.verdict("flagged") >= last.figures.counters["decided"]
+    assert last.figures.verdict("blocked") == 0
 
 
 def look(pid: int, folder: Path) -> Look:
