@@ -7,6 +7,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+import pytest
+
 from guard.net.driver import LONG, Driver
 from guard.net.intake import SLICE
 from guard.net.say import Voice
@@ -20,6 +22,8 @@ from guard.sip.message import parse
 from tests.net.fakes import FakeClock, FakeDesk, FakeLog, decision
 from tests.net.test_driver import FakeLoop, FakeStreams
 from tests.proxy.world import GUARD, OPERATOR, PBX, STRANGER, World, reply, request
+
+pytestmark = pytest.mark.interpreted  # it puts its own in the place of two of the core's methods
 
 COST = LONG  # µs that a message takes here, thrice what an INVITE with its decision takes: one more, and it is too long
 GLANCE = 10  # µs to read a datagram and tell what it is, twice what it takes
