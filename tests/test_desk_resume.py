@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from guard.model import SECOND, CallEnded
@@ -37,6 +38,7 @@ def test_inbound_calls_take_channels_as_well() -> None:
     assert scene.verdict(3) == "allowed"
 
 
+@pytest.mark.interpreted
 def test_neither_the_second_nor_the_month_counts_it_again() -> None:
     """The second in which it was set up is over, and the month is counted anew from the log (guard/recount.py)."""
     scene = Scene(cps=1)

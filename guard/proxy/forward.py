@@ -163,7 +163,7 @@ class Forwarder:
 
     def looped(self, m: Message) -> bool:
         """Whether the request was here before with nothing changed (RFC 3261 16.3 step 4)."""
-        if self._token not in m.data:
+        if m.data.find(self._token) < 0:
             return False
         digest = b"-%08x" % self._loop_digest(m)
         mine = b"z9hG4bK" + self._token + b"-"
@@ -205,7 +205,7 @@ class Forwarder:
         if within:
             return
         uri = m.uri
-        if len(routes) == ours and self.ours(uri) and b"@" in uri and not self.in_dialog(m):
+        if len(routes) == ours and self.ours(uri) and uri.find(b"@") >= 0 and not self.in_dialog(m):
             uri = self._at_hop(uri, to)
         if to.transport != "tls" and secure(uri):
             # Only an emergency call comes here: it is put through without TLS rather than not at all.

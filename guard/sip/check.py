@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from guard.sip.fields import Field
+from guard.sip.grammar import COMMA
 from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message
 from guard.sip.uri import BadUri, parse_uri
@@ -73,8 +74,8 @@ def _request_uri(m: Message) -> None:
 def _no_strays(m: Message, field: Field) -> None:
     """Empty values and parameters, and a Contact that hides headers outside of brackets."""
     value = field.value
-    if b"," not in value and b";;" not in value:
-        if field.name == b"contact" and b"?" in value and b"<" not in value:
+    if COMMA not in value and value.find(b";;") < 0:
+        if field.name == b"contact" and value.find(b"?") >= 0 and value.find(b"<") < 0:
             raise BadMessage(400, "Contact with headers needs brackets", message=m)
         return
     if b'"' not in value and _STRAY.search(_BRACKETS.sub(b"<>", value)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from guard.sip.grammar import FOLD, TOKEN, WHITE, split_values, trim
+from guard.sip.grammar import FOLD, LF, TOKEN, WHITE, split_values, trim
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_via, usual_name_addr, usual_via
 
 MAX_NAMES: Final = 2048  # spellings of header names remembered
@@ -45,7 +45,7 @@ class Field:
         self.at = at
         self.size = len(raw) + 2
         value = raw[at:].strip(WHITE)
-        self.value = FOLD.sub(b" ", value) if b"\r\n" in value else value
+        self.value = FOLD.sub(b" ", value) if LF in value else value
         self._via: Via | None = None
         self._party: NameAddr | None = None
         self._addrs: tuple[NameAddr, ...] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from guard.sip.grammar import WHITE, closing_quote, find_outside, parse_params, quote_text
+from guard.sip.grammar import CR, SPACE, TAB, WHITE, closing_quote, find_outside, parse_params, quote_text
 
 __all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quote_text", "usual_name_addr", "usual_via"]
 
@@ -255,7 +255,7 @@ def parse_name_addr(data: bytes, start: int, end: int, name: str) -> NameAddr:
             uri_end -= 1
     found = NameAddr(data, start, end, (uri_start, uri_end), params_start, bracketed=less >= 0)
     uri = found.uri
-    if not uri or b" " in uri or b"\r" in uri or b"\t" in uri:
+    if not uri or SPACE in uri or CR in uri or TAB in uri:
         raise BadHeader(name, "no URI" if not uri else "white space in the URI")
     return found
 

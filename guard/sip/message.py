@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from guard.sip.fields import Field, field_of, known
-from guard.sip.grammar import TOKEN
+from guard.sip.grammar import CR, LF, TOKEN
 from guard.sip.headers import BadHeader, NameAddr, Via
 
 MAX_LINES: Final = 512  # header lines of one message: the longest route and Via paths seen have about 60
@@ -21,6 +21,9 @@ _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _BLANK: Final = frozenset({b" ", b"\t"})
 _REQUEST: Final = re.compile(rb"([A-Z]+) ([^ ]+) SIP/2\.0")
 _STATUS: Final = re.compile(rb"SIP/2\.0 ([1-6]\d\d) ([^\r\n]*)")
+MAX_STATUS: Final = 64  # bytes of a status line worth remembering
+MAX_STATUSES: Final = 256  # of them: invented ones only push each other out
+_statuses: dict[bytes, tuple[int, bytes]] = {}
 
 Line = tuple[bytes, int, int, int]
 Index = tuple[list[Field], dict[bytes, int], set[bytes]]
@@ -194,12 +197,13 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
         data, head_end = _without_empty_line(data)
     start_end = data.find(b"\r\n") + 2
     raws = data[start_end:head_end].split(b"\r\n") if start_end < head_end else []
-    breaks = len(raws)  # one stands before each header line
-    bare = data.count(b"\n", 0, head_end) != breaks or data.count(b"\r", 0, head_end) != breaks
-    if bare:
+    start = data[: start_end - 2]
+    found, bad, bare = _index(raws)
+    if bare or LF in start or CR in start:
+        bare = True
         data = _BARE.sub(b" ", data[: head_end + 4]) + data[head_end + 4 :]  # an answer must not echo them
         raws = data[start_end:head_end].split(b"\r\n") if start_end < head_end else []
-    found, bad = _index(raws)
+        found, bad, _ = _index(raws)
     m = Message(data, found, start_end, head_end + 4)
     _start_line(m, data[: start_end - 2])
     if len(m.fields) > most:
@@ -213,18 +217,24 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     return m
 
 
-def _index(raws: list[bytes]) -> tuple[Index, str]:
-    """The fields of these lines (see `Message`), and what is wrong with them ("": nothing)."""
+def _index(raws: list[bytes], *, joined: bool = False) -> tuple[Index, str, bool]:
+    """The fields of these lines (see `Message`), what is wrong with them ("": nothing), and whether a bare CR or LF is
+    in one: then only that is to be believed. Lines that are known were looked at before."""
     fields: list[Field] = []
     index: dict[bytes, int] = {}
     repeated: set[bytes] = set()
     bad = ""
     append = fields.append
     for raw in raws:
-        field = known(raw) or field_of(raw)
+        field = known(raw)
+        if field is None:
+            if not joined and (LF in raw or CR in raw):
+                return (fields, index, repeated), bad, True
+            field = field_of(raw)
         if field is None:
             if raw[:1] in _BLANK and fields:
-                return _index(_joined(raws))
+                bare = any(LF in r or CR in r for r in raws)
+                return _index(_joined(raws), joined=True) if not bare else ((fields, index, repeated), bad, True)
             bad = bad or ("the first header line is folded" if raw[:1] in _BLANK else "a header line without a name")
             field = Field(raw, b"", 0)
         elif field.name in index:
@@ -232,7 +242,7 @@ def _index(raws: list[bytes]) -> tuple[Index, str]:
         else:
             index[field.name] = len(fields)
         append(field)
-    return (fields, index, repeated), bad
+    return (fields, index, repeated), bad, False
 
 
 def _joined(raws: list[bytes]) -> list[bytes]:
@@ -257,6 +267,11 @@ def _without_empty_line(data: bytes) -> tuple[bytes, int]:
 
 def _start_line(m: Message, line: bytes) -> None:
     """RFC 3261 7.1, 7.2; exactly one space between the parts."""
+    seen = _statuses.get(line)
+    if seen is not None:
+        m.is_request = False
+        m.status, m.reason = seen
+        return
     found = _REQUEST.fullmatch(line)
     if found is not None:
         m.method, m.uri = found.group(1, 2)
@@ -265,6 +280,10 @@ def _start_line(m: Message, line: bytes) -> None:
     if found is not None:
         m.is_request = False
         m.status, m.reason = int(found.group(1)), found.group(2)
+        if len(line) <= MAX_STATUS:
+            if len(_statuses) >= MAX_STATUSES:
+                _statuses.clear()
+            _statuses[line] = m.status, m.reason
         return
     if line[:4].upper() == b"SIP/":
         m.is_request = False

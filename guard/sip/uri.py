@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from guard.sip.grammar import PERCENT
+
 MAX_URI: Final = 4096  # bytes; longer than any phone or SBC writes, shorter than an attack
 KNOWN: Final = 8192  # parsed URIs remembered: those of a busy site's lines and peers
 
@@ -53,7 +55,7 @@ class Uri(NamedTuple):
 
 def unescape(raw: bytes) -> bytes:
     """Percent escapes resolved, once (RFC 3261 19.1.4); what is no escape stays as it is."""
-    return _ESCAPE.sub(lambda m: bytes((int(m.group(1), 16),)), raw) if b"%" in raw else raw
+    return _ESCAPE.sub(lambda m: bytes((int(m.group(1), 16),)), raw) if PERCENT in raw else raw
 
 
 @lru_cache(maxsize=KNOWN)
@@ -93,7 +95,9 @@ def _read(raw: bytes) -> Uri:
         user = None
     elif not user:
         raise BadUri("empty user", scheme)
-    elif b"@" in user:  # others take the first one for the end of the user: what we judge must be what they call
+    elif (
+        user.find(b"@") >= 0
+    ):  # others may take the first for the end of the user: what we judge must be what they call
         raise BadUri("two @", scheme)
     where, _, headers = where.partition(b"?")
     hostport, *pieces = where.split(b";")

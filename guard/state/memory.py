@@ -11,6 +11,7 @@ from collections import deque
 from typing import Final
 
 from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from guard.model import SECOND
 from guard.state.contract import Reading, StateFullError, Touch
@@ -74,6 +75,7 @@ class _Window:
         return self.left[over][0] + self.span if over < len(self.left) else now + self.span
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MemoryState:
     """The state of one guard that shares its counters with nobody. `places` is how many are held."""
 

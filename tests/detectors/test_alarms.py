@@ -179,6 +179,7 @@ def test_whatever_can_be_shut_off(kind: Kind) -> None:
 # ---- room ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.interpreted
 def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ALARMS", 3)
     alarms = Alarms()
@@ -189,6 +190,7 @@ def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not alarms.lasts("a", "l:0", START)
 
 
+@pytest.mark.interpreted
 def test_a_quarantine_that_was_over_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ALARMS", 1)
     alarms = Alarms()

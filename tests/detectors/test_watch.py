@@ -388,6 +388,7 @@ def test_a_flood_of_callers_is_bounded_and_counted() -> None:
     assert here.watch.counters["detectors_subjects_dropped"] >= 4_900
 
 
+@pytest.mark.interpreted
 def test_alarms_that_find_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guard.detectors.alarms.MAX_ALARMS", 2)
     here = town(Clause(span_s=60, at_least={"calls": 1}))

@@ -254,6 +254,7 @@ def test_a_decision_that_raises_is_the_configured_one_and_the_next_call_has_its_
     assert r.driver.counters["faults_engine"] == r.driver.counters["exceptions"] == 1
 
 
+@pytest.mark.interpreted
 def test_a_fault_whose_own_handling_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     r = Rig()
 

@@ -32,6 +32,7 @@ def test_a_call_that_never_ended_frees_its_channel_after_a_month() -> None:
     assert state.places == 1
 
 
+@pytest.mark.interpreted
 def test_no_more_is_held_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MAX_PLACES", 4)
     state = MemoryState()
@@ -45,6 +46,7 @@ def test_no_more_is_held_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None
     assert taken(state, gauge("more", None), 1)
 
 
+@pytest.mark.interpreted
 def test_what_is_over_makes_room_before_anything_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gauge without a limit and a window that nobody touches any more are not pruned on the way."""
     monkeypatch.setattr(memory, "MAX_PLACES", 4)
