@@ -6,9 +6,10 @@ import xml.etree.ElementTree as Tree
 
 import pytest
 
+from sim.bench import AT
 from sim.flat.command import Place, laid_out, sizes, turns
 from sim.flat.pages import AIM, Found, Point, page, plot
-from sim.flat.world import AT, BEFORE, Grown, number_of, settled
+from sim.flat.world import BEFORE, Grown, number_of, settled
 from sim.labelled.words import SimError
 from sim.race.proxies import ROOT
 

@@ -210,16 +210,19 @@ def test_policies_in_force(config: Config, policy: Policy) -> None:
 
 
 def test_a_decision_without_a_call(config: Config, policy: Policy) -> None:
-    refused = decide.decide(config, policy, Asked(caller=STRANGERS, callee="0299001234"), AT)
+    refused = decide.decide(config, policy, Asked(caller=STRANGERS, callee="0299001234"), AT, full=True)
     assert (refused.record.verdict, refused.record.seq, refused.record.hash) == ("blocked", 0, "")
     assert refused.money.avoided > 0
-    assert decide.decide(config, policy, Asked(caller=MAIN, callee="0299001234"), AT).record.verdict == "allowed"
+    assert (
+        decide.decide(config, policy, Asked(caller=MAIN, callee="0299001234"), AT, full=True).record.verdict
+        == "allowed"
+    )
     for words, field in (({"source": "pxb"}, "source"), ({"usage": "robot"}, "usage"), ({"header": ("x",)}, "header")):
         with pytest.raises(Mistake) as caught:
-            decide.decide(config, policy, Asked(caller=MAIN, callee="0299001234", **words), AT)
+            decide.decide(config, policy, Asked(caller=MAIN, callee="0299001234", **words), AT, full=True)
         assert caught.value.field == field
     with pytest.raises(Mistake, match="no time"):
-        decide.decide(config, policy, Asked(caller=MAIN, callee="1", at="soon"), AT)
+        decide.decide(config, policy, Asked(caller=MAIN, callee="1", at="soon"), AT, full=True)
 
 
 def test_the_pool_is_bounded_and_opens_a_replaced_log_anew(tmp_path: Path) -> None:
