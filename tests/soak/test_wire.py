@@ -81,7 +81,7 @@ def test_calls_over_the_wire_leave_nothing(tmp_path: Path) -> None:
     assert max(at.descriptors for at in looks[2:]) <= max(at.descriptors for at in looks[:2]) + 1  # a file being read
     assert max(at.threads for at in looks) <= looks[0].threads + POOL
     assert {at.tasks for at in looks} == {looks[0].tasks}
-    assert last.figures.calls == 0
+    assert last.figures.calls <= (RATE + SOS) * A_ROUND  # of the last round only: it has just ended
     over = last.figures.counters["decided"] - settled.figures.counters["decided"]
     assert last.memory - settled.memory < GROWTH + STAYS * min(over, (RATE + SOS) * NAP / SECOND) / 1e6
     assert last.figures.subjects == 2 * LINES
