@@ -5,8 +5,9 @@ they are only read and sorted (some 5 µs each), and served in slices of the loo
 
 - emergency calls, and whatever is said in them, at once: as they are read, before anything that came earlier;
 - then whatever belongs to calls that are under way, and is worth the work that was already spent on them;
-- new calls in the order in which they came. One that has waited `PATIENCE` is answered from a few of its lines, with
-  the status of `[drain] answer`, so that its IPBX takes another way before it repeats itself (T1, RFC 3261 17.1.1.2);
+- new calls in the order in which they came. Where more than `FEW` wait, one that has waited `PATIENCE` is answered from
+  a few of its lines, with the status of `[drain] answer`, so that its IPBX takes another way before it repeats itself
+  (T1, RFC 3261 17.1.1.2). Where the guard was only held up, the few that came meanwhile are served.
   What waited for a guard that was started again is served however late (`catch_up`);
 - what acknowledges such an answer, which left nothing behind, is counted and let go;
 - strangers when nobody else waits. Who waited too long is dropped unread.
@@ -25,6 +26,10 @@ from guard.proxy.effects import Flow
 from guard.proxy.triage import Lot
 
 PATIENCE: Final = 250_000  # µs that a new call waits before it is answered: half of T1, so that it is not sent again
+FEW: Final = (
+    32  # new calls that are no queue: served in some 30 ms, they rather wait, as where others hold the processor
+)
+LONGEST: Final = 1_000_000  # µs that one of these waits
 CATCHING_UP: Final = 5_000_000  # µs of a guard's life: its callers repeat themselves three times meanwhile
 SLICE: Final = 5_000  # µs of serving before sockets, timers and commits get their turn
 MAX_GOING: Final = 8_192  # messages: half a second's work, some 8 MB
@@ -152,7 +157,9 @@ class Intake:
 
     def _overdue(self, now: int) -> bool:
         """Let the core answer the first new call if it has waited too long."""
-        if not self._new or now - self._new[0][2] <= PATIENCE or now < self._lenient_until:
+        if not self._new or now < self._lenient_until:
+            return False
+        if now - self._new[0][2] <= (PATIENCE if len(self._new) > FEW else LONGEST):
             return False
         data, flow, _ = self._new.popleft()
         self._core.shed(self.status)
