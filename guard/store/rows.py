@@ -41,6 +41,10 @@ GROUPS = (1, 4, 16, 64, 256)
 POLITE = (
     16  # entries, some 0.3 ms, after which the thread lets others have the interpreter: Python's own turns are 5 ms
 )
+BEHIND = (
+    256  # entries in one batch: so many come together where the thread cannot keep up. Whoever waits for its record
+)
+# waits longer then than others gain, and a loop that is never idle would take 5 ms for each turn that it is let go before.
 BODY = INTAKE.index("body")
 _DECISION = msgspec.json.Decoder(DecisionBody)
 # What stands for None where it is bound, and the columns in which it is made None again: elsewhere nobody looks at it
@@ -129,7 +133,7 @@ class Builder:
         rows: list[Row] = []
         salts = self._salts(chain.SALT_SIZE * len(batch))
         for n, entry in enumerate(batch):
-            if n and not n % POLITE:
+            if n and not n % POLITE and len(batch) < BEHIND:
                 sleep(0)
             if isinstance(entry, Mark | Sign | Errand):
                 self._aside(entry, tip)
