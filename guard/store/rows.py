@@ -38,13 +38,11 @@ FINED_CACHE = 4096  # numbers whose penalties are remembered as counted, so that
 # Rows in one statement: the smallest that holds them all is taken, and filled up with empty rows, so that few
 # statements need preparing and one is enough (see migrations).
 GROUPS = (1, 4, 16, 64, 256)
-POLITE = (
-    16  # entries, some 0.3 ms, after which the thread lets others have the interpreter: Python's own turns are 5 ms
-)
-BEHIND = (
-    256  # entries in one batch: so many come together where the thread cannot keep up. Whoever waits for its record
-)
-# waits longer then than others gain, and a loop that is never idle would take 5 ms for each turn that it is let go before.
+# Entries, some 0.3 ms, after which the thread lets others have the interpreter: Python's own turns are 5 ms.
+POLITE = 16
+# Entries in one batch: so many come together where the thread cannot keep up. It makes way for nobody then: each turn
+# that a busy loop is let go before costs it 5 ms, and calls that wait for their records waited a second.
+BEHIND = 256
 BODY = INTAKE.index("body")
 _DECISION = msgspec.json.Decoder(DecisionBody)
 # What stands for None where it is bound, and the columns in which it is made None again: elsewhere nobody looks at it

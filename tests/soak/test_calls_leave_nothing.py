@@ -20,7 +20,9 @@ ROUNDS = int(os.environ.get("GUARD_SOAK_ROUNDS", "20"))
 A_ROUND = 1_000
 SETTLED = 10  # rounds until every cache is as full as it gets
 AFTER = 40_000_000  # µs; every transaction is over by then (RFC 3261, timers B, F, H, J)
-GROWTH = 100  # objects that the rest may add: a caller is judged anew each quarter of an hour
+# Objects that the rest may add: each of a hundred callers is judged anew, 3 objects, each quarter of an hour, of which
+# three pass. One object a call would be 10 000.
+GROWTH = 1_000
 
 
 def test_calls_leave_nothing(tmp_path: Path) -> None:
