@@ -31,7 +31,7 @@ COMPILED: Final = (
     "guard/capture/streams.py", "guard/capture/tally.py",  # not where a `finally` is to close a file that is let go
 )  # fmt: skip
 MADE: Final = "_made"
-LEVEL: Final = os.environ.get("OPT", "3")  # of gcc's optimisation
+LEVEL: Final = "1"  # of gcc's optimisation: at 3 it takes a minute longer, and a decision as long
 # Run in the copy before it is compiled: the classes of each module that are msgspec's.
 ASK: Final = """
 import importlib, json, sys, msgspec
