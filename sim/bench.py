@@ -222,7 +222,9 @@ def decisions(policy: Policy, attempt: CallAttempt, *, detection: bool) -> float
         desk, now = Desk(Engine(policy), MemoryState(), watch=Watch() if detection else None), 0
         for ticket, call in enumerate(calls):
             now += 150_000
-            desk.submit(ticket, call, now)
+            ((_, decision),) = desk.submit(ticket, call, now)
+            if decision.verdict == "blocked":
+                raise RuntimeError(f"a call of the benchmark was refused by {decision.rule}")
             desk.departed(ticket, now)
             if ticket >= UP:
                 desk.ended(ticket - UP, now, ends[ticket - UP])
@@ -253,7 +255,7 @@ def consents(folder: Path, count: int) -> None:
         file.write("number,from,until,proof\n")
         file.writelines(rows)
     more = '[prospecting]\nconsents = "consents.csv"\n'
-    config = load(Site(folder=folder, port=5060, trunk_port=5060, pbx_port=5060, more=more).write())
+    config = load(Site(folder=folder, port=5060, trunk_port=5060, pbx_port=5060, channels=2 * UP, more=more).write())
     begun = time.perf_counter()
     policy = load_policy(config)
     loading = time.perf_counter() - begun
@@ -277,7 +279,7 @@ def main() -> None:
             consents(Path(folder), wanted)
         return
     with TemporaryDirectory() as folder:
-        site = Site(folder=Path(folder), port=5060, trunk_port=5060, pbx_port=5060)
+        site = Site(folder=Path(folder), port=5060, trunk_port=5060, pbx_port=5060, channels=2 * UP)
         config = load(site.write())
         policy = load_policy(config)
         attempt = attempt_of(Question(source=config.sources[0], caller=ALICE, callee="0199001234", at=AT))
