@@ -179,7 +179,7 @@ def host_port(text: str) -> tuple[str, int] | None:
     if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         return None
     try:
-        ip = ip_address(host.partition("%")[0])
+        ip = ip_address(host)
     except ValueError:
         return None
     return (host, int(port)) if ip.version == 4 or text.startswith("[") else None
