@@ -25,13 +25,14 @@ from guard.keeping import Keeper, Known, path_of
 from guard.net import journal
 from guard.net.clock import Clock, SystemClock
 from guard.net.driver import Driver
+from guard.net.faults import FaultPolicy
 from guard.net.garbage import Garbage
 from guard.net.hep import Mirror, MirroredLog
 from guard.net.journal import TellingLog
 from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
 from guard.net.tls import Contexts, Tls, contexts
-from guard.net.verdicts import FaultPolicy, Verdicts
+from guard.net.verdicts import Verdicts
 from guard.nexthops import NextHops
 from guard.policy.enforcing import enforced
 from guard.policy.load import Policy

@@ -23,6 +23,7 @@ from guard.configtls import Files, caution, tls_files
 from guard.configweb import Place as WebPlace
 from guard.configweb import place as web_place
 from guard.numbering.number import Dial, normalise
+from guard.numbering.plan import LAW_ZONE
 from guard.policy.caseschema import Case
 from guard.policy.siteschema import SiteRule
 from guard.prospecting.lists import SHAPES
@@ -31,7 +32,6 @@ from guard.sources import Source
 from guard.tomlread import Problem, Reader, fields_of, nearest
 
 SHIPPED: Final = (Path(__file__).parent / "_policies", Path(__file__).parent.parent / "policies")
-LAW_ZONE: Final = ZoneInfo("Europe/Paris")
 TABLES: Final[dict[str, type[Struct]]] = {
     "trunk": schema.Trunk,
     "source": schema.Source,

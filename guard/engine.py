@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from guard.detectors.words import Evidence, Pattern, Price, Signal
 from guard.faulty import FAULT, FAULT_STATUS, apart, faulty
 from guard.model import SECOND, STRENGTH, Action, CallAttempt, CallEnded, Decision, Finding, Text, Verdict
-from guard.policy.load import LAW_ZONE, CountRule, JudgeRule, Policy, Rule
+from guard.numbering.plan import LAW_ZONE
+from guard.policy.load import CountRule, JudgeRule, Policy, Rule
 from guard.prepared import NO_CAP, Prepared
 from guard.rules import detect, rate_cps
 from guard.rules.base import Hit, Terms

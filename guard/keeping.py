@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from guard.net.say import LOG
-from guard.proxy.calls import Call
+from guard.proxy.call import Call
 from guard.proxy.kept import KeptCall, keep
 from guard.ratekeeping import Rates
 

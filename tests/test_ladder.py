@@ -10,7 +10,7 @@ from guard.cli.explained import _message
 from guard.ladder import FIRST, MAX_STEPS, METHODS, Noted, Step, noted, read, written
 from guard.ledger.record import EndBody, encode, end_body
 from guard.model import CallEnded
-from guard.proxy.calls import Call
+from guard.proxy.call import Call
 from tests.deciding import call as attempt
 
 

@@ -119,6 +119,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     ),
     "guard.capture": (
         *WORDS, *CONTRACTS, "guard.capture", "guard.hep", "guard.proxy", "guard.sip", "guard.desk", "guard.engine",
+        "guard.net.faults",
         "guard.net.verdicts",
     ),
     "guard.subject": ("guard.evidence", "guard.ledger", "guard.numbering", "guard.store", "guard.wanted"),

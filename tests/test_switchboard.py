@@ -12,7 +12,8 @@ from guard.detectors.watch import Watch
 from guard.engine import Engine
 from guard.figures import Figures
 from guard.model import SECOND, CallAttempt
-from guard.net.verdicts import FaultPolicy, Verdicts
+from guard.net.faults import FaultPolicy
+from guard.net.verdicts import Verdicts
 from guard.proxy.effects import Decide, Ended
 from guard.state.memory import MemoryState
 from guard.switchboard import FRESH, MAX_OPEN, REFUSED, REPEATS, Switchboard

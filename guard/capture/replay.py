@@ -15,7 +15,8 @@ from typing import Final
 
 from guard.capture.messages import Captured
 from guard.model import CallAttempt, CallEnded, Decision
-from guard.net.verdicts import COUNTERS, Desk, FaultPolicy, Verdicts
+from guard.net.faults import FaultPolicy
+from guard.net.verdicts import COUNTERS, Desk, Verdicts
 from guard.proxy.calls import REPEAT_WAIT
 from guard.proxy.effects import Decide, Ended, Flow, Stranger, Withdraw
 from guard.proxy.observer import Observer

@@ -162,7 +162,7 @@ def replay_of(config: Config, policy: Policy, writer: Writer) -> Replay:
     from guard.desk import Desk
     from guard.detectors.watch import Watch
     from guard.engine import Engine
-    from guard.net.verdicts import FaultPolicy
+    from guard.net.faults import FaultPolicy
     from guard.sources import Sources
     from guard.state.memory import MemoryState
 

@@ -16,10 +16,14 @@ from guard.cli.common import CommandError, config_option, told
 from guard.cli.show import counted
 
 if TYPE_CHECKING:
-    from guard.config import Config
-    from guard.webchild import WebChild
+    from pathlib import Path
 
-SWITCH: Final = 0.001  # s that a thread beside the calls may compute until the loop, back from the kernel, has its turn
+    from guard.reload import Loaded
+    from guard.store.sqlite import SqliteWriter
+
+# s that a thread beside the calls may compute until the loop, back from the kernel, has its turn. Of Python's 5 ms a
+# message would pay several: each step of it goes to the kernel and back.
+SWITCH: Final = 0.001
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -40,28 +44,19 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     import uvloop
 
-    from guard.app_parts import listens, open_store
-    from guard.config import ConfigError
+    from guard.app_parts import listens
     from guard.configweb import MEMORY
     from guard.evidence.keys import word
     from guard.net.say import LOG
-    from guard.reload import load_all
     from guard.store.errors import StoreError
+    from guard.webchild import WebChild
 
     _speak()
-    try:
-        loaded = load_all(args.config, secrets.token_bytes(16))
-        config, policy, trunks = loaded.config, loaded.policy, loaded.trunks
-        store = open_store(config, policy)
-    except ConfigError as error:
-        raise CommandError(*(str(p) for p in error.problems)) from error
-    except StoreError as error:
-        raise CommandError(str(error)) from error
-    except OSError as error:
-        raise CommandError(told(error)) from error
+    loaded, store = _opened(args.config)
+    config, policy = loaded.config, loaded.policy
     for warning in config.warnings:
         LOG.warning("%s", warning)
-    _ready_for_calls()
+    sys.setswitchinterval(SWITCH)
     if args.web and config.file.store.path == MEMORY:
         raise CommandError(f"{config.path}: store.path: another process cannot read this log: run it without --web")
 
@@ -69,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
         from guard.app import App
 
         try:
-            app = App(config, policy, store, trunks, loaded.tls, loaded.refusals)
+            app = App(config, policy, store, loaded.trunks, loaded.tls, loaded.refusals)
         except StoreError as error:
             store.close()
             raise CommandError(str(error)) from error
@@ -93,7 +88,10 @@ def _run(args: argparse.Namespace) -> int:
             config.store_path,
             word(store.public),
         )
-        child = _beside(config, web=args.web)
+        child = WebChild(config.path)  # `guard web` beside the daemon, started if it is to be
+        if args.web and config.web is not None:
+            LOG.info("web page: %s", config.web.url)
+            child.start()
         await app.wait()
         await app.drain()
         await child.stop()
@@ -106,12 +104,22 @@ def _run(args: argparse.Namespace) -> int:
     return uvloop.run(serve())
 
 
-def _ready_for_calls() -> None:
-    """What would stop the loop once calls come is done before."""
-    import guard.webchild  # noqa: F401 - for `_beside`
+def _opened(path: Path) -> tuple[Loaded, SqliteWriter]:
+    """All that a configuration names, and its log. Raises CommandError."""
+    from guard.app_parts import open_store
+    from guard.config import ConfigError
+    from guard.reload import load_all
+    from guard.store.errors import StoreError
 
-    # Of Python's 5 ms a message would pay several: each step of it goes to the kernel and back.
-    sys.setswitchinterval(SWITCH)
+    try:
+        loaded = load_all(path, secrets.token_bytes(16))
+        return loaded, open_store(loaded.config, loaded.policy)
+    except ConfigError as error:
+        raise CommandError(*(str(p) for p in error.problems)) from error
+    except StoreError as error:
+        raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(told(error)) from error
 
 
 def _speak() -> None:
@@ -123,15 +131,3 @@ def _speak() -> None:
     handler.setFormatter(Line(plain=journal.STREAM in os.environ))  # the journal adds the time itself
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
-
-
-def _beside(config: Config, *, web: bool) -> WebChild:
-    """`guard web` beside the daemon, started if it is to be."""
-    from guard.net.say import LOG
-    from guard.webchild import WebChild
-
-    child = WebChild(config.path)
-    if web and config.web is not None:
-        LOG.info("web page: %s", config.web.url)
-        child.start()
-    return child

@@ -19,9 +19,9 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from guard.configschema import FaultVerdict
 from guard.faulty import faulty
 from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding, Verdict
+from guard.net.faults import FaultPolicy
 from guard.proxy.effects import Decide, Ended, Stranger, Withdraw
 from guard.store.contract import Writer
 
@@ -73,15 +73,6 @@ class Desk(Protocol):
 
     def ended(self, ticket: int, now: int, ended: CallEnded | None = None) -> tuple[Finding, ...]:
         """The call is over: what is found only now."""
-
-
-class FaultPolicy(Struct, frozen=True, kw_only=True):
-    """`[faults]`: what becomes of a call when the engine or the log fails; `wait` is how long a commit is waited for,
-    µs."""
-
-    engine: FaultVerdict = "pass"
-    store: FaultVerdict = "pass"
-    wait: int = 50_000
 
 
 class Uncommitted(Struct):

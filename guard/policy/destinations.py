@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct, field
 
 from guard.confignumbers import after, micros
+from guard.numbering.plan import LAW_ZONE
 from guard.numbering.planschema import Root, SourceEntry
 from guard.policy.schema import Confidence, Line, Micro, Words
 from guard.rules.destinations import Band, Destinations, E164Prefix, Level, Risk
 from guard.rules.numbers import ALWAYS, NEVER
 from guard.tomlread import Problem, Reader, nearest
 
-LAW_ZONE: Final = ZoneInfo("Europe/Paris")  # days of these policies begin there
 NATIONAL: Final = "0"  # what a country code takes the place of
 
 

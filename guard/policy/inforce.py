@@ -10,9 +10,10 @@ from typing import Final
 from msgspec import Struct, field
 
 from guard.model import Action, Mode
+from guard.numbering.plan import LAW_ZONE
 from guard.policy import schema
 from guard.policy.destinations import DestinationFile, Entry, files
-from guard.policy.load import LAW_ZONE, Policy, Rule
+from guard.policy.load import Policy, Rule
 from guard.rules import BY_ID
 from guard.tomlread import Problem, Reader
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -15,7 +14,7 @@ from guard.confignumbers import after, micros
 from guard.ledger.penalties import Figures
 from guard.model import STRENGTH, Action, Mode
 from guard.numbering.number import EMERGENCY
-from guard.numbering.plan import FOREIGN, Plan, PlanError, load_plan
+from guard.numbering.plan import FOREIGN, LAW_ZONE, Plan, PlanError, load_plan
 from guard.policy import digest as naming
 from guard.policy import schema
 from guard.policy.destinations import load_destinations
@@ -36,7 +35,6 @@ from guard.rules.site import Settings as SiteSettings
 from guard.tomlread import Problem, Reader, fields_of, nearest
 
 NAMELESS: Final = "none"  # in place of a digest: of files with mistakes, or not there, nothing is decided
-LAW_ZONE: Final = ZoneInfo("Europe/Paris")  # days of French law begin there
 HOLDERS: Final = frozenset({"rate.cps"})  # rules that can hold a call
 DENIED: Final = 403  # the status of a rule's refusal, unless [refusal] says otherwise
 MASKERS: Final = "cli."  # rules that can mask one: they speak of a presented number

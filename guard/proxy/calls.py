@@ -7,18 +7,17 @@ use this same table, so that both count alike. Every decided attempt ends exactl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from guard.ladder import Noted, answer_mark, noted, request_mark
-from guard.model import SECOND, CallAttempt, CallEnded, Decision, Finding, Outcome
-from guard.proxy.effects import Decide, Effect, Ended, Flow, Withdraw
-from guard.proxy.shapes import Mask
+from guard.ladder import noted
+from guard.model import SECOND, CallAttempt, CallEnded, Decision, Outcome
+from guard.proxy.call import CLOSED, CONFIRMED, EARLY, HANG_UP, SOS, By, Call, Key
+from guard.proxy.effects import Decide, Effect, Ended, Withdraw
 from guard.proxy.tables import CALL, C, K
-from guard.proxy.timers import DECISION, KINDS, REPEAT, SILENCE, TALK, Timers
+from guard.proxy.timers import DECISION, REPEAT, SILENCE, TALK, Timers
 
 if TYPE_CHECKING:
-    from guard.proxy.hangup import Talk
-    from guard.proxy.transactions import ServerTx
+    pass
 
 MAX_CALLS: Final = 200_000  # at about 2.5 KiB each, 500 MiB: beyond that new calls are answered 480
 EMERGENCY_HEADROOM: Final = 1_000  # calls that only emergency calls may still open then
@@ -26,7 +25,7 @@ MAX_DIALOGS: Final = 16  # forked answers that one call may hold: no operator ri
 MAX_TARGETS: Final = 8  # different targets that forks and 3xx recursions of one attempt may name
 REPEAT_WAIT: Final = 5 * SECOND  # an IPBX repeats with credentials at once; after this the attempt has failed
 ECHO_WAIT: Final = 32 * SECOND  # as long as anything of a dialog may be repeated (RFC 3261 17.1.2.2, timer F)
-NAP: Final = 10 * 60 * SECOND  # an answered call is looked at as often: whatever was armed for a day would stay as long
+NAP: Final = 60 * SECOND  # an answered call is looked at as often: it stays in the heap as long once it is over
 SILENCE_WAIT: Final = 24 * 3600 * SECOND  # nothing in the dialog for a day: the BYE was lost
 MISSED: Final = 2  # session intervals (RFC 4028) without a refresh: one that is late, or lost, ends no call
 
@@ -34,95 +33,7 @@ MISSED: Final = 2  # session intervals (RFC 4028) without a refresh: one that is
 # Call-ID and From-tag: the same attempt. Any 3xx likewise (8.1.3.4).
 REPEATABLE: Final = frozenset({401, 407, 413, 415, 416, 420, 422})
 
-SET_UP: Final = (0, ">INVITE")
-HANG_UP: Final = "=BYE"
 _CALL: Final = tuple(tuple(CALL[c, k] for k in K) for c in C)  # an index instead of a hash on the hot path
-
-EARLY, CONFIRMED, CLOSED = range(3)  # a dialog: a provisional answer made it, a 2xx confirmed it, a BYE closed it
-
-By = Literal["caller", "callee", "guard", "silence", ""]
-Key = tuple[str, bytes, bytes]  # source, Call-ID, From-tag
-SOS: Final = "\0sos"  # behind the source of an emergency call
-
-
-def key_of(source: str, call_id: bytes, from_tag: bytes, *, urgent: bool) -> Key:
-    """What makes two first INVITEs one attempt. An emergency call is an attempt apart: it must not wait with another
-    one, and no other may pass for it."""
-    return source + SOS if urgent else source, call_id, from_tag
-
-
-class Watch:
-    """What is kept of a call whose talk is limited: the last CSeq of each dialog and direction (True: of the caller),
-    and the answered dialogs that are, both by the callee's tag."""
-
-    __slots__ = ("numbers", "talks")
-
-    def __init__(self) -> None:
-        self.numbers: dict[tuple[bytes, bool], int] = {}
-        self.talks: dict[bytes, Talk] = {}
-
-
-class Call:
-    """One attempt and its dialogs. Instants are µs on the timeline, 0 while they have not come."""
-
-    __slots__ = (
-        "answered_at", "armed", "attempt", "branches", "by", "callee_flow", "caller_flow", "chances", "closing",
-        "dialogs", "findings", "heard", "hints", "key", "mask", "opened_at", "queued", "rung_at", "session", "state",
-        "status", "steps", "targets", "ticket", "waiting", "watch",
-    )  # fmt: skip
-
-    def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
-        self.ticket = ticket
-        self.key = key
-        self.attempt = attempt
-        self.opened_at = now
-        self.state = C.DECIDING
-        self.armed = [0] * KINDS
-        self.queued = 0
-        self.status = 0  # the last final status of a failed branch
-        self.branches = 1  # INVITE transactions that have no final answer yet
-        self.chances = 0  # INVITEs that final answers have asked for, and that did not come yet
-        # What was asked about (facts.fingerprint) -> the decision and its record's number, None while it is awaited.
-        self.targets: dict[bytes, tuple[Decision, int] | None] = {target: None}
-        self.dialogs: dict[bytes, int] = {}  # callee's tag -> EARLY, CONFIRMED or CLOSED
-        self.closing = 0  # when the BYE that ends it was seen
-        self.by: By = ""  # who sent it
-        self.rung_at = 0
-        self.heard = 0  # when something of its dialogs last went by
-        self.answered_at = 0
-        self.session = 0  # its session interval (RFC 4028), µs; 0: none was agreed on
-        self.mask: Mask | None = None
-        self.hints: tuple[bytes, ...] = ()  # the operator's Contact and Record-Route, raw
-        self.caller_flow: Flow | None = None
-        self.callee_flow: Flow | None = None
-        self.waiting: list[ServerTx] = []  # its INVITE transactions that wait for the decision
-        self.watch: Watch | None = None  # where the guard may end it
-        self.findings: tuple[Finding, ...] = ()  # what was found of it on its way
-        self.steps: list[Noted] = [SET_UP]  # its messages (guard/ladder.py)
-
-    @property
-    def hung_up(self) -> bool:
-        """Whether the guard has said BYE in it."""
-        return any(mark == HANG_UP for _, mark in self.steps)
-
-    def asked(self, method: bytes, now: int, *, from_caller: bool = True) -> None:
-        """A request of the call went by."""
-        noted(self.steps, now - self.opened_at, request_mark(method, from_caller=from_caller))
-
-    def told(self, status: int, method: bytes, now: int, *, to_caller: bool = True) -> None:
-        """An answer of the call went by."""
-        noted(self.steps, now - self.opened_at, answer_mark(status, method, to_caller=to_caller))
-
-    def said(self, status: int, by: By, now: int) -> None:
-        """An answer to its INVITE went by, or was made here. A provisional one that comes again says nothing new."""
-        mark = f"{'=' if by == 'guard' else '<'}{status}"
-        if status >= 200 or self.steps[-1][1] != mark:
-            noted(self.steps, now - self.opened_at, mark)
-
-    @property
-    def judged(self) -> bool:
-        """Whether it waited for a decision, as other targets of it then do: not where it was on its way at once."""
-        return next(iter(self.targets.values())) is not None
 
 
 class Calls:
@@ -171,9 +82,9 @@ class Calls:
         call = Call(self.next_ticket(), key, attempt, target, now)
         self._attempts[key] = call
         self._open[call.ticket] = call
+        self._help(call, 1)
         if passed:
             call.state = C.SETUP
-            self._help(call, 1)
         self._effects.append(Decide(call.ticket, attempt, passed, error=error))
         return call
 

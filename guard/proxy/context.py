@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from guard.proxy.bindings import Bindings
-from guard.proxy.calls import Call, Calls
+from guard.proxy.call import Call
+from guard.proxy.calls import Calls
 from guard.proxy.effects import Effect, Flow, HopTurned, Send
 from guard.proxy.forward import Forwarder
 from guard.proxy.health import Health, HopState

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from guard.model import CallAttempt, Decision
 from guard.proxy import facts
-from guard.proxy.calls import Call
+from guard.proxy.call import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Close, Effect, Flow
 from guard.proxy.health import HopState

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.model import Decision
-from guard.proxy.calls import CONFIRMED, Call, Watch
+from guard.proxy.call import CONFIRMED, Call, Watch
 from guard.proxy.context import Context
 from guard.proxy.keys import tag_of
 from guard.proxy.nexthop import NextHop

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from guard.model import Finding, Text
-from guard.proxy.calls import Call
+from guard.proxy.call import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow, Unproven
 from guard.proxy.health import HopState

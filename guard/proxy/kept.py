@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from guard.ladder import Noted
 from guard.model import CallAttempt, Decision, Finding
-from guard.proxy.calls import By, Call, Watch
+from guard.proxy.call import By, Call, Watch
 from guard.proxy.effects import Flow
 from guard.proxy.hangup import Talk
 from guard.proxy.own import Party

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from guard.proxy.bindings import Bindings
-from guard.proxy.calls import Call
+from guard.proxy.call import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Flow
 from guard.proxy.facts import PLAIN_DIAL, called_from_outside

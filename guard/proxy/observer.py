@@ -12,7 +12,8 @@ from typing import Final
 
 from guard.model import Decision
 from guard.proxy import facts
-from guard.proxy.calls import CONFIRMED, MAX_TARGETS, REPEAT_WAIT, REPEATABLE, Call, Calls, Key, key_of
+from guard.proxy.call import CONFIRMED, Call, Key, key_of
+from guard.proxy.calls import MAX_TARGETS, REPEAT_WAIT, REPEATABLE, Calls
 from guard.proxy.effects import Decide, Effect, Flow, Stranger
 from guard.proxy.keys import REFRESHES, session_of, tag_of
 from guard.proxy.odd import Odd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from guard.proxy.bindings import BadBinding
-from guard.proxy.calls import Call
+from guard.proxy.call import Call
 from guard.proxy.context import Context
 from guard.proxy.effects import Address, Flow, Transport
 from guard.proxy.hangup import OVER, Hangup

@@ -9,7 +9,8 @@ from typing import Final
 from guard.model import Decision
 from guard.numbering.number import EMERGENCY
 from guard.proxy import facts
-from guard.proxy.calls import MAX_TARGETS, Call, key_of
+from guard.proxy.call import Call, key_of
+from guard.proxy.calls import MAX_TARGETS
 from guard.proxy.context import Context
 from guard.proxy.door import Door
 from guard.proxy.effects import Decide, Flow

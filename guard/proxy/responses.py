@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from guard.proxy.calls import By, Call
+from guard.proxy.call import By, Call
 from guard.proxy.context import Context
 from guard.proxy.keys import session_of, tag_of
 from guard.proxy.nexthop import hints_of

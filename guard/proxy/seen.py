@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guard.proxy.calls import Call
+from guard.proxy.call import Call
 from guard.proxy.timers import KINDS
 
 

@@ -14,7 +14,7 @@ from guard.proxy.tables import A, Cell, I, S
 from guard.proxy.timers import KINDS, RETRY, TIMEOUT, Timers
 
 if TYPE_CHECKING:
-    from guard.proxy.calls import Call
+    from guard.proxy.call import Call
     from guard.proxy.health import HopState
     from guard.proxy.hunt import Hunt
     from guard.proxy.shapes import Changes, Limit

@@ -17,7 +17,8 @@ from guard.config import load
 from guard.desk import Desk
 from guard.engine import Engine
 from guard.ledger.record import CallRecord
-from guard.net.verdicts import COUNTERS, FaultPolicy, Verdicts
+from guard.net.faults import FaultPolicy
+from guard.net.verdicts import COUNTERS, Verdicts
 from guard.policy.load import load_policy
 from guard.proxy.core import CoreSettings, ProxyCore
 from guard.proxy.effects import Decide, Ended, Flow, Send, Stranger, Withdraw

@@ -10,7 +10,7 @@ import pytest
 from guard.capture import replay as module
 from guard.capture.replay import Replay
 from guard.model import CallAttempt, CallEnded, Decision, Finding
-from guard.net.verdicts import FaultPolicy
+from guard.net.faults import FaultPolicy
 from guard.proxy import observer
 from guard.proxy.effects import Flow
 from guard.proxy.routing import Trunks

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from guard.model import CallAttempt, CallEnded, Decision, Finding, Verdict
 from guard.net.driver import COUNTERS
-from guard.net.verdicts import FaultPolicy, Verdicts
+from guard.net.faults import FaultPolicy
+from guard.net.verdicts import Verdicts
 from guard.numbering.number import NONE
 from guard.proxy.effects import Decide, Effect, Flow
 from guard.proxy.triage import Lot

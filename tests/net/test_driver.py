@@ -9,11 +9,12 @@ from collections.abc import Callable
 import pytest
 
 from guard.net.driver import BREATH, PAUSE, Driver
+from guard.net.faults import FaultPolicy
 from guard.net.intake import LONGEST
 from guard.net.say import Voice
 from guard.net.stream import Streams
 from guard.net.udp import BATCH, UdpSocket
-from guard.net.verdicts import FaultPolicy, Verdicts
+from guard.net.verdicts import Verdicts
 from guard.proxy.effects import Close, Decide, Effect, Ended, Flow, Send, Stranger, Withdraw
 from guard.proxy.triage import Lot
 from tests.net.fakes import ENDED, SECOND, Broken, FakeClock, FakeCore, FakeDesk, FakeLog, call, decision

@@ -10,11 +10,12 @@ from collections.abc import Callable
 import pytest
 
 from guard.net.driver import LONG, Driver
+from guard.net.faults import FaultPolicy
 from guard.net.intake import SLICE
 from guard.net.say import Voice
 from guard.net.stream import Streams
 from guard.net.udp import BATCH, MOST, UdpSocket
-from guard.net.verdicts import LANDED, FaultPolicy, Verdicts
+from guard.net.verdicts import LANDED, Verdicts
 from guard.proxy.core import FIRED
 from guard.proxy.effects import Flow
 from guard.proxy.triage import Lot

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from guard.config import load, read
 from guard.confignumbers import micros
-from guard.policy.load import LAW_ZONE, Policy, check_policy, load_policy
+from guard.numbering.plan import LAW_ZONE
+from guard.policy.load import Policy, check_policy, load_policy
 from guard.policy.read import read_contracts, read_rules
 from guard.rules import cli_automated
 from guard.rules.numbers import NEVER

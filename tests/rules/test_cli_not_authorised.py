@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from guard.confignumbers import micros
-from guard.policy.load import LAW_ZONE
+from guard.numbering.plan import LAW_ZONE
 from tests.deciding import COMING, ENDED, LENT, MAIN, MOBILE, SECOND_OWN, STRANGERS, call, policy_of
 from tests.rules.table import Row, check, hits
 
