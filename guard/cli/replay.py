@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from guard.policy.load import Policy
     from guard.proxy.routing import Trunks
     from guard.store.contract import Writer
+    from guard.store.passing import PassingLog
     from guard.store.sqlite import SqliteWriter
 
 STDIN: Final = "-"
 INTERRUPTED: Final = 130  # exit status after Ctrl-C, as shells have it
 QUEUE: Final = 10_000  # entries that wait for the disk: some 20 MB; the reading waits for it then
-YOUNG: Final = 50_000  # objects between two collections: nobody waits here, and a call leaves no cycle to collect
+YOUNG: Final = 500_000  # objects, some 60 MB, between two collections: a call leaves no cycle to collect
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -44,19 +45,26 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the records or a summary. 1 when a capture cannot be read to its end: what came before counts."""
+    with seldom_collected():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     from guard.store.errors import StoreError
+    from guard.store.passing import PassingLog, SummedLog
 
     config = load_config(args.config)
     policy = load_policy_of(config)
     sources = sources_of(args.capture)
+    passing = PassingLog if args.json else SummedLog
     try:
-        with log_for(args.store, config, policy, apart=False) as (writer, start):
+        with log_for(args.store, config, policy, passing) as (writer, start):
             with bar(args.capture) as tick:
                 replay, messages = prepared(config, policy, writer, sources, tick)
                 problem = play(replay, messages)
             writer.close()
             if messages.tally.frames or problem is None:
-                tell(args, config, writer.path, start, messages, replay)
+                tell(args, config, writer, start, messages, replay)
     except StoreError as error:
         raise CommandError(str(error)) from error
     if problem is not None:
@@ -69,23 +77,23 @@ def play(replay: Replay, messages: Messages) -> CommandError | None:
     from guard.capture.files import CaptureError
 
     problem = None
-    with seldom_collected():
-        try:
-            for data, flow, instant in messages:
-                replay.feed(data, flow, instant)
-        except CaptureError as error:
-            problem = CommandError(str(error))
-        except KeyboardInterrupt:  # the way in which a live capture ends
-            problem = CommandError("interrupted: what was read until then counts", status=INTERRUPTED)
-        replay.finish()
+    gc.freeze()
+    try:
+        for data, flow, instant in messages:
+            replay.feed(data, flow, instant)
+    except CaptureError as error:
+        problem = CommandError(str(error))
+    except KeyboardInterrupt:  # the way in which a live capture ends
+        problem = CommandError("interrupted: what was read until then counts", status=INTERRUPTED)
+    replay.finish()
     return problem
 
 
 @contextmanager
 def seldom_collected() -> Iterator[None]:
-    """Cyclic garbage is looked for more seldom, and never among what was there before (code, policies, plans)."""
+    """Cyclic garbage is looked for more seldom, and never among what is there before messages come (code, policies,
+    plans)."""
     young, middle, old = gc.get_threshold()
-    gc.freeze()
     gc.set_threshold(YOUNG, middle, old)
     try:
         yield
@@ -116,11 +124,10 @@ def sources_of(names: list[str]) -> list[Path | BinaryIO]:
 
 @contextmanager
 def log_for(
-    path: str | None, config: Config, policy: Policy, *, apart: bool = True
+    path: str | None, config: Config, policy: Policy, passing: type[PassingLog] | None = None
 ) -> Iterator[tuple[SqliteWriter, int]]:
-    """The log that the records go to, and its last entry so far: the one asked for, or one that goes away again, which
-    is written `apart` where it is read meanwhile, or records have to be there at once."""
-    from guard.store.passing import PassingLog
+    """The log that the records go to, and its last entry so far: the one asked for, or one that goes away again:
+    `passing`, or where it is read meanwhile (None) one with a thread of its own."""
     from guard.store.reader import SqliteReader
     from guard.store.sqlite import SqliteWriter
 
@@ -129,12 +136,12 @@ def log_for(
             writer = SqliteWriter(path, site=config.site, money=policy.figures, overflow="wait", queue_limit=QUEUE)
         else:
             away = Path(stack.enter_context(TemporaryDirectory(prefix="guard-replay-"))) / "replay.db"
-            if apart:
+            if passing is None:
                 writer = SqliteWriter(
                     away, site=config.site, money=policy.figures, overflow="wait", queue_limit=QUEUE, salts=bytes
                 )
             else:
-                writer = PassingLog(away, site=config.site, money=policy.figures)
+                writer = passing(away, site=config.site, money=policy.figures)
         stack.callback(writer.close)
         with SqliteReader(writer.path) as reader:
             start = reader.last_seq()
@@ -222,17 +229,21 @@ def bar(names: list[str]) -> Iterator[Callable[[Messages], None]]:
         yield tick
 
 
-def tell(args: argparse.Namespace, config: Config, path: str, start: int, messages: Messages, replay: Replay) -> None:
+def tell(
+    args: argparse.Namespace, config: Config, writer: SqliteWriter, start: int, messages: Messages, replay: Replay
+) -> None:
     """The records on standard output with --json, else the summary; warnings beside them."""
-    from guard.cli.summary import summary, warnings
+    from guard.cli.summary import Sums, summary, warnings
     from guard.store.contract import Query
+    from guard.store.passing import SummedLog
     from guard.store.reader import SqliteReader
 
-    with SqliteReader(path, timezone=config.timezone) as reader:
+    with SqliteReader(writer.path, timezone=config.timezone) as reader:
         query = Query(all=True, after=start)
         if args.json:
             json_lines(reader.records(query))
         else:
-            summary(reader.details(query), messages.tally, replay, reader.zone)
+            sums = Sums(reader.details(query), writer if isinstance(writer, SummedLog) else None)
+            summary(sums, messages.tally, replay, reader.zone)
     for line in warnings(messages.tally, replay):
         print(f"guard: {line}", file=sys.stderr)

@@ -13,12 +13,14 @@ from guard.net.verdicts import STRANGERS_RECORDED
 if TYPE_CHECKING:
     from guard.capture.replay import Replay
     from guard.capture.tally import Tally
+    from guard.store.passing import SummedLog
     from guard.store.reader import Detail
 
 VERDICTS: Final = ("allowed", "flagged", "masked", "blocked")
 DAY_MS: Final = 86_400_000
 SHOWN: Final = 20  # calls that are listed: a screen; --json has them all
 STRANGERS: Final = 5  # addresses that are named
+NOT_ENDED: Final = "not ended"
 UNLISTED: Final = "addresses that no [[source]] or [[trunk]] names"
 
 DROPPED: Final = {
@@ -41,9 +43,9 @@ UNUSED: Final = {
 
 
 class Sums:
-    """What the records add up to, read once."""
+    """What the records add up to, read once, and the calls that a log only counted (`counted`)."""
 
-    def __init__(self, details: Iterable[Detail]) -> None:
+    def __init__(self, details: Iterable[Detail], counted: SummedLog | None = None) -> None:
         self.verdicts: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.rules: Counter[str] = Counter()
@@ -53,11 +55,16 @@ class Sums:
         self.notable: list[tuple[str, ...]] = []
         for detail in details:
             self._add(detail)
+        if counted is not None and counted.allowed:
+            self.verdicts["allowed"] += counted.allowed
+            self.held += counted.held
+            for outcome, calls in counted.outcomes.items():
+                self.outcomes[outcome or NOT_ENDED] += calls
 
     def _add(self, detail: Detail) -> None:
         record = detail.record
         self.verdicts[record.verdict] += 1
-        self.outcomes[record.outcome or "not ended"] += 1
+        self.outcomes[record.outcome or NOT_ENDED] += 1
         self.held += record.held_ms > 0
         money = detail.money
         self.accrued += money.accrued
@@ -77,9 +84,8 @@ class Sums:
         return self.verdicts.total()
 
 
-def summary(details: Iterable[Detail], tally: Tally, replay: Replay, zone: tzinfo) -> None:
+def summary(sums: Sums, tally: Tally, replay: Replay, zone: tzinfo) -> None:
     """Print it on standard output."""
-    sums = Sums(details)
     out = console()
     for name, text in (*_read(tally, replay, zone), *_decided(sums)):
         out.print(f"{name:<10}{text}", soft_wrap=True)

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     from guard.capture.watch import Watch
     from guard.cli.follow import News
-    from guard.cli.summary import summary, warnings
+    from guard.cli.summary import Sums, summary, warnings
     from guard.store.contract import Query
     from guard.store.errors import StoreError
     from guard.store.reader import SqliteReader
@@ -74,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
                 post.tell()
                 if not args.json:
                     print()
-                    summary(reader.details(Query(all=True, after=start)), watch.tally, replay, reader.zone)
+                    sums = Sums(reader.details(Query(all=True, after=start)))
+                    summary(sums, watch.tally, replay, reader.zone)
             said = set(post.said)
             for line in (*(w for w in warnings(watch.tally, replay) if w not in said), *unjudged(watch.counters)):
                 print(f"guard: {line}", file=sys.stderr)

@@ -12,7 +12,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from guard.ledger.penalties import Figures
-from guard.store.entries import Entry
+from guard.ledger.record import MS
+from guard.model import CallAttempt, CallEnded, Decision, Outcome
+from guard.store.entries import Decided, Done, Entry
 from guard.store.errors import StoreError
 from guard.store.migrations import CALL, ENTRY, INTAKE, SEARCHED
 from guard.store.rows import Row, commit, through_view
@@ -70,6 +72,51 @@ class PassingLog(SqliteWriter):
 
     def _transaction(self, batch: list[Entry]) -> None:
         self._tip = commit(self._db, self._builder, batch, self._tip, put)
+
+
+class SummedLog(PassingLog):
+    """The same where only the sums are asked for: an allowed call of which no rule said anything is counted, and not
+    written. Its entries have their numbers all the same.
+
+    `allowed` are those calls, `held` how many of them waited for a place, for as long as a record tells, and `outcomes`
+    how they ended (None: they did not).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, site: str, money: Mapping[str, Figures] | None = None) -> None:
+        super().__init__(path, site=site, money=money)
+        self.allowed = self.held = 0
+        self.outcomes: dict[Outcome | None, int] = {}
+        self._open: dict[int, Decided] = {}  # until they end: as many as the observer follows
+
+    def decided(self, call: CallAttempt, decision: Decision, done: Done | None) -> int:
+        """See `contract.Writer`."""
+        if decision.verdict != "allowed" or decision.findings or done is not None:
+            return super().decided(call, decision, done)
+        self._seq = seq = self._seq + 1
+        self._open[seq] = Decided(seq=seq, call=call, decision=decision, done=None)
+        return seq
+
+    def ended(self, seq: int, ended: CallEnded) -> None:
+        """See `contract.Writer`."""
+        silent = self._open.pop(seq, None)
+        if silent is not None and ended.findings:
+            self._hand_over(silent, urgent=False)
+        elif silent is not None:
+            self._seq += 1
+            self._count(silent, ended.outcome)
+            return
+        super().ended(seq, ended)
+
+    def _finish(self) -> None:
+        for silent in self._open.values():
+            self._count(silent, None)
+        self._open.clear()
+        super()._finish()
+
+    def _count(self, silent: Decided, outcome: Outcome | None) -> None:
+        self.allowed += 1
+        self.held += silent.decision.held_us >= MS
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
 
 def put(db: sqlite3.Connection, rows: Sequence[Row]) -> None:

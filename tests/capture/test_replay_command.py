@@ -90,6 +90,20 @@ def test_the_summary(tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert f"{capture}: byte {len(tape.data())}: the last packet is cut short; what came before it counts" in err
 
 
+@pytest.mark.parametrize("cps", [None, 1])
+def test_the_summary_is_that_of_the_records(
+    cps: int | None, tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no log is asked for, calls of which no rule says anything are only counted."""
+    Dialog(tape, "masked", caller="+33892681234").answered(6)
+    Dialog(tape, "open").request(7)
+    words = ["replay", str(tape.written(tmp_path)), "-c", str(config(tmp_path, cps=cps))]
+    assert main([*words, "--store", str(tmp_path / "kept.db")]) == 0
+    kept = capsys.readouterr().out
+    assert main(words) == 0
+    assert capsys.readouterr().out == kept
+
+
 def test_the_summary_lists_only_so_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tape = Tape()
     for n in range(SHOWN + 3):

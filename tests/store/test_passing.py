@@ -8,12 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from guard.ledger.record import MS
 from guard.model import CallEnded, Finding
 from guard.store import passing
 from guard.store.contract import Query
 from guard.store.errors import StoreError
-from guard.store.passing import PassingLog
+from guard.store.passing import PassingLog, SummedLog
 from guard.store.sqlite import BATCH, SqliteWriter
 from tests.store.making import AT, attempt, decision, ended, finding
 from tests.store.making_log import DIGITS, details, verified
@@ -115,3 +117,38 @@ def test_closing_says_what_could_not_be_written(tmp_path: Path) -> None:
         writer.close()
     with pytest.raises(StoreError, match="closed"):
         writer.decided(attempt(), decision(), None)
+
+
+# ---- where only the sums are asked for -------------------------------------------------------------------------------
+
+
+def test_what_nobody_speaks_of_is_counted_and_not_written(tmp_path: Path) -> None:
+    """Of each seven calls (`fill`) one is refused, one flagged, and one has a late finding: these are written."""
+    whole, summed = tmp_path / "whole.db", tmp_path / "summed.db"
+    money = {"operator": DIGITS}
+    with closing(PassingLog(whole, site="hq", money=money)) as writer:
+        fill(writer, 70)
+    with closing(SummedLog(summed, site="hq", money=money)) as counting:
+        fill(counting, 70)
+    spoken = [d for d in details(whole, Query(all=True)) if d.record.findings]
+    assert len(spoken) == 30
+    written = details(summed, Query(all=True))
+    assert [replace(d, record=replace(d.record, hash="")) for d in written] == [
+        replace(d, record=replace(d.record, hash="")) for d in spoken
+    ]
+    assert (counting.allowed, counting.outcomes, counting.held) == (40, {"answered": 30, None: 10}, 0)
+
+
+def test_of_a_held_call_is_told_what_its_record_would_tell(tmp_path: Path) -> None:
+    with closing(SummedLog(tmp_path / "guard.db", site="hq")) as writer:
+        for held in (0, MS - 1, MS, 5 * MS):
+            writer.ended(writer.decided(attempt(), replace(decision(), held_us=held), None), ended())
+    assert (writer.allowed, writer.held) == (4, 2)
+
+
+def test_of_a_call_that_ended_twice_the_first_counts(tmp_path: Path) -> None:
+    with closing(SummedLog(tmp_path / "guard.db", site="hq")) as writer:
+        seq = writer.decided(attempt(), decision(), None)
+        writer.ended(seq, ended())
+        writer.ended(seq, replace(ended(), outcome="failed"))
+    assert writer.outcomes == {"answered": 1}
