@@ -27,8 +27,9 @@ COMPILED: Final = (
     "guard/numbering/overseas.py", "guard/numbering/plan.py", "guard/numbering/allotted.py", "guard/state/memory.py",
     "guard/state/tally.py", "guard/sources.py", "guard/prepared.py", "guard/engine.py", "guard/desk.py",
     "guard/net/driver.py", "guard/net/intake.py", "guard/net/verdicts.py", "guard/capture/ip.py",
-    "guard/capture/link.py", "guard/capture/messages.py", "guard/capture/replay.py", "guard/capture/start.py",
-    "guard/capture/streams.py", "guard/capture/tally.py",  # not where a `finally` is to close a file that is let go
+    "guard/capture/link.py", "guard/capture/messages.py", "guard/capture/records.py", "guard/capture/replay.py",
+    "guard/capture/start.py", "guard/capture/streams.py", "guard/capture/tally.py",
+    # of the capture not where a `finally` is to close a file that is let go
 )  # fmt: skip
 MADE: Final = "_made"
 LEVEL: Final = "1"  # of gcc's optimisation: at 3 it takes a minute longer, and a decision as long

@@ -7,7 +7,8 @@ from typing import Final
 
 from guard.capture.tally import Tally
 
-UDP, TCP = 17, 6
+UDP: Final = 17
+TCP: Final = 6
 MAX_NESTING: Final = 4  # tunnels in tunnels: one is usual, and each costs a turn
 MAX_EXTENSIONS: Final = 16  # IPv6 extension headers of one packet; RFC 8200 knows seven
 MAX_REASSEMBLIES: Final = 1024  # datagrams under reassembly at a time; the oldest gives way
@@ -15,6 +16,8 @@ MAX_PIECES: Final = 256  # fragments of one datagram: 64 KiB in the smallest usu
 MAX_DATAGRAM: Final = 65_535
 REASSEMBLY_US: Final = 30_000_000  # how long a datagram waits for its fragments: RFC 791 and Linux say 30 s
 
+_USUAL: Final = 0x45  # version 4, a header of five words: without options
+_UDP_DATA: Final = 28  # bytes of such a header and UDP's
 _IN_IPV4, _IN_IPV6, _ROUTING, _FRAGMENT, _AUTH, _OPTIONS = 4, 41, 43, 44, 51, 60
 _SKIPPED: Final = {0, _ROUTING, _OPTIONS, 135, 139, 140}  # extension headers of the common form (RFC 6564)
 
@@ -24,6 +27,17 @@ _long = Struct("!I").unpack_from
 
 Segment = tuple[int, bytes, bytes, int, int, bool]
 """(protocol, both addresses (8 or 32 bytes), buffer, start and end of the segment in it, whether it was cut short)."""
+
+
+def whole_udp(data: bytes, at: int) -> int:
+    """The length of the UDP datagram, its header with it, in the usual packet at `at`: IPv4 without options, neither in
+    fragments nor cut. 0 of any other, which `Network.segment` looks at."""
+    if len(data) < at + _UDP_DATA or data[at] != _USUAL or data[at + 9] != UDP:
+        return 0
+    if data[at + 6] & 0x3F or data[at + 7]:  # more fragments, or an offset
+        return 0
+    total, length = data[at + 2] << 8 | data[at + 3], data[at + 24] << 8 | data[at + 25]
+    return length if at + total <= len(data) and 8 <= length <= total - 20 else 0
 
 
 class _Reassembly:
@@ -69,7 +83,7 @@ class Network:
             if found is None:
                 return None
             protocol, _, data, at, end, cut = found
-            if protocol in {UDP, TCP}:
+            if protocol in (UDP, TCP):
                 return found
             if protocol not in {_IN_IPV4, _IN_IPV6}:
                 tally.other_transport += 1

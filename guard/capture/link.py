@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-NULL, ETHERNET, PPP, RAW_BSD, RAW_OPENBSD, PPP_HDLC, RAW, LOOP = 0, 1, 9, 12, 14, 50, 101, 108
+ETHERNET: Final = 1
+NULL, PPP, RAW_BSD, RAW_OPENBSD, PPP_HDLC, RAW, LOOP = 0, 9, 12, 14, 50, 101, 108
 COOKED, IPV4, IPV6, COOKED2 = 113, 228, 229, 276
 MAX_TAGS: Final = 8  # VLAN tags, MPLS labels: two are usual, an endless stack is an attack
 
@@ -60,7 +61,10 @@ def _raw(data: bytes, at: int = 0) -> int:
     return at if data[at : at + 1] and data[at] >> 4 in {4, 6} else NOT_IP
 
 
-def _ethernet(data: bytes) -> int:
+def ethernet(data: bytes) -> int:
+    """Where the IP packet begins in an Ethernet frame, NOT_IP where it has none."""
+    if len(data) > 14 and data[12] == 8 and not data[13]:  # IPv4, without a tag
+        return 14
     return _by_type(data, data[12:14], 14)
 
 
@@ -87,7 +91,7 @@ def _point_to_point(data: bytes) -> int:
 LINKS: Final[dict[int, Callable[[bytes], int]]] = {
     NULL: _loopback,
     LOOP: _loopback,
-    ETHERNET: _ethernet,
+    ETHERNET: ethernet,
     PPP: _point_to_point,
     PPP_HDLC: _point_to_point,
     RAW: _raw,

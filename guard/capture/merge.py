@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from guard.capture.files import CaptureError, opened
-from guard.capture.pcap import Frame, frames
+from guard.capture.pcap import frames, runs
+from guard.capture.records import Frame, Run, in_order
 from guard.capture.tally import Tally
 
 MAX_OPEN: Final = 64  # captures that overlap in time, each with a chunk of a megabyte in memory
@@ -49,7 +51,7 @@ class Progress:
         stream.close()
 
 
-def merged(sources: Sequence[Source], tally: Tally, progress: Progress) -> Iterator[Frame]:
+def merged(sources: Sequence[Source], tally: Tally, progress: Progress) -> Iterator[Run]:
     """The frames of all `sources`, none earlier than the one before. Raises CaptureError.
 
     Within one capture the order of the file holds: a frame earlier than the one before it counts at that one's time.
@@ -64,7 +66,7 @@ def merged(sources: Sequence[Source], tally: Tally, progress: Progress) -> Itera
             _, number, source = waiting.pop()
             if len(heap) >= MAX_OPEN:
                 raise CaptureError(_name(source), None, f"more than {MAX_OPEN} captures of the same time")
-            rest = _in_order(source, tally, progress)
+            rest: Iterator[Frame] = chain.from_iterable(_in_order(source, tally, progress))
             frame = next(rest, None)
             if frame is not None:
                 heap.append((frame[0], number, frame, rest))
@@ -72,7 +74,7 @@ def merged(sources: Sequence[Source], tally: Tally, progress: Progress) -> Itera
         if not heap:
             continue
         _, number, frame, rest = heap[0]
-        yield frame
+        yield [frame]
         following = next(rest, None)
         if following is None:
             heappop(heap)
@@ -89,18 +91,14 @@ def _by_beginning(sources: Sequence[Source]) -> list[tuple[int, int, Source]]:
     return sorted(begin, key=lambda b: b[:2], reverse=True)
 
 
-def _in_order(source: Source, tally: Tally, progress: Progress) -> Iterator[Frame]:
+def _in_order(source: Source, tally: Tally, progress: Progress) -> Iterator[Run]:
     """The frames of one capture, at times that never go back."""
     stream = progress.opened(source) if isinstance(source, Path) else source
     last = 0
     try:
-        for frame in frames(stream, tally, _name(source)):
-            if frame[0] < last:
-                tally.backwards += 1
-                yield (last, *frame[1:])
-            else:
-                last = frame[0]
-                yield frame
+        for run in runs(stream, tally, _name(source)):
+            last = in_order(run, last, tally)
+            yield run
     finally:
         if stream is not source:
             progress.closed(stream)

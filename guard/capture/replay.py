@@ -95,9 +95,13 @@ class Replay:
 
     def run(self, messages: Iterable[Captured]) -> None:
         """All of `messages`, and then the clock on until nothing is due any more."""
+        self.take(messages)
+        self.finish()
+
+    def take(self, messages: Iterable[Captured]) -> None:
+        """Some messages, and nothing beyond the last of them."""
         for data, flow, instant in messages:
             self.feed(data, flow, instant)
-        self.finish()
 
     def feed(self, data: bytes, flow: Flow, instant: int) -> None:
         """One message that `flow.peer` sent to `flow.local` at `instant` (µs of Unix time, never going back)."""

@@ -17,11 +17,32 @@ _POSSIBLE: Final = bytes(
     1 if (chr(b).isalnum() and b < 128) or b in b"\r\n.!%*_+`'~-" else 0 for b in range(256)
 )  # fmt: skip
 _RESPONSE: Final = b"SIP/2.0 "
+_USUAL_LINE: Final = 2048  # bytes of a start line that is looked at without the expression
+_METHODS: Final = frozenset(
+    b"INVITE ACK BYE CANCEL OPTIONS REGISTER PRACK UPDATE INFO MESSAGE SUBSCRIBE NOTIFY PUBLISH REFER".split()
+)
 
 
 def is_sip(data: bytes) -> bool:
     """Whether a datagram or a framed message begins as SIP does (empty lines may come before, RFC 3261 7.5)."""
-    return data[:8] == _RESPONSE or (
+    return data[:8] == _RESPONSE or _usual(data) or _by_expression(data)
+
+
+def _usual(data: bytes) -> bool:
+    """Whether it is a request as nearly all are: a method that an RFC names, a URI, the version, CR and LF. Whatever
+    this knows, the expression knows too; it takes a third of its time."""
+    end, space = data.find(b"\r", 0, _USUAL_LINE), data.find(b" ", 0, _USUAL_LINE)
+    version = end - 8  # where it has to begin, with its space
+    return (
+        0 < space < version - 1
+        and data[version : end + 2] == b" SIP/2.0\r\n"
+        and data.find(b"\n", 0, end) < 0
+        and data[:space] in _METHODS
+    )
+
+
+def _by_expression(data: bytes) -> bool:
+    return (
         bool(data)
         and _POSSIBLE[data[0]] == 1
         and b" SIP/" in data[:MAX_START_LINE]

@@ -79,8 +79,8 @@ def play(replay: Replay, messages: Messages) -> CommandError | None:
     problem = None
     gc.freeze()
     try:
-        for data, flow, instant in messages:
-            replay.feed(data, flow, instant)
+        for found in messages.runs():
+            replay.take(found)
     except CaptureError as error:
         problem = CommandError(str(error))
     except KeyboardInterrupt:  # the way in which a live capture ends

@@ -18,9 +18,13 @@ from guard.capture.ip import (
     MAX_PIECES,
     MAX_REASSEMBLIES,
     REASSEMBLY_US,
+    UDP,
+    Network,
+    whole_udp,
 )
 from guard.capture.link import LINKS, MAX_TAGS
-from guard.capture.messages import MAX_ADDRESSES, Messages
+from guard.capture.messages import MAX_ADDRESSES, MAX_FLOWS, Messages
+from guard.capture.tally import Tally
 from tests.capture.making import (
     COOKED,
     ETHERNET,
@@ -147,6 +151,28 @@ def test_the_memory_of_addresses_is_bounded() -> None:
     found = [flow.peer[0] for _, flow, _ in reading]
     assert [found[n] for n in (0, 1, -1)] == ["10.0.0.0", "10.0.0.1", "10.1.0.1"]
     assert len(reading._addresses) < MAX_ADDRESSES
+
+
+def test_the_memory_of_flows_is_bounded() -> None:
+    packets = [(T0, ipv4(udp(SIP, 1 + n // 9, 5060 + n % 9))) for n in range(MAX_FLOWS + 2)]
+    reading = Messages([BytesIO(pcap(packets))])
+    found = [(flow.peer[1], flow.local[1]) for _, flow, _ in reading]
+    assert [found[n] for n in (0, 10, -1)] == [(1, 5060), (2, 5061), (1 + (MAX_FLOWS + 1) // 9, 5065)]
+    assert len(reading._flows) < MAX_FLOWS
+
+
+@given(st.integers(0, 9), st.binary(min_size=1, max_size=8), st.integers(0, 27), st.integers(0, 40))
+def test_the_usual_packet_is_what_it_is_by_the_long_way(padding: int, other: bytes, at: int, cut: int) -> None:
+    """Whatever else stands in a header: where the short way finds a datagram, the long one finds that one."""
+    packet = (FOUR[:at] + other + FOUR[at + len(other) :] + bytes(padding))[: len(FOUR) + padding - cut]
+    size = whole_udp(packet, 0)
+    if size:
+        found = Network(Tally()).segment(packet, 0, T0, cut=False)
+        assert found is not None
+        protocol, addresses, data, start, end, short = found
+        assert (protocol, addresses, data, start, short) == (UDP, packet[12:20], packet, 20, False)
+        assert size == int.from_bytes(packet[24:26], "big") <= end - start
+    assert whole_udp(FOUR + bytes(padding), 0) == len(FOUR) - 20
 
 
 def test_options_and_extension_headers_are_passed_over() -> None:

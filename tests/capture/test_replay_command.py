@@ -246,14 +246,13 @@ def test_standard_input_that_cannot_be(
 def test_ctrl_c_ends_a_live_capture_with_what_was_read(
     tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(self: Messages) -> Iterator[Captured]:
-        for n, message in enumerate(original(self)):
-            if n == 10:
-                raise KeyboardInterrupt
-            yield message
+    def stopped(self: Messages) -> Iterator[list[Captured]]:
+        for run in original(self):
+            yield run[:10]
+            raise KeyboardInterrupt
 
-    original = Messages.__iter__
-    monkeypatch.setattr(Messages, "__iter__", stopped)
+    original = Messages.runs
+    monkeypatch.setattr(Messages, "runs", stopped)
     assert main(["replay", str(tape.written(tmp_path)), "-c", str(config(tmp_path)), "--json"]) == command.INTERRUPTED
     out, err = capsys.readouterr()
     assert out.count("\n") == 3

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.capture import streams as module
+from guard.capture import start
 from guard.capture.start import MAX_START_LINE, is_sip, next_start
 from guard.capture.streams import HOLE_US, MAX_BEHIND_HOLE, MAX_JUMP, MAX_PIECES, Streams
 from guard.capture.tally import Tally
@@ -339,3 +340,14 @@ def test_segments_in_packets() -> None:
 def test_start_lines(data: bytes, good: bool) -> None:
     assert is_sip(data) is good
     assert next_start(b"noise\r\n" + data) == ((7 + len(data) - len(data.lstrip(b"\r\n"))) if good else -1)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"INVITE", b"BYE", b"x", b" ", b" ", b"sip:a", b" SIP/2.0", b"\r\n", b"\r", b"\n", b"\0"])
+    )
+)
+def test_what_the_short_way_knows_the_expression_knows(parts: list[bytes]) -> None:
+    data = b"".join(parts)
+    assert start._by_expression(data) or not start._usual(data)
+    assert start._usual(b"INVITE sip:a SIP/2.0\r\n" + data)
