@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.capture import streams as module
 from guard.capture import start
+from guard.capture import streams as module
 from guard.capture.start import MAX_START_LINE, is_sip, next_start
 from guard.capture.streams import HOLE_US, MAX_BEHIND_HOLE, MAX_JUMP, MAX_PIECES, Streams
 from guard.capture.tally import Tally
