@@ -114,7 +114,7 @@ class Replay:
     def until(self, instant: int) -> None:
         """Let the clock run: everything that is due up to and at `instant` happens, each at its own time."""
         observer, verdicts = self.observer, self._verdicts
-        while (due := self._next()) is not None and due <= instant:
+        while (due := self._next()) <= instant:
             self.now = max(self.now, due)
             observer.wake(self.now)
             if observer.effects:
@@ -131,11 +131,10 @@ class Replay:
         while (due := self._verdicts.next_wake()) is not None:
             self.until(due)
 
-    def _next(self) -> int | None:
-        timer, wake = self.observer.next_timer(), self._verdicts.next_wake()
-        if timer is None or wake is None:
-            return timer if wake is None else wake
-        return min(timer, wake)
+    def _next(self) -> int:
+        """The instant of what is due next; NEVER (proxy/timers.py) where nothing is."""
+        timer, wake = self.observer.soonest(), self._verdicts.next_wake()
+        return timer if wake is None or timer <= wake else wake
 
     def _settle(self, now: int) -> None:
         """Perform what the observer wants until it wants nothing more."""

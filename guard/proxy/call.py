@@ -9,7 +9,7 @@ from guard.model import CallAttempt, Decision, Finding
 from guard.proxy.effects import Flow
 from guard.proxy.shapes import Mask
 from guard.proxy.tables import C
-from guard.proxy.timers import KINDS
+from guard.proxy.timers import KINDS, Owner
 
 if TYPE_CHECKING:
     from guard.proxy.hangup import Talk
@@ -42,12 +42,12 @@ class Watch:
         self.talks: dict[bytes, Talk] = {}
 
 
-class Call:
+class Call(Owner):
     """One attempt and its dialogs. Instants are µs on the timeline, 0 while they have not come."""
 
     __slots__ = (
-        "answered_at", "armed", "attempt", "branches", "by", "callee_flow", "caller_flow", "chances", "closing",
-        "dialogs", "findings", "heard", "hints", "key", "mask", "opened_at", "queued", "rung_at", "session", "state",
+        "answered_at", "attempt", "branches", "by", "callee_flow", "caller_flow", "chances", "closing",
+        "dialogs", "findings", "heard", "hints", "key", "mask", "opened_at", "rung_at", "session", "state",
         "status", "steps", "targets", "ticket", "waiting", "watch",
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from typing import Final
 from guard.proxy.effects import Flow
 from guard.proxy.routing import Here, Trunks
 from guard.proxy.shapes import Condition, Hop, Place, Target, Trunk
-from guard.proxy.timers import KINDS
+from guard.proxy.timers import KINDS, Owner
 
 MAX_AWAY: Final = 60_000_000  # µs that a Retry-After is heeded: an operator that says an hour is asked again meanwhile
 PROBATION: Final = 30_000_000  # µs after which a hop that OPTIONS tell nothing of is given another call
@@ -25,11 +25,11 @@ MAX_TRIES: Final = 5  # hops that one call tries: each may cost it a second; an 
 _SCALE: Final = float(1 << 64)
 
 
-class HopState:
+class HopState(Owner):
     """One hop. Instants are µs on the timeline. It owns the timers of its OPTIONS."""
 
     __slots__ = (
-        "answers", "armed", "away", "down_until", "failures", "flow", "heard", "hop", "listens", "ping", "queued",
+        "answers", "away", "down_until", "failures", "flow", "heard", "hop", "listens", "ping",
         "small_until", "trunk", "why",
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ from guard.proxy.routing import Trunks
 from guard.proxy.seen import Seen
 from guard.proxy.shapes import CoreSettings, Origin, SeenKey, Trunk
 from guard.proxy.tables import C
-from guard.proxy.timers import TALK, TIMER_C, TIMER_C_WAIT, Timers
+from guard.proxy.timers import LINGER, TALK, TIMER_C, TIMER_C_WAIT, Timers
 from guard.proxy.transactions import GIVE_UP
 from guard.sip.check import check_request
 from guard.sip.headers import BadHeader
@@ -33,6 +33,10 @@ from guard.sources import Sources
 MAX_SEEN: Final = 100_000  # transactions of calls remembered; the oldest is forgotten first
 MAX_REPEATS: Final = 10_000  # refused calls of which a repetition is awaited, and BYEs; each for seconds
 MAX_BACKLOG: Final = 32  # messages of one call kept while its decision waits: a set-up has fewer
+COUNTERS: Final = (
+    "requests", "responses", "unreadable", "retransmissions", "full", "foreign", "own", "backlog_dropped",
+    "refused_again",
+)  # fmt: skip
 
 
 class Observer:
@@ -40,20 +44,7 @@ class Observer:
 
     def __init__(self, settings: CoreSettings, sources: Sources, trunks: Trunks) -> None:
         self.effects: list[Effect] = []
-        self.counters = dict.fromkeys(
-            (
-                "requests",
-                "responses",
-                "unreadable",
-                "retransmissions",
-                "full",
-                "foreign",
-                "own",
-                "backlog_dropped",
-                "refused_again",
-            ),
-            0,
-        )
+        self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.wall_offset = 0
         self._sources = sources
         self._odd = Odd()
@@ -74,9 +65,9 @@ class Observer:
         """How many calls are followed at this moment."""
         return len(self._calls)
 
-    def next_timer(self) -> int | None:
-        """The instant at which `wake` wants to be called; it may find then that there is nothing to do."""
-        return self._timers.next()
+    def soonest(self) -> int:
+        """The instant at which `wake` wants to be called, NEVER (`timers`) for none; it may find nothing to do then."""
+        return self._timers.soonest()
 
     def wake(self, now: int) -> None:
         """Fire every timer that is due."""
@@ -86,6 +77,9 @@ class Observer:
                 self._calls.expired(owner, kind, now)
             elif isinstance(owner, Seen) and kind == TALK:
                 self._talked(owner, now)
+            elif isinstance(owner, Seen) and kind == LINGER and owner.patient > now and not owner.done:
+                self._timers.arm(owner, TIMER_C, owner.patient)
+                owner.waited = True
             elif isinstance(owner, Seen):
                 self._unanswered(owner, now)
 
@@ -292,7 +286,7 @@ class Observer:
             call.asked(b"CANCEL", now, from_caller=seen.from_caller)
         if call.state is not C.DECIDING:
             if seen.answering and not again:
-                self._timers.arm(seen, TIMER_C, now + GIVE_UP)
+                self._patient(seen, now + GIVE_UP)
             return
         seen.done = True
         if call.branches > 1:
@@ -304,9 +298,15 @@ class Observer:
     def _remember(self, key: SeenKey, seen: Seen, now: int) -> None:
         self._seen[key] = seen
         if not seen.again or key[2] == b"BYE":
-            self._timers.arm(seen, TIMER_C, now + GIVE_UP)
+            self._timers.linger(seen, now, GIVE_UP)
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
+
+    def _patient(self, seen: Seen, until: int) -> None:
+        """It may stay unanswered until then, which is not before any may."""
+        seen.patient = until
+        if seen.waited:
+            self._timers.arm(seen, TIMER_C, until)
 
     def _later(self, call: Call, m: Message, flow: Flow, now: int, seen: Seen | None = None) -> None:
         """Keep a message of a call until its decision is there."""
@@ -359,7 +359,7 @@ class Observer:
         tag = tag_of(m, to=True)
         if status < 200:
             if not seen.done and not seen.given_up and (status > 100 or not seen.answering):
-                self._timers.arm(seen, TIMER_C, now + TIMER_C_WAIT + GIVE_UP)
+                self._patient(seen, now + TIMER_C_WAIT + GIVE_UP)
             seen.answering = True
             self._calls.ringing(call, status, tag, now)
         elif status < 300:

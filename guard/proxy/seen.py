@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from guard.proxy.call import Call
-from guard.proxy.timers import KINDS
+from guard.proxy.timers import KINDS, Owner
 
 
-class Seen:
+class Seen(Owner):
     """One request of a call that was seen: whose it is, and whether it was answered for good."""
 
     __slots__ = (
-        "again", "answering", "armed", "call", "callee_tag", "cancelled", "done", "from_caller", "given_up", "ours",
-        "queued", "talks", "target",
+        "again", "answering", "call", "callee_tag", "cancelled", "done", "from_caller", "given_up", "ours", "patient",
+        "talks", "target", "waited",
     )  # fmt: skip
 
     def __init__(
@@ -33,6 +33,8 @@ class Seen:
         self.callee_tag = callee_tag
         self.armed = [0] * KINDS
         self.queued = 0
+        self.patient = 0  # until when it may stay unanswered, if longer than any (GIVE_UP)
+        self.waited = False  # as long as any
         self.answering = False  # a provisional answer went by
         self.cancelled = False  # its caller said so
         self.given_up = False  # whoever said so

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush, heapreplace
-from typing import Final, Protocol
+from typing import Final
 
 RETRY, TIMEOUT, LINGER, TIMER_C, REPEAT, SILENCE, DECISION, TALK = range(8)
 KINDS: Final = 8
@@ -17,9 +17,11 @@ NEVER: Final = 2**62  # µs; after any instant
 TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step 11)
 
 
-class Owner(Protocol):
+class Owner:
     """What can be armed: `armed` holds `KINDS` instants in microseconds, `queued` the one at which it stands in the
-    heap (0: it does not)."""
+    heap (0: it does not). A class to inherit from, since a compiled one finds these at once then."""
+
+    __slots__ = ("armed", "queued")
 
     armed: list[int]
     queued: int
@@ -56,7 +58,12 @@ class Timers:
         self._bound = min(self._bound, now + wait)
 
     def next(self) -> int | None:
-        """An instant before which none fires, None where none stands: that of the next timer, or of one that was next
+        """`soonest`; None where none stands."""
+        soonest = self.soonest()
+        return None if soonest == NEVER else soonest
+
+    def soonest(self) -> int:
+        """An instant before which none fires, NEVER where none stands: that of the next timer, or of one that was next
         and was stopped since. `due` finds out, and has it looked for anew."""
         if not self._known:
             self._known = True
@@ -65,7 +72,7 @@ class Timers:
             self._bound = NEVER if soonest is None else soonest
             if first is not None and first[0][0] < self._bound:
                 self._bound = first[0][0]
-        return None if self._bound == NEVER else self._bound
+        return self._bound
 
     def due(self, now: int) -> tuple[Owner, int] | None:
         """Take the next timer that is due, disarmed; None when there is none."""
@@ -98,9 +105,12 @@ class Timers:
             if owner.queued == at:
                 if at in owner.armed:
                     return at  # nothing of it stands before: else it would stand there itself
-                due = min(filter(None, owner.armed), default=0)
-                owner.queued = due
-                if due:
+                due = NEVER
+                for armed in owner.armed:
+                    if 0 < armed < due:
+                        due = armed
+                owner.queued = due if due < NEVER else 0
+                if due < NEVER:
                     heapreplace(heap, (due, n, owner))
                     continue
             heappop(heap)

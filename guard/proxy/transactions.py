@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from guard.proxy import tables
 from guard.proxy.effects import Effect, Flow, Send
 from guard.proxy.tables import A, Cell, I, S
-from guard.proxy.timers import KINDS, RETRY, TIMEOUT, Timers
+from guard.proxy.timers import KINDS, RETRY, TIMEOUT, Owner, Timers
 
 if TYPE_CHECKING:
     from guard.proxy.call import Call
@@ -49,12 +49,12 @@ _SEND_P, _SEND_OK, _SEND_NO = I.SEND_P, I.SEND_OK, I.SEND_NO
 ServerKey = tuple[bytes, bytes, bytes, str]  # branch, sent-by, method, peer address
 
 
-class ServerTx:
+class ServerTx(Owner):
     """A request that somebody sent us. `request` is kept until its final answer, `sent` the last response."""
 
     __slots__ = (
-        "again", "armed", "call", "cancelled", "cells", "client", "flow", "from_caller", "hunt", "interval", "key",
-        "lenient", "limit", "queued", "reliable", "request", "sent", "state", "target", "ticket",
+        "again", "call", "cancelled", "cells", "client", "flow", "from_caller", "hunt", "interval", "key",
+        "lenient", "limit", "reliable", "request", "sent", "state", "target", "ticket",
     )  # fmt: skip
 
     def __init__(self, key: ServerKey, request: Message, flow: Flow, *, invite: bool) -> None:
@@ -80,12 +80,12 @@ class ServerTx:
         self.hunt: Hunt | None = None  # of an INVITE to a trunk: the hops that it has yet to try
 
 
-class ClientTx:
+class ClientTx(Owner):
     """A request that we sent on. `server` is whose it was, None for our own CANCEL."""
 
     __slots__ = (
-        "armed", "branch", "cancel", "cells", "data", "fallback", "flow", "given_up", "hop", "interval", "invite",
-        "key", "left", "queued", "reliable", "server", "state",
+        "branch", "cancel", "cells", "data", "fallback", "flow", "given_up", "hop", "interval", "invite",
+        "key", "left", "reliable", "server", "state",
     )  # fmt: skip
 
     def __init__(self, branch: bytes, method: bytes, data: bytes, flow: Flow, server: ServerTx | None) -> None:

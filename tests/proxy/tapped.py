@@ -45,7 +45,7 @@ class Follower:
                 self.strangers.append(effect)
 
     def until(self, now: int) -> None:
-        while (at := self.observer.next_timer()) is not None and at <= now:
+        while (at := self.observer.soonest()) <= now:
             self.observer.wake(at)
             self.drain(at)
 

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.proxy.calls import NAP, SILENCE_WAIT
-from guard.proxy.timers import KINDS, LINGER, Timers
+from guard.proxy.timers import KINDS, LINGER, Owner, Timers
 from tests.proxy.world import SECOND, UP, Leg, World
 
 TIMED = [k for k in range(KINDS) if k != LINGER]
 WAITS = (0, 5, 30)
 
 
-class Owner:
+class Owned(Owner):
     def __init__(self) -> None:
         self.armed = [0] * KINDS
         self.queued = 0
@@ -31,7 +31,7 @@ STEP = st.one_of(
 @settings(max_examples=300)
 @given(st.lists(STEP, max_size=60))
 def test_everything_fires_at_its_instant_and_nothing_else(steps: list[tuple[str, int, int, int]]) -> None:
-    timers, owners, now = Timers(), [Owner() for _ in range(4)], 1
+    timers, owners, now = Timers(), [Owned() for _ in range(4)], 1
     expected: dict[tuple[int, int], int] = {}
     lingering: list[tuple[int, int]] = []
     for what, who, kind, wait in [*steps, ("pass", 0, 0, 100)]:
@@ -49,7 +49,7 @@ def test_everything_fires_at_its_instant_and_nothing_else(steps: list[tuple[str,
             fired = []
             while (due := timers.due(now)) is not None:
                 owner, fired_kind = due
-                assert isinstance(owner, Owner)
+                assert isinstance(owner, Owned)
                 fired.append((owners.index(owner), fired_kind))
             over = sorted([*((at, key) for key, at in expected.items()), *((at, (w, LINGER)) for at, w in lingering)])
             due_now = [(at, key) for at, key in over if at <= now]
@@ -70,7 +70,7 @@ def test_everything_fires_at_its_instant_and_nothing_else(steps: list[tuple[str,
 
 
 def test_an_owner_stands_once_however_often_it_is_armed_for_later() -> None:
-    timers, owner = Timers(), Owner()
+    timers, owner = Timers(), Owned()
     for n in range(100):
         timers.arm(owner, TIMED[n % 3], 1_000 + n)
     assert len(timers) == 1
