@@ -7,7 +7,7 @@ there, an exception is caught: one bad message costs itself, is counted and told
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from guard.net import intake, stream, udp, verdicts
@@ -93,7 +93,8 @@ class Driver:
         self._udp: dict[Address, UdpSocket] = {}
         self._streams: Streams | None = None
         self._verdicts: Verdicts | None = None
-        self._performing: Iterator[Effect] = iter(())
+        self._performing: list[Effect] = []
+        self._performed = 0  # how many of them
         self._timer: asyncio.TimerHandle | None = None
         self._armed = 0  # the instant it is set for
         self._stopped = False
@@ -229,8 +230,12 @@ class Driver:
         if self._stopped:
             self.core.effects.clear()
             return
-        while not self._tried(self._perform, now):
-            pass  # the effects that are left go on
+        while True:
+            try:
+                self._perform(now)
+                break
+            except Exception as error:  # noqa: BLE001 - see the module: told and counted in _fault
+                self._fault(error, now)  # the effects that are left go on
         if self._verdicts is not None:
             self._verdicts.depart(self.now)
         try:
@@ -241,20 +246,19 @@ class Driver:
         self._arm(at, now, pause)
 
     def _perform(self, now: int) -> None:
-        do = self._do
-        for effect in self._performing:  # what an exception left undone
-            do(effect, now)
-        effects = self.core.effects
-        while effects:
-            batch = effects[:]
+        effects, performing = self.core.effects, self._performing
+        while True:
+            while self._performed < len(performing):  # at first: what an exception left undone
+                self._performed += 1
+                self._do(performing[self._performed - 1], now)
+            performing.clear()
+            self._performed = 0
+            if not effects:
+                return
+            performing.extend(effects)
             effects.clear()
-            self._performing = iter(batch)
-            for effect in self._performing:
-                do(effect, now)
 
     def _do(self, effect: Effect, now: int) -> None:
-        verdicts = self._verdicts
-        streams = self._streams
         if isinstance(effect, Send):
             self.counters["sends"] += 1
             if self._send(effect):
@@ -264,7 +268,10 @@ class Driver:
             elif effect.key:
                 self.counters["sends_failed"] += 1
                 self.core.send_failed(effect.key, now)
-        elif isinstance(effect, HopTurned):
+            return
+        verdicts = self._verdicts
+        streams = self._streams
+        if isinstance(effect, HopTurned):
             self._tell_hop(effect)
         elif isinstance(effect, Unproven):
             self._tell_unproven(effect)

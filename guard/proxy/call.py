@@ -9,7 +9,7 @@ from guard.model import CallAttempt, Decision, Finding
 from guard.proxy.effects import Flow
 from guard.proxy.shapes import Mask
 from guard.proxy.tables import C
-from guard.proxy.timers import KINDS, Owner
+from guard.proxy.timers import Owner
 
 if TYPE_CHECKING:
     from guard.proxy.hangup import Talk
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 SET_UP: Final = (0, ">INVITE")
 HANG_UP: Final = "=BYE"
 
-EARLY, CONFIRMED, CLOSED = range(3)  # a dialog: a provisional answer made it, a 2xx confirmed it, a BYE closed it
+# A dialog: a provisional answer made it, a 2xx confirmed it, a BYE closed it.
+EARLY: Final = 0
+CONFIRMED: Final = 1
+CLOSED: Final = 2
 
 By = Literal["caller", "callee", "guard", "silence", ""]
 Key = tuple[str, bytes, bytes]  # source, Call-ID, From-tag
@@ -52,13 +55,12 @@ class Call(Owner):
     )  # fmt: skip
 
     def __init__(self, ticket: int, key: Key, attempt: CallAttempt, target: bytes, now: int) -> None:
+        super().__init__()
         self.ticket = ticket
         self.key = key
         self.attempt = attempt
         self.opened_at = now
         self.state = C.DECIDING
-        self.armed = [0] * KINDS
-        self.queued = 0
         self.status = 0  # the last final status of a failed branch
         self.branches = 1  # INVITE transactions that have no final answer yet
         self.chances = 0  # INVITEs that final answers have asked for, and that did not come yet

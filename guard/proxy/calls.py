@@ -317,7 +317,7 @@ class Calls:
         self._help(call, -1)
         if call.answered_at:
             self._mark(call)
-            self._timers.arm(call, SILENCE, now + ECHO_WAIT)
+            self._timers.linger(call, now, ECHO_WAIT)
         else:
             self._forget(call)
 

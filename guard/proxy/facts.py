@@ -12,7 +12,7 @@ from guard.model import CallAttempt, Direction, Header, Identity, Usage
 from guard.numbering.number import MAX_RAW, NONE, Dial, Number, emergency_of, normalise
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message
-from guard.sip.remember import remembered
+from guard.sip.remember import keep
 from guard.sip.uri import BadUri, parse_uri, unescape
 from guard.sources import Source
 
@@ -38,9 +38,17 @@ def text(raw: bytes | None) -> str:
     return raw[: MAX_TEXT * 4].decode("utf-8", "replace")[:MAX_TEXT] if raw else ""
 
 
-@remembered
+_numbers: Final[dict[bytes, tuple[str, str]]] = {}  # what was dialled, by URI
+_urgent: Final[dict[tuple[bytes, Dial], str]] = {}  # which emergency number that is, "" for none
+
+
 def _dialled(raw: bytes) -> tuple[str, str]:
     """The scheme of a URI and what stands for a number in it (tel: with its parameters, sip: the user part)."""
+    found = _numbers.get(raw)
+    return found if found is not None else keep(_numbers, raw, raw, _read(raw))
+
+
+def _read(raw: bytes) -> tuple[str, str]:
     try:
         uri = parse_uri(raw)
     except BadUri:
@@ -59,11 +67,14 @@ def _user_part(raw: bytes) -> bytes:
     return raw.partition(b":")[0]
 
 
-@remembered
 def emergency(raw_uri: bytes, dial: Dial) -> str:
     """The emergency number that a Request-URI calls, in its plain form, or ""."""
+    key = raw_uri, dial
+    found = _urgent.get(key)
+    if found is not None:
+        return found
     scheme, number = _dialled(raw_uri)
-    return emergency_of(number, dial, scheme=scheme)
+    return keep(_urgent, key, raw_uri, emergency_of(number, dial, scheme=scheme))
 
 
 def number_of(raw_uri: bytes, dial: Dial, *, callee: bool = False) -> Number:

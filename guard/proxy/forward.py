@@ -14,13 +14,12 @@ from guard.sip.edit import Edit, Slice, response
 from guard.sip.grammar import split_values
 from guard.sip.headers import BadHeader, NameAddr, parse_name_addr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
-from guard.sip.remember import remembered
+from guard.sip.remember import keep
 from guard.sip.uri import BadUri, parse_uri
 
 MAX_FORWARDS: Final = 70  # RFC 3261 8.1.1.6
 OWN_LINES: Final = 8  # header lines that we add at most: what we sent is read again for its CANCEL and ACK
 ROUTED: Final = frozenset({b"INVITE", b"SUBSCRIBE", b"REFER"})  # what sets a dialog up and wants us on its route
-_LOOP: Final = (b"call-id", b"cseq", b"from", b"to")
 _LOOP_LISTS: Final = (b"route", b"proxy-require")
 TRANSPORT_NAMES: Final[dict[Transport, bytes]] = {"udp": b"UDP", "tcp": b"TCP", "tls": b"TLS"}
 # Over TLS both ends have shown who they are: the other may ask us over the same connection (RFC 5923 5).
@@ -55,8 +54,8 @@ class Forwarder:
         self._token = token.encode()
         self.loose = b"tag=" + self._token[:8] + LOOSE  # in the To of an ACK that nothing is left to hear
         self._n = 0
-        self.ours = remembered(self._is_ours)
-        self.only_ours = remembered(self._are_ours)
+        self._ours: dict[bytes, bool] = {}  # URIs that were asked about, and Record-Route lines
+        self._only_ours: dict[bytes, bool] = {}
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -79,12 +78,12 @@ class Forwarder:
         branch = self.branch(m)
         edit = Edit(m)
         top = via_line(to, sent_by, branch)
+        edit.mark_received(arrived.peer[0], arrived.peer[1])
         if b"max-forwards" in m.index:
             edit.set_max_forwards(self._hops(m))
         else:
             top += b"Max-Forwards: %d\r\n" % MAX_FORWARDS
         top += self._length(edit, m, to)
-        edit.mark_received(arrived.peer[0], arrived.peer[1])
         self._routes(edit, m, to, within=within)
         if m.method in ROUTED and not self.in_dialog(m):
             top += self._record_route(m, arrived, route or to)
@@ -153,13 +152,10 @@ class Forwarder:
 
     def _loop_digest(self, m: Message) -> int:
         """A digest of what would make a second pass a loop."""
-        digest = crc32(m.uri)
-        for name in _LOOP:
-            digest = crc32(m.first(name) or b"", digest)
-        for name in _LOOP_LISTS:
-            if name in m.index:
-                digest = crc32(b"\0".join(m.all(name)), digest)
-        return digest
+        what = [m.uri, m.first(b"call-id") or b"", m.first(b"cseq") or b"", m.first(b"from") or b""]
+        what.append(m.first(b"to") or b"")
+        what += [b"\0".join(m.all(name)) for name in _LOOP_LISTS if name in m.index]
+        return crc32(b"".join(what))
 
     def looped(self, m: Message) -> bool:
         """Whether the request was here before with nothing changed (RFC 3261 16.3 step 4)."""
@@ -230,8 +226,17 @@ class Forwarder:
         if ours or uri != m.uri:
             edit.set_routes(values)
 
-    def _is_ours(self, raw: bytes) -> bool:
+    def ours(self, raw: bytes) -> bool:
         """Whether a URI names one of our addresses."""
+        found = self._ours.get(raw)
+        return found if found is not None else keep(self._ours, raw, raw, self._is_ours(raw))
+
+    def only_ours(self, line: bytes) -> bool:
+        """Whether all values of a Record-Route line name our addresses."""
+        found = self._only_ours.get(line)
+        return found if found is not None else keep(self._only_ours, line, line, self._are_ours(line))
+
+    def _is_ours(self, raw: bytes) -> bool:
         try:
             uri = parse_uri(raw)
         except BadUri:
@@ -242,7 +247,6 @@ class Forwarder:
         return self._here.is_us(uri.host, uri.port, TLS_PORT if over_tls else DEFAULT_PORT)
 
     def _are_ours(self, line: bytes) -> bool:
-        """Whether all values of a Record-Route line name our addresses."""
         try:
             values = [parse_name_addr(line, a, b, "Record-Route") for a, b in split_values(line, 0, len(line))]
         except BadHeader:

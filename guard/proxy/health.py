@@ -16,7 +16,7 @@ from typing import Final
 from guard.proxy.effects import Flow
 from guard.proxy.routing import Here, Trunks
 from guard.proxy.shapes import Condition, Hop, Place, Target, Trunk
-from guard.proxy.timers import KINDS, Owner
+from guard.proxy.timers import Owner
 
 MAX_AWAY: Final = 60_000_000  # µs that a Retry-After is heeded: an operator that says an hour is asked again meanwhile
 PROBATION: Final = 30_000_000  # µs after which a hop that OPTIONS tell nothing of is given another call
@@ -29,11 +29,12 @@ class HopState(Owner):
     """One hop. Instants are µs on the timeline. It owns the timers of its OPTIONS."""
 
     __slots__ = (
-        "answers", "away", "down_until", "failures", "flow", "heard", "hop", "listens", "ping",
-        "small_until", "trunk", "why",
+        "answers", "away", "down_until", "failures", "flow", "heard", "hop", "listens", "ping", "small_until", "trunk",
+        "why",
     )  # fmt: skip
 
     def __init__(self, hop: Hop, trunk: Trunk, flow: Flow) -> None:
+        super().__init__()
         self.hop = hop
         self.trunk = trunk  # whose settings hold for it
         self.flow = flow
@@ -46,8 +47,6 @@ class HopState(Owner):
         self.listens = False  # it has answered an OPTIONS once: from then on its silence tells something
         self.why = ""
         self.ping: tuple[bytes, bytes] | None = None  # the OPTIONS that is out, by its transaction
-        self.armed = [0] * KINDS
-        self.queued = 0
 
     @property
     def place(self) -> Place:

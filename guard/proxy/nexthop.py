@@ -112,7 +112,8 @@ class NextHop:
         hints, forwarder = call.hints, self._c.forwarder
         if BETWEEN not in hints:
             return False
-        return forwarder.ours(m.uri) or not all(map(forwarder.only_ours, hints[hints.index(BETWEEN) + 1 :]))
+        recorded = hints[hints.index(BETWEEN) + 1 :]
+        return forwarder.ours(m.uri) or any(not forwarder.only_ours(line) for line in recorded)
 
     def _forgotten(self, call: Call, m: Message, *, from_caller: bool) -> tuple[Target | None, Changes] | None:
         """What a phone left out that knows no Record-Route (RFC 3261 12.1.2, 12.2.1.1): the route of its dialog beyond

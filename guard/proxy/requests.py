@@ -195,7 +195,7 @@ class Requests:
                 c.calls.failed(call, 480, now, by="guard")
         else:
             call.waiting.append(tx)
-            c.timers.arm(call, DECISION, now + DECISION_WAIT)
+            c.timers.after(call, DECISION, now, DECISION_WAIT)
 
     def joined(self, call: Call, tx: ServerTx, m: Message, now: int, error: str = "") -> None:
         """Another INVITE of a decided attempt: with credentials, as a fork, or after a 3xx. Each target is asked about
@@ -217,7 +217,7 @@ class Requests:
             call.targets[target] = None
             tx.ticket = c.calls.next_ticket()
             self._again[tx.ticket] = (call, tx)
-            c.timers.arm(tx, DECISION, now + DECISION_WAIT)
+            c.timers.after(tx, DECISION, now, DECISION_WAIT)
             c.effects.append(Decide(tx.ticket, attempt, again=True, error=error))
 
     def decided(self, ticket: int, decision: Decision, seq: int, now: int) -> None:
@@ -331,7 +331,7 @@ class Requests:
             passed = not c.settings.screens_inbound
             call = c.calls.open(key, attempt, tx.target, now, passed=passed, error=error)
             if not passed:
-                c.timers.arm(call, DECISION, now + DECISION_WAIT)
+                c.timers.after(call, DECISION, now, DECISION_WAIT)
         tx.call = call
         call.caller_flow, call.callee_flow, call.hints = arrived, flow, hints_of(m)
         if call.state is C.DECIDING:

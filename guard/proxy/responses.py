@@ -23,7 +23,10 @@ NO_ANSWER: Final = "no answer from the trunk"
 UNREACHABLE: Final = "the trunk cannot be reached"
 NOT_THERE: Final = {480: "the IPBX cannot be reached", 408: "no answer from the IPBX"}  # of a call that comes in
 _INPUTS: Final = {RETRY: I.RETRY, TIMEOUT: I.TIMEOUT, LINGER: I.LINGER}  # what a timer is to a machine
-_P, _OK, _NO, _PROCEEDING = I.P, I.OK, I.NO, S.PROCEEDING
+_P: Final = I.P
+_OK: Final = I.OK
+_NO: Final = I.NO
+_PROCEEDING: Final = S.PROCEEDING
 
 
 class Responses:

@@ -12,7 +12,7 @@ from typing import Final
 
 from guard.proxy.effects import Address, Flow, Transport
 from guard.proxy.shapes import CoreSettings, Identity, Target, Trunk
-from guard.sip.remember import remembered
+from guard.sip.remember import keep
 from guard.sip.uri import BadUri, parse_uri
 
 DEFAULT_PORT: Final = 5060  # RFC 3261 19.1.2
@@ -109,12 +109,18 @@ class Here:
         return Flow(transport, local, (host, port))
 
 
-@remembered
+_targets: Final[dict[bytes, Target | None]] = {}  # of the URIs that were asked about
+
+
 def target_of(raw: bytes) -> Target | None:
     """Transport, numeric host and port that a URI names; None where it is no SIP URI or its host is a name.
 
     Names are not looked up here: in a dialog the flow that the call came over serves instead.
     """
+    return _targets[raw] if raw in _targets else keep(_targets, raw, raw, _target_of(raw))
+
+
+def _target_of(raw: bytes) -> Target | None:
     try:
         uri = parse_uri(raw)
     except BadUri:

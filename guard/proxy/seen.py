@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guard.proxy.call import Call
-from guard.proxy.timers import KINDS, Owner
+from guard.proxy.timers import Owner
 
 
 class Seen(Owner):
@@ -24,6 +24,7 @@ class Seen(Owner):
         target: bytes = b"",
         ours: bool = False,
     ) -> None:
+        super().__init__()
         self.call = call
         self.target = target  # of an INVITE: what a decision on it rests on
         self.talks: dict[bytes, int] = {}  # dialogs that it began: until when they may talk
@@ -31,8 +32,6 @@ class Seen(Owner):
         self.again = again
         self.ours = ours  # the guard made it
         self.callee_tag = callee_tag
-        self.armed = [0] * KINDS
-        self.queued = 0
         self.patient = 0  # until when it may stay unanswered, if longer than any (GIVE_UP)
         self.waited = False  # as long as any
         self.answering = False  # a provisional answer went by

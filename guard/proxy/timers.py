@@ -1,8 +1,9 @@
-"""Timers of transactions and calls: a heap in which each owner stands once, at its earliest instant, and queues.
+"""Timers of transactions and calls: each owner stands once, at its earliest instant, in a queue or in a heap.
 
 An owner keeps, for each kind, the instant at which it is armed (0: not). To arm a kind later than what the owner waits
 for anyway, and to stop one, only changes that: when its turn comes, the owner is put back for whatever is left.
-What nobody stops or changes (`linger`) needs no heap: all that wait equally long come up in order.
+Those who wait equally long stand in a queue, in order (`after`); who is armed for any other instant, or put back, is
+in the heap. What nobody stops or changes (`linger`) has queues of its own.
 """
 
 from __future__ import annotations
@@ -11,51 +12,77 @@ from collections import deque
 from heapq import heappop, heappush, heapreplace
 from typing import Final
 
-RETRY, TIMEOUT, LINGER, TIMER_C, REPEAT, SILENCE, DECISION, TALK = range(8)
+RETRY: Final = 0
+TIMEOUT: Final = 1
+LINGER: Final = 2
+TIMER_C: Final = 3
+REPEAT: Final = 4
+SILENCE: Final = 5
+DECISION: Final = 6
+TALK: Final = 7
 KINDS: Final = 8
-NEVER: Final = 2**62  # µs; after any instant
+NEVER: Final = 2**61  # µs; after any instant, and what a machine word still holds
 TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step 11)
+UNARMED: Final = [0] * KINDS  # of whoever was never armed: nearly every server transaction
 
 
 class Owner:
-    """What can be armed: `armed` holds `KINDS` instants in microseconds, `queued` the one at which it stands in the
-    heap (0: it does not). A class to inherit from, since a compiled one finds these at once then."""
+    """What can be armed: `armed` holds `KINDS` instants in microseconds, `queued` the one at which it stands (0: it
+    does not). Others than `Timers` only put 0 there. A class to inherit from, since a compiled one finds these at once
+    then."""
 
     __slots__ = ("armed", "queued")
 
-    armed: list[int]
-    queued: int
+    def __init__(self) -> None:
+        self.armed = UNARMED
+        self.queued = 0
+
+
+Queues = dict[int, deque[tuple[int, Owner]]]  # by how long they wait: a handful of constants
 
 
 class Timers:
     """The heap holds (instant, tie-breaker, owner). An owner that is armed for earlier than it stands is put in once
     more; the place it had is passed over when it comes up."""
 
-    __slots__ = ("_bound", "_heap", "_known", "_lingering", "_n")
+    __slots__ = ("_bound", "_heap", "_known", "_lingering", "_n", "_waiting")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Owner]] = []
-        self._lingering: dict[int, deque[tuple[int, Owner]]] = {}  # by how long they wait: a handful of constants
+        self._waiting: Queues = {}
+        self._lingering: Queues = {}
         self._n = 0
         self._known = False  # whether nothing fires before `_bound` (NEVER: nothing at all)
         self._bound = NEVER
 
     def arm(self, owner: Owner, kind: int, at: int) -> None:
         """Fire `kind` of `owner` at `at`, instead of whenever it was to fire before."""
-        owner.armed[kind] = at
-        self._bound = min(self._bound, at)
-        if not 0 < owner.queued <= at:
-            owner.queued = at
+        if self._set(owner, kind, at):
             self._n += 1
             heappush(self._heap, (at, self._n, owner))
 
+    def after(self, owner: Owner, kind: int, now: int, wait: int) -> None:
+        """The same `wait` from `now` on, which never goes back: one of a handful of constants."""
+        at = now + wait
+        if self._set(owner, kind, at):
+            _queue(self._waiting, wait).append((at, owner))
+
+    def _set(self, owner: Owner, kind: int, at: int) -> bool:
+        """Arm it; whether it has to stand there."""
+        if owner.armed is UNARMED:
+            owner.armed = [0] * KINDS
+        owner.armed[kind] = at
+        self._bound = min(self._bound, at)
+        if 0 < owner.queued <= at:
+            return False
+        owner.queued = at
+        return True
+
     def linger(self, owner: Owner, now: int, wait: int) -> None:
         """Fire LINGER of `owner` after `wait`, once, and whatever comes. `now` never goes back."""
-        queue = self._lingering.get(wait)
-        if queue is None:
-            queue = self._lingering[wait] = deque()
-        queue.append((now + wait, owner))
-        self._bound = min(self._bound, now + wait)
+        at = now + wait
+        _queue(self._lingering, wait).append((at, owner))
+        self._bound = min(self._bound, at)
 
     def next(self) -> int | None:
         """`soonest`; None where none stands."""
@@ -67,9 +94,8 @@ class Timers:
         and was stopped since. `due` finds out, and has it looked for anew."""
         if not self._known:
             self._known = True
+            self._bound = self._standing(NEVER)[0]
             first = self._first()
-            soonest = self._standing()
-            self._bound = NEVER if soonest is None else soonest
             if first is not None and first[0][0] < self._bound:
                 self._bound = first[0][0]
         return self._bound
@@ -77,44 +103,83 @@ class Timers:
     def due(self, now: int) -> tuple[Owner, int] | None:
         """Take the next timer that is due, disarmed; None when there is none."""
         self._known = False
+        at, owner = self._standing(now)
         first = self._first()
-        # Whoever stands first in the heap may have nothing to do then, but nobody has anything to do before.
-        at = self._standing() if self._heap and self._heap[0][0] <= now else None
-        if first is not None and first[0][0] <= now and (at is None or first[0][0] <= at):
+        if first is not None and first[0][0] <= now and first[0][0] <= at:
             return first.popleft()[1], LINGER
-        if at is None or at > now:
+        if owner is None or at > now:
             return None
-        owner = self._heap[0][2]
-        kind = owner.armed.index(at)
+        kind = _armed_for(owner, at)
         owner.armed[kind] = 0
         return owner, kind
 
     def _first(self) -> deque[tuple[int, Owner]] | None:
         """The queue whose first lingers for the shortest time yet."""
-        best = None
+        best, soonest = None, NEVER
         for queue in self._lingering.values():
-            if queue and (best is None or queue[0][0] < best[0][0]):
-                best = queue
+            if queue and queue[0][0] < soonest:
+                best, soonest = queue, queue[0][0]
         return best
 
-    def _standing(self) -> int | None:
-        """The instant of the first of the heap that has a timer then; who has none is put where it belongs."""
+    def _standing(self, until: int) -> tuple[int, Owner | None]:
+        """Who is the first to have a timer where it stands, and when: of those who stand there by `until`. Whoever has
+        none is put where it belongs, and would have nothing to do before."""
+        soonest, first = NEVER, None
+        for queue in self._waiting.values():
+            while queue:
+                at, owner = queue[0]
+                if at > until:
+                    break
+                if owner.queued == at:
+                    if _armed_for(owner, at) >= 0:
+                        if at < soonest:
+                            soonest, first = at, owner
+                        break
+                    due = owner.queued = _soonest(owner)
+                    if due:
+                        self._n += 1
+                        heappush(self._heap, (due, self._n, owner))
+                queue.popleft()
         heap = self._heap
         while heap:
             at, n, owner = heap[0]
+            if at > until or at > soonest:  # of two at once, who waited for longer
+                break
             if owner.queued == at:
-                if at in owner.armed:
-                    return at  # nothing of it stands before: else it would stand there itself
-                due = NEVER
-                for armed in owner.armed:
-                    if 0 < armed < due:
-                        due = armed
-                owner.queued = due if due < NEVER else 0
-                if due < NEVER:
+                if _armed_for(owner, at) >= 0:
+                    return at, owner  # nothing of it stands before: else it would stand there itself
+                due = owner.queued = _soonest(owner)
+                if due:
                     heapreplace(heap, (due, n, owner))
                     continue
             heappop(heap)
-        return None
+        return soonest, first
 
     def __len__(self) -> int:
-        return len(self._heap) + sum(map(len, self._lingering.values()))
+        queued = [*self._waiting.values(), *self._lingering.values()]
+        return len(self._heap) + sum(map(len, queued))
+
+
+def _queue(queues: Queues, wait: int) -> deque[tuple[int, Owner]]:
+    found = queues.get(wait)
+    if found is None:
+        found = queues[wait] = deque()
+    return found
+
+
+def _armed_for(owner: Owner, at: int) -> int:
+    """The first kind that is armed for this instant, -1 where none is."""
+    armed = owner.armed
+    for kind in range(KINDS):
+        if armed[kind] == at:
+            return kind
+    return -1
+
+
+def _soonest(owner: Owner) -> int:
+    """The earliest instant for which anything is armed, 0 where nothing is."""
+    soonest = NEVER
+    for at in owner.armed:
+        if 0 < at < soonest:
+            soonest = at
+    return 0 if soonest == NEVER else soonest

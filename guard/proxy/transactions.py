@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from guard.proxy import tables
 from guard.proxy.effects import Effect, Flow, Send
 from guard.proxy.tables import A, Cell, I, S
-from guard.proxy.timers import KINDS, RETRY, TIMEOUT, Owner, Timers
+from guard.proxy.timers import RETRY, TIMEOUT, UNARMED, Owner, Timers
 
 if TYPE_CHECKING:
     from guard.proxy.call import Call
@@ -41,10 +41,26 @@ INVITE_SERVER: Final = _dense(tables.INVITE_SERVER)
 SERVER: Final = _dense(tables.SERVER)
 
 # Looked at in every step: a name of the module is found in a tenth of the time that a member of an enumeration takes.
-_PASS, _RESEND, _SEND, _ACK, _ARM_LINGER = A.PASS, A.RESEND, A.SEND, A.ACK, A.ARM_LINGER
-_FAIL_TIMEOUT, _FAIL_ERROR, _STOP_RETRY, _STOP_TIMEOUT = A.FAIL_TIMEOUT, A.FAIL_ERROR, A.STOP_RETRY, A.STOP_TIMEOUT
-_CALLING, _TRYING, _PROCEEDING, _TERMINATED = S.CALLING, S.TRYING, S.PROCEEDING, S.TERMINATED
-_SEND_P, _SEND_OK, _SEND_NO = I.SEND_P, I.SEND_OK, I.SEND_NO
+# One by one, each `Final`: so the compiler knows it without a look-up.
+_PASS: Final = A.PASS
+_RESEND: Final = A.RESEND
+_SEND: Final = A.SEND
+_ACK: Final = A.ACK
+_ARM_LINGER: Final = A.ARM_LINGER
+_FAIL_TIMEOUT: Final = A.FAIL_TIMEOUT
+_FAIL_ERROR: Final = A.FAIL_ERROR
+_STOP_RETRY: Final = A.STOP_RETRY
+_STOP_TIMEOUT: Final = A.STOP_TIMEOUT
+_CALLING: Final = S.CALLING
+_TRYING: Final = S.TRYING
+_PROCEEDING: Final = S.PROCEEDING
+_COMPLETED: Final = S.COMPLETED
+_ACCEPTED: Final = S.ACCEPTED
+_CONFIRMED: Final = S.CONFIRMED
+_TERMINATED: Final = S.TERMINATED
+_SEND_P: Final = I.SEND_P
+_SEND_OK: Final = I.SEND_OK
+_SEND_NO: Final = I.SEND_NO
 
 ServerKey = tuple[bytes, bytes, bytes, str]  # branch, sent-by, method, peer address
 
@@ -53,19 +69,18 @@ class ServerTx(Owner):
     """A request that somebody sent us. `request` is kept until its final answer, `sent` the last response."""
 
     __slots__ = (
-        "again", "call", "cancelled", "cells", "client", "flow", "from_caller", "hunt", "interval", "key",
-        "lenient", "limit", "reliable", "request", "sent", "state", "target", "ticket",
+        "again", "call", "cancelled", "cells", "client", "flow", "from_caller", "hunt", "interval", "key", "lenient",
+        "limit", "reliable", "request", "sent", "state", "target", "ticket",
     )  # fmt: skip
 
     def __init__(self, key: ServerKey, request: Message, flow: Flow, *, invite: bool) -> None:
+        super().__init__()
         self.key = key
         self.request: Message | None = request
         self.flow = flow
         self.reliable = flow.transport != "udp"
         self.cells = INVITE_SERVER if invite else SERVER
         self.state = _PROCEEDING if invite else _TRYING
-        self.armed = [0] * KINDS
-        self.queued = 0
         self.interval = T1
         self.sent = b""
         self.client: ClientTx | None = None
@@ -84,11 +99,12 @@ class ClientTx(Owner):
     """A request that we sent on. `server` is whose it was, None for our own CANCEL."""
 
     __slots__ = (
-        "branch", "cancel", "cells", "data", "fallback", "flow", "given_up", "hop", "interval", "invite",
-        "key", "left", "reliable", "server", "state",
+        "branch", "cancel", "cells", "data", "fallback", "flow", "given_up", "hop", "interval", "invite", "key", "left",
+        "reliable", "server", "state",
     )  # fmt: skip
 
     def __init__(self, branch: bytes, method: bytes, data: bytes, flow: Flow, server: ServerTx | None) -> None:
+        super().__init__()
         self.branch = branch
         self.key = (branch, method)
         self.invite = method == b"INVITE"
@@ -97,8 +113,6 @@ class ClientTx(Owner):
         self.reliable = flow.transport != "udp"
         self.cells = INVITE_CLIENT if self.invite else CLIENT
         self.state = _CALLING if self.invite else _TRYING
-        self.armed = [0] * KINDS
-        self.queued = 0
         self.interval = T1
         self.server = server
         self.given_up = False  # cancelled: nothing makes timer C longer any more
@@ -140,8 +154,8 @@ class Layer:
         self.clients[tx.key] = tx
         self._effects.append(Send(tx.flow, tx.data, f"{tx.branch.decode()} {tx.key[1].decode()}"))
         if not tx.reliable:
-            self._timers.arm(tx, RETRY, now + T1)
-        self._timers.arm(tx, TIMEOUT, now + GIVE_UP)
+            self._timers.after(tx, RETRY, now, T1)
+        self._timers.after(tx, TIMEOUT, now, GIVE_UP)
 
     def send(self, flow: Flow, data: bytes) -> None:
         """Bytes that no transaction repeats."""
@@ -205,6 +219,7 @@ class Layer:
                 self._timer_action(tx, action, now)
         if tx.state is _TERMINATED:
             self.clients.pop(tx.key, None)
+            tx.server = None  # timers may hold it for as long as timer C is
 
     def _timer_action(self, tx: ServerTx | ClientTx, action: A, now: int) -> None:
         if action is _STOP_RETRY:
@@ -212,11 +227,11 @@ class Layer:
         elif action is _STOP_TIMEOUT:
             tx.armed[TIMEOUT] = 0
         elif action is A.ARM_TIMEOUT:
-            self._timers.arm(tx, TIMEOUT, now + GIVE_UP)
+            self._timers.after(tx, TIMEOUT, now, GIVE_UP)
         elif tx.reliable:
             return  # a stream repeats nothing
         elif action is A.ARM_RETRY:
-            self._timers.arm(tx, RETRY, now + T1)
+            self._timers.after(tx, RETRY, now, T1)
         elif action is A.AGAIN:
             tx.interval *= 2
             if tx.cells is not INVITE_CLIENT:
@@ -228,11 +243,11 @@ class Layer:
 
     def _linger_server(self, tx: ServerTx, now: int) -> None:
         """Timers I (after the ACK), J and L: how long retransmissions are still absorbed."""
-        tx.client = None
+        tx.client = tx.hunt = None
         invite = tx.cells is INVITE_SERVER
-        if tx.state is S.CONFIRMED:
+        if tx.state is _CONFIRMED:
             wait = 0 if tx.reliable else T4
-        elif tx.state is S.ACCEPTED:
+        elif tx.state is _ACCEPTED:
             wait = GIVE_UP
             tx.sent = b""  # repeated by the callee itself (RFC 6026 7.1)
         elif not invite and not tx.reliable:
@@ -242,8 +257,9 @@ class Layer:
         self._timers.linger(tx, now, wait)
 
     def _linger_client(self, tx: ClientTx, now: int) -> None:
-        """Timers D, K and M: how long answers are still absorbed, or passed on."""
-        if tx.state is S.ACCEPTED:
+        """Timers D, K and M: how long answers are still absorbed, or passed on. No other timer is left to it."""
+        tx.armed = UNARMED
+        if tx.state is _ACCEPTED:
             wait = GIVE_UP
             tx.data = b""  # neither sent nor acknowledged by us any more
         elif tx.reliable:

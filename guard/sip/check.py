@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from guard.sip.fields import Field
-from guard.sip.grammar import COMMA
+from guard.sip.grammar import COMMA, LESS, QUESTION
 from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message
 from guard.sip.uri import BadUri, parse_uri
@@ -19,9 +19,9 @@ _BRACKETS: Final = re.compile(rb"<[^<>]*>")  # not beyond another <: a line of t
 
 def check_request(m: Message) -> None:
     """Raise BadMessage for a request that a proxy may not pass on; its `status` says why."""
-    if m.version.upper() != b"SIP/2.0":
+    if m.version != b"SIP/2.0" and m.version.upper() != b"SIP/2.0":
         raise BadMessage(505, "only SIP/2.0 is spoken here", message=m)
-    if not SINGLE.isdisjoint(m.repeated):
+    if m.repeated and not SINGLE.isdisjoint(m.repeated):
         name = next(field.name for field in m.fields if field.name in SINGLE and field.name in m.repeated)
         raise BadMessage(400, f"two {name.decode()} headers", message=m)
     for name in (b"via", b"contact"):
@@ -75,7 +75,7 @@ def _no_strays(m: Message, field: Field) -> None:
     """Empty values and parameters, and a Contact that hides headers outside of brackets."""
     value = field.value
     if COMMA not in value and value.find(b";;") < 0:
-        if field.name == b"contact" and value.find(b"?") >= 0 and value.find(b"<") < 0:
+        if field.name == b"contact" and QUESTION in value and LESS not in value:
             raise BadMessage(400, "Contact with headers needs brackets", message=m)
         return
     if b'"' not in value and _STRAY.search(_BRACKETS.sub(b"<>", value)):

@@ -35,7 +35,9 @@ def received_marks(m: Message, host: str, port: int) -> list[Slice]:
         return []
     raw = m.fields[m.index[b"via"]].raw
     out: list[Slice] = []
-    if wanted and (found := _RPORT.search(raw, via.start, via.end)) is not None:
+    if via.rport_end:
+        out.append((via.rport_start, via.rport_end, b";rport=%d" % port))
+    elif wanted and (found := _RPORT.search(raw, via.start, via.end)) is not None:
         out.append((found.start(), found.end(), b";rport=%d" % port))
     if via.received is not None and (old := _RECEIVED.search(raw, via.start, via.end)) is not None:
         out.append((old.start(), old.end(), b";received=" + shown))
@@ -92,8 +94,10 @@ class Edit:
 
     def mark_received(self, host: str, port: int) -> None:
         """`received` and `rport` of the top Via."""
-        for start, end, data in received_marks(self._m, host, port):
-            self.replace_in(b"via", start, end, data)
+        marks = received_marks(self._m, host, port)
+        if marks:
+            at = self._m.start_of(self._m.index[b"via"])
+            self._slices += [(at + start, at + end, data) for start, end, data in marks]
 
     def remove_top_via(self) -> None:
         """Without the top Via value."""
@@ -116,20 +120,35 @@ class Edit:
         """The bytes to send."""
         data = self._m.data
         slices = self._slices
-        if self._uri is not None:
-            at = len(self._m.method) + 1
-            slices.append((at, at + len(self._m.uri), self._uri))
-        if self._top:
-            slices.append((self._m.start_end, self._m.start_end, self._top))
-        if len(slices) > 1:
-            slices.sort(key=_ORDER)
         out: list[bytes] = []
         at = 0
+        if self._uri is not None:  # what stands first is put in first
+            start = len(self._m.method) + 1
+            out.append(data[:start])
+            out.append(self._uri)
+            at = start + len(self._m.uri)
+        if self._top:
+            out.append(data[at : self._m.start_end])
+            out.append(self._top)
+            at = self._m.start_end
+        if not _in_order(slices):
+            slices.sort(key=_ORDER)
         for start, end, new in slices:
-            out += (data[at:start], new)
+            out.append(data[at:start])
+            out.append(new)
             at = end
         out.append(data[at:])
         return b"".join(out)
+
+
+def _in_order(slices: list[Slice]) -> bool:
+    """Whether they stand as they were asked for: nearly always, and that is told sooner than they are sorted."""
+    last = 0
+    for start, end, _ in slices:
+        if start < last:
+            return False
+        last = end
+    return True
 
 
 def response(

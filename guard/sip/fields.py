@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from guard.sip.grammar import FOLD, LF, TOKEN, WHITE, split_values, trim
+from guard.sip.grammar import FOLD, LF, SPACE, TOKEN, WHITE, split_values, trim
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_via, usual_name_addr, usual_via
 
 MAX_NAMES: Final = 2048  # spellings of header names remembered
@@ -26,8 +26,10 @@ COMPACT: Final = {
     b"j": b"reject-contact", b"d": b"request-disposition", b"y": b"identity", b"n": b"identity-info",
 }  # fmt: skip
 _CSEQ: Final = re.compile(rb"(\d+)[ \t\r\n]+([^ \t\r\n]+)")
-_known: dict[bytes, Field] = {}
-_names: dict[bytes, bytes] = {}
+KNOWN: Final[dict[bytes, Field]] = {}  # by its bytes
+_names: Final[dict[bytes, bytes]] = {}
+MAX_DIGITS: Final = 10  # of a number: what 32 bits can say
+_UNREAD: Final = -2
 
 
 class Field:
@@ -37,15 +39,20 @@ class Field:
     What is parsed is parsed when it is read, and once; each raises BadHeader where it cannot be.
     """
 
-    __slots__ = ("_addrs", "_cseq", "_party", "_via", "at", "name", "raw", "size", "value")
+    __slots__ = ("_addrs", "_cseq", "_number", "_party", "_via", "at", "name", "raw", "size", "value")
 
     def __init__(self, raw: bytes, name: bytes, at: int) -> None:
         self.raw = raw
         self.name = name
         self.at = at
-        self.size = len(raw) + 2
-        value = raw[at:].strip(WHITE)
+        size = len(raw)
+        self.size = size + 2
+        if at + 1 < size and raw[at] == SPACE and raw[at + 1] > SPACE and raw[size - 1] > SPACE:
+            value = raw[at + 1 :]  # as nearly everybody writes it
+        else:
+            value = raw[at:].strip(WHITE)
         self.value = FOLD.sub(b" ", value) if LF in value else value
+        self._number = _UNREAD
         self._via: Via | None = None
         self._party: NameAddr | None = None
         self._addrs: tuple[NameAddr, ...] | None = None
@@ -102,24 +109,29 @@ class Field:
             self._cseq = int(found.group(1)), found.group(2)
         return self._cseq
 
-
-known = _known.get
+    def number(self) -> int:
+        """The number that its value is, -1 where it is none, or has more than `MAX_DIGITS` digits."""
+        if self._number == _UNREAD:
+            value = self.value
+            self._number = int(value) if value.isdigit() and len(value) <= MAX_DIGITS else -1
+        return self._number
 
 
 def field_of(raw: bytes) -> Field | None:
-    """The field of these bytes; None where they have no name. `known` has those that were seen before."""
-    found = _known.get(raw)
+    """The field of these bytes; None where they have no name. `KNOWN` has those that were seen before."""
+    found = KNOWN.get(raw)
     if found is not None:
         return found
-    spelled, colon, _ = raw.partition(b":")
-    name = (_names.get(spelled) or _name(spelled)) if colon else b""
+    colon = raw.find(b":")
+    spelled = raw[:colon] if colon > 0 else b""
+    name = (_names.get(spelled) or _name(spelled)) if spelled else b""
     if not name:
         return None
     found = Field(raw, name, len(spelled) + 1)
     if len(raw) <= LONGEST:
-        if len(_known) >= MAX_FIELDS:
-            _known.clear()
-        _known[raw] = found
+        if len(KNOWN) >= MAX_FIELDS:
+            KNOWN.clear()
+        KNOWN[raw] = found
     return found
 
 

@@ -8,7 +8,6 @@ from typing import Final
 TOKEN: Final = re.compile(rb"[A-Za-z0-9\-.!%*_+`'~]+")  # RFC 3261 25.1 token
 FOLD: Final = re.compile(rb"\r\n[ \t]+")
 _QUOTE: Final = ord('"')
-_LESS: Final = ord("<")
 _STOPS: Final = {wanted: re.compile(rb'["<' + wanted + rb"]") for wanted in (b",", b";", b",;")}  # of `find_outside`
 # What stands between semicolons outside quotes and brackets. It gives nothing back, so it reads no octet twice.
 _PIECE: Final = re.compile(rb'(?:[^;"<]++|"(?:[^"\\]++|\\.)*+"|<[^>]*+>|["<].*+)*+', re.DOTALL)
@@ -20,6 +19,8 @@ CR: Final = 13
 SPACE: Final = 32
 PERCENT: Final = 37
 COMMA: Final = 44
+LESS: Final = 60
+QUESTION: Final = 63
 WHITE: Final = b" \t\r\n"  # inside a folded line, CR LF belong to the white space
 
 
@@ -52,7 +53,7 @@ def find_outside(data: bytes, wanted: bytes, at: int, end: int) -> int:
         c = data[at]
         if c == _QUOTE:
             close = closing_quote(data, at, end)
-        elif c == _LESS:
+        elif c == LESS:
             close = data.find(b">", at, end)
         else:
             return at

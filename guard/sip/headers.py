@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from guard.sip.grammar import CR, SPACE, TAB, WHITE, closing_quote, find_outside, parse_params, quote_text
+from guard.sip.grammar import COMMA, CR, SPACE, TAB, WHITE, closing_quote, find_outside, parse_params, quote_text
 
 __all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quote_text", "usual_name_addr", "usual_via"]
 
@@ -45,12 +45,12 @@ class Via:
     """One Via value. `rport` is None where the parameter is absent, b"" where it is empty; `received` likewise.
 
     `start` and `end` are its offsets; `more` tells that others follow in that field, and `next` where the first of them
-    starts.
+    starts. `rport_start` and `rport_end` are where the parameter stands with its semicolon, 0 where that was not noted.
     """
 
     __slots__ = (
         "_data", "_params", "branch", "end", "host", "more", "next", "params_start", "port", "received",
-        "rport", "sent_by", "start", "transport", "version",
+        "rport", "rport_end", "rport_start", "sent_by", "start", "transport", "version",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,7 @@ class Via:
         self.branch: bytes | None = None
         self.received: bytes | None = None
         self.rport: bytes | None = None
+        self.rport_start = self.rport_end = 0
 
     @property
     def params(self) -> dict[str, bytes | None]:
@@ -118,7 +119,19 @@ class _Head:
         self.from_, self.to = found.span(1)
 
 
-_heads: dict[bytes, _Head] = {}
+class _Tail:
+    """What stands behind the branch of a Via, and is the same in every answer of one peer."""
+
+    __slots__ = ("at", "received", "rport", "size")
+
+    def __init__(self, received: bytes | None, rport: bytes, at: int) -> None:
+        self.received = received
+        self.rport = rport
+        self.at, self.size = at, len(rport)  # of rport, from the beginning of the tail
+
+
+_heads: Final[dict[bytes, _Head]] = {}
+_tails: Final[dict[bytes, _Tail]] = {}
 
 
 def _head(text: bytes) -> _Head | None:
@@ -137,6 +150,23 @@ def _head(text: bytes) -> _Head | None:
     return head
 
 
+def _tail(text: bytes) -> _Tail | None:
+    """As it was read before, or anew; None where it has another form."""
+    known = _tails.get(text)
+    if known is not None:
+        return known
+    found = _USUAL_TAIL.fullmatch(text)
+    if found is None:
+        return None
+    before, received, last = found.group(1, 2, 3)  # where it is said twice, the first counts
+    tail = _Tail(received, before or last, 0 if before else found.start(3))
+    if len(text) <= MAX_HEAD:
+        if len(_tails) >= MAX_HEADS:
+            _tails.clear()
+        _tails[text] = tail
+    return tail
+
+
 def usual_via(data: bytes, start: int) -> Via | None:
     """The Via that stands from `start` to the end, in one of the usual forms, or the first where another follows a
     comma; None for any other. Raises BadHeader."""
@@ -147,19 +177,17 @@ def usual_via(data: bytes, start: int) -> Via | None:
     if head is None:
         return None
     first = cut + len(_BRANCH)
-    comma = data.find(b",", first)
+    comma = data.find(b",", first) if COMMA in data else -1
     end = len(data) if comma < 0 else comma
     stop = data.find(b";", first, end)
     branch = data[first : end if stop < 0 else stop]
     if not branch or branch.translate(None, _IN_BRANCH):
         return None
-    rport, received = head.rport, None
+    tail = None
     if stop >= 0:
-        found = _USUAL_TAIL.fullmatch(data, stop, end)
-        if found is None:
+        tail = _tail(data[stop:end])
+        if tail is None:
             return None
-        after, received, last = found.group(1, 2, 3)
-        rport = rport or after or last  # where it is said twice, the first counts
     via = Via(data, start + head.from_, end, start + head.to, head.protocol, head.host, head.port, head.sent_by)
     if comma >= 0:
         follows = comma + 2 if data[comma + 1 : comma + 2] == b" " else comma + 1
@@ -167,8 +195,13 @@ def usual_via(data: bytes, start: int) -> Via | None:
             return None
         via.more, via.next = True, follows
     via.branch = branch
-    via.received = received
-    via.rport = rport[7:] if rport else None
+    if tail is not None:
+        via.received = tail.received
+    if head.rport:
+        via.rport, via.rport_start, via.rport_end = b"", cut - len(head.rport), cut
+    elif tail is not None and tail.rport:
+        via.rport, via.rport_start = tail.rport[7:], stop + tail.at
+        via.rport_end = via.rport_start + tail.size
     return via
 
 

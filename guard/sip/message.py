@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from guard.sip.fields import Field, field_of, known
+from guard.sip.fields import KNOWN, Field, field_of
 from guard.sip.grammar import CR, LF, TOKEN
 from guard.sip.headers import BadHeader, NameAddr, Via
 
 MAX_LINES: Final = 512  # header lines of one message: the longest route and Via paths seen have about 60
-
-MAX_DIGITS: Final = 10  # of a number: what 32 bits can say
 
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _BLANK: Final = frozenset({b" ", b"\t"})
@@ -23,10 +21,21 @@ _REQUEST: Final = re.compile(rb"([A-Z]+) ([^ ]+) SIP/2\.0")
 _STATUS: Final = re.compile(rb"SIP/2\.0 ([1-6]\d\d) ([^\r\n]*)")
 MAX_STATUS: Final = 64  # bytes of a status line worth remembering
 MAX_STATUSES: Final = 256  # of them: invented ones only push each other out
-_statuses: dict[bytes, tuple[int, bytes]] = {}
+_statuses: Final[dict[bytes, tuple[int, bytes]]] = {}
+# What nearly all requests begin with and end in; any other start line is read by the grammar, and means the same.
+_METHODS: Final[dict[bytes, bytes]] = {
+    method: method
+    for method in (
+        b"INVITE", b"ACK", b"BYE", b"CANCEL", b"OPTIONS", b"REGISTER", b"PRACK", b"UPDATE", b"INFO", b"SUBSCRIBE",
+        b"NOTIFY", b"REFER", b"MESSAGE", b"PUBLISH",
+    )
+}  # fmt: skip
+_SIP: Final = b"SIP/2.0"
+_WORDS: Final = 3
 
 Line = tuple[bytes, int, int, int]
-Index = tuple[list[Field], dict[bytes, int], set[bytes]]
+Index = tuple[list[Field], dict[bytes, int], frozenset[bytes]]
+_NONE: Final[frozenset[bytes]] = frozenset()
 
 
 class BadMessage(ValueError):
@@ -73,7 +82,7 @@ class Message:
         self.is_request = True
         self.whole = False
         self.method = self.uri = self.reason = b""
-        self.version = b"SIP/2.0"
+        self.version = _SIP
         self.status = 0
         self._lines: list[Line] | None = None
 
@@ -91,9 +100,9 @@ class Message:
 
     def start_of(self, place: int) -> int:
         """Where the field at that place begins in `data`."""
-        at = self.start_end
-        for field in self.fields[:place]:
-            at += field.size
+        at, fields = self.start_end, self.fields
+        for i in range(place):
+            at += fields[i].size
         return at
 
     # ---- raw values ------------------------------------------------------------------------------------------------
@@ -171,12 +180,13 @@ class Message:
         return self._number(b"content-length", "Content-Length")
 
     def _number(self, name: bytes, shown: str) -> int | None:
-        value = self.first(name)
-        if value is None:
+        at = self.index.get(name)
+        if at is None:
             return None
-        if not value.isdigit() or len(value) > MAX_DIGITS:
+        number = self.fields[at].number()
+        if number < 0:
             raise BadHeader(shown, "not a number")
-        return int(value)
+        return number
 
     def body(self) -> bytes:
         """The body; `parse` made sure that it has the length that it says."""
@@ -190,22 +200,22 @@ def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Messag
     say its length, and have it (RFC 3261 18.3). Lines may all end in a bare LF; a mixture is refused, since others
     would see other lines in it. Raises BadMessage.
     """
-    if data[:1] in {b"\r", b"\n"}:
+    if data and (data[0] == CR or data[0] == LF):
         data = data.lstrip(b"\r\n")  # RFC 3261 7.5
     head_end = data.find(b"\r\n\r\n")
     if head_end < 0:
         data, head_end = _without_empty_line(data)
-    start_end = data.find(b"\r\n") + 2
-    raws = data[start_end:head_end].split(b"\r\n") if start_end < head_end else []
-    start = data[: start_end - 2]
+    raws = data[:head_end].split(b"\r\n")
+    start = raws.pop(0)
     found, bad, bare = _index(raws)
     if bare or LF in start or CR in start:
         bare = True
         data = _BARE.sub(b" ", data[: head_end + 4]) + data[head_end + 4 :]  # an answer must not echo them
-        raws = data[start_end:head_end].split(b"\r\n") if start_end < head_end else []
+        raws = data[:head_end].split(b"\r\n")
+        start = raws.pop(0)
         found, bad, _ = _index(raws)
-    m = Message(data, found, start_end, head_end + 4)
-    _start_line(m, data[: start_end - 2])
+    m = Message(data, found, len(start) + 2, head_end + 4)
+    _start_line(m, start)
     if len(m.fields) > most:
         raise BadMessage(400, "too many header lines", fatal=not m.is_request, message=m)
     if bare:
@@ -222,27 +232,26 @@ def _index(raws: list[bytes], *, joined: bool = False) -> tuple[Index, str, bool
     in one: then only that is to be believed. Lines that are known were looked at before."""
     fields: list[Field] = []
     index: dict[bytes, int] = {}
-    repeated: set[bytes] = set()
+    again: list[bytes] | None = None
     bad = ""
-    append = fields.append
     for raw in raws:
-        field = known(raw)
+        field = KNOWN.get(raw)
         if field is None:
             if not joined and (LF in raw or CR in raw):
-                return (fields, index, repeated), bad, True
+                return (fields, index, _NONE), bad, True
             field = field_of(raw)
         if field is None:
             if raw[:1] in _BLANK and fields:
                 bare = any(LF in r or CR in r for r in raws)
-                return _index(_joined(raws), joined=True) if not bare else ((fields, index, repeated), bad, True)
+                return _index(_joined(raws), joined=True) if not bare else ((fields, index, _NONE), bad, True)
             bad = bad or ("the first header line is folded" if raw[:1] in _BLANK else "a header line without a name")
             field = Field(raw, b"", 0)
-        elif field.name in index:
-            repeated.add(field.name)
-        else:
-            index[field.name] = len(fields)
-        append(field)
-    return (fields, index, repeated), bad, False
+        elif index.setdefault(field.name, len(fields)) != len(fields):
+            if again is None:
+                again = []
+            again.append(field.name)
+        fields.append(field)
+    return (fields, index, _NONE if again is None else frozenset(again)), bad, False
 
 
 def _joined(raws: list[bytes]) -> list[bytes]:
@@ -272,6 +281,12 @@ def _start_line(m: Message, line: bytes) -> None:
         m.is_request = False
         m.status, m.reason = seen
         return
+    words = line.split(b" ")
+    if len(words) == _WORDS and words[2] == _SIP and words[1]:
+        method = _METHODS.get(words[0])
+        if method is not None:
+            m.method, m.uri = method, words[1]
+            return
     found = _REQUEST.fullmatch(line)
     if found is not None:
         m.method, m.uri = found.group(1, 2)
@@ -293,11 +308,10 @@ def _start_line(m: Message, line: bytes) -> None:
             raise BadMessage(400, "not a status line", fatal=True)
         m.status, m.reason, m.version = int(code), reason, version
         return
-    parts = line.split(b" ")
-    if len(parts) >= 3:
-        m.method, m.uri, m.version = parts[0], b" ".join(parts[1:-1]), parts[-1]
-    if len(parts) != 3 or not TOKEN.fullmatch(m.method) or not m.uri or m.version[:4].upper() != b"SIP/":
-        looks = len(parts) >= 3 and TOKEN.fullmatch(m.method) is not None and b"SIP/" in line.upper()
+    if len(words) >= _WORDS:
+        m.method, m.uri, m.version = words[0], b" ".join(words[1:-1]), words[-1]
+    if len(words) != _WORDS or not TOKEN.fullmatch(m.method) or not m.uri or m.version[:4].upper() != b"SIP/":
+        looks = len(words) >= _WORDS and TOKEN.fullmatch(m.method) is not None and b"SIP/" in line.upper()
         raise BadMessage(400, "not a request line", fatal=not looks, message=m if looks else None)
 
 
@@ -307,10 +321,8 @@ def _fit_body(m: Message, *, stream: bool) -> None:
         if stream:
             raise BadMessage(400, "no Content-Length", fatal=not m.is_request, message=m)
         return
-    digits = m.first(b"content-length") or b""
-    if digits.isdigit() and len(digits) <= MAX_DIGITS and b"content-length" not in m.repeated:
-        length = int(digits)
-    else:
+    length = m.fields[m.index[b"content-length"]].number()
+    if length < 0 or b"content-length" in m.repeated:
         try:
             length = m.content_length() or 0  # two that agree, or what cannot be read
         except BadHeader as error:

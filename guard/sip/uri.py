@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from guard.sip.grammar import PERCENT
@@ -28,6 +27,7 @@ _USUAL_PARAMS: Final[dict[bytes | None, dict[str, str | None]]] = {
     b";lr": {"lr": None},
     b";transport=udp": {"transport": "udp"},
 }
+_known: Final[dict[bytes, Uri]] = {}
 
 
 class BadUri(ValueError):
@@ -40,7 +40,8 @@ class BadUri(ValueError):
 
 class Uri(NamedTuple):
     """One URI. `user` is still escaped, and keeps a password or parameters of its own; `host` is lower case, IPv6 in
-    brackets; `params` maps lower-case names to values (None: without); `headers` is what stands after `?`.
+    brackets; `params`, which nobody changes, maps lower-case names to values (None: without); `headers` is what stands
+    after `?`.
 
     Of a scheme other than sip and sips only `scheme` is read, and `user` holds the rest.
     """
@@ -58,12 +59,18 @@ def unescape(raw: bytes) -> bytes:
     return _ESCAPE.sub(lambda m: bytes((int(m.group(1), 16),)), raw) if PERCENT in raw else raw
 
 
-@lru_cache(maxsize=KNOWN)
 def parse_uri(raw: bytes) -> Uri:
     """Read one URI. Raises BadUri."""
+    found = _known.get(raw)
+    if found is not None:
+        return found
     if len(raw) > MAX_URI:
         raise BadUri("URI too long")
-    return _usual(raw) or _read(raw)
+    found = _usual(raw) or _read(raw)
+    if len(_known) >= KNOWN:
+        _known.clear()
+    _known[raw] = found
+    return found
 
 
 def _usual(raw: bytes) -> Uri | None:
@@ -75,7 +82,7 @@ def _usual(raw: bytes) -> Uri | None:
     port = int(digits) if digits else None
     if port is not None and not 0 < port < 65536:
         return None
-    return Uri(scheme.decode(), user, host.decode(), port, dict(_USUAL_PARAMS[parameter]))
+    return Uri(scheme.decode(), user, host.decode(), port, _USUAL_PARAMS[parameter])
 
 
 def _read(raw: bytes) -> Uri:

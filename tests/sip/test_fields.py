@@ -20,9 +20,9 @@ from tests.sip.making import ANYTHING, BASE, CORPUS, wire
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """Nothing of other tests is at hand."""
-    fields._known.clear()
+    fields.KNOWN.clear()
     yield
-    fields._known.clear()
+    fields.KNOWN.clear()
 
 
 HOLDERS = (MemberDescriptorType, property, GetSetDescriptorType)  # attributes as written; those of a compiled class
@@ -82,8 +82,8 @@ def test_messages_share_what_they_both_say() -> None:
 def test_only_so_many_are_remembered() -> None:
     for start in range(0, MAX_FIELDS + 200, 100):
         parse(wire(*(b"X: %d" % n for n in range(start, start + 100))))
-        assert len(fields._known) <= MAX_FIELDS
-    assert 0 < len(fields._known) <= 300
+        assert len(fields.KNOWN) <= MAX_FIELDS
+    assert 0 < len(fields.KNOWN) <= 300
 
 
 def test_long_ones_are_not() -> None:
@@ -93,14 +93,14 @@ def test_long_ones_are_not() -> None:
     assert first is not None
     assert second is not None
     assert first is not second
-    assert list(fields._known) == [short]
+    assert list(fields.KNOWN) == [short]
 
 
 @pytest.mark.parametrize("raw", [b"", b":", b": x", b"no colon", b" folded: x", b"\tX: y", b"a b: c", b"\xe9: x"])
 def test_what_has_no_name_is_no_field(raw: bytes) -> None:
     assert field_of(raw) is None
     assert field_of(raw) is None
-    assert fields._known == {}
+    assert fields.KNOWN == {}
 
 
 def test_so_many_values_and_no_more() -> None:

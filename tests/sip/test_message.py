@@ -207,7 +207,7 @@ def test_too_many_lines() -> None:
 def test_only_so_many_spellings_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[bytes, bytes] = {}
     monkeypatch.setattr(module, "_names", known)
-    module._known.clear()
+    module.KNOWN.clear()
     for start in range(0, MAX_NAMES + 100, 100):
         parse(wire(*(b"X-%d: 1" % i for i in range(start, start + 100))))
         assert len(known) <= MAX_NAMES
@@ -218,7 +218,7 @@ def test_only_so_many_spellings_are_remembered(monkeypatch: pytest.MonkeyPatch) 
 def test_long_spellings_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[bytes, bytes] = {}
     monkeypatch.setattr(module, "_names", known)
-    module._known.clear()
+    module.KNOWN.clear()
     assert names(parse(wire(b"Y" * (MAX_NAME + 1) + b": 1", b"X" * MAX_NAME + b": 1")))[0] == b"y" * (MAX_NAME + 1)
     assert list(known) == [b"X" * MAX_NAME]
 

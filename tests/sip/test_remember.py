@@ -1,50 +1,26 @@
-"""What is remembered is bounded, in number and in length, and says what the function itself says."""
+"""What is remembered is bounded, in number and in length."""
 
 from __future__ import annotations
 
 import pytest
 
 from guard.sip import remember
-from guard.sip.remember import LONGEST, remembered
+from guard.sip.remember import LONGEST, keep
 
 
 @pytest.mark.interpreted
 def test_results_are_at_hand_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remember, "REMEMBERED", 3)
-    asked: list[bytes] = []
-
-    @remembered
-    def size(raw: bytes, more: int) -> int:
-        asked.append(raw)
-        return len(raw) + more
-
-    assert [size(b"a", 0), size(b"a", 0), size(b"a", 1), size(b"a", 1)] == [1, 1, 2, 2]
-    assert len(asked) == 2
-    for raw in (b"b", b"c", b"d"):
-        size(raw, 0)
-    size(b"a", 0)
-    assert asked.count(b"a") == 3
+    known: dict[tuple[bytes, int], int] = {}
+    for raw in (b"a", b"b", b"c"):
+        assert keep(known, (raw, 1), raw, len(raw)) == 1
+    assert list(known) == [(b"a", 1), (b"b", 1), (b"c", 1)]
+    keep(known, (b"d", 1), b"d", 1)
+    assert known == {(b"d", 1): 1}
 
 
 def test_long_inputs_are_not_kept() -> None:
-    asked: list[int] = []
-
-    @remembered
-    def size(raw: bytes) -> int:
-        asked.append(len(raw))
-        return len(raw)
-
-    for _ in range(2):
-        size(b"x" * LONGEST)
-        size(b"x" * (LONGEST + 1))
-    assert asked == [LONGEST, LONGEST + 1, LONGEST + 1]
-
-
-def test_errors_are_no_results() -> None:
-    @remembered
-    def fails(raw: bytes) -> None:
-        raise ValueError(raw)
-
-    for _ in range(2):
-        with pytest.raises(ValueError, match="a"):
-            fails(b"a")
+    known: dict[bytes, int] = {}
+    for size in (LONGEST, LONGEST + 1):
+        assert keep(known, b"x" * size, b"x" * size, size) == size
+    assert list(known.values()) == [LONGEST]

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from guard.sip import uri
 from guard.sip.check import SINGLE, check_request
+from guard.sip.fields import MAX_DIGITS
 from guard.sip.grammar import split_values, trim
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_via, usual_name_addr, usual_via
-from guard.sip.message import MAX_DIGITS, BadMessage, parse
+from guard.sip.message import BadMessage, parse
 from tests.sip.making import made
 
 PIECES = st.sampled_from(
