@@ -97,7 +97,8 @@ def test_it_may_do_what_the_guard_does_and_no_more(unit: Unit) -> None:
     assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == [""]
     assert service["ProtectSystem"] == ["strict"]
     assert service["RestrictAddressFamilies"] == ["AF_INET AF_INET6 AF_UNIX"]
-    assert service["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
+    own = "sched_setscheduler sched_setattr"  # what asks for less, and for a shorter turn: realtime stays forbidden
+    assert service["SystemCallFilter"] == ["@system-service", "~@privileged @resources", own]
     assert Path(Store().path).parent == Path("/var/lib") / service["StateDirectory"][0]
     assert int(service["LimitNOFILE"][0]) > MAX_CONNECTIONS * 2
 
@@ -107,6 +108,8 @@ def test_the_page_is_shut_in_as_the_guard_is_and_calls_come_before_it(unit: Unit
     own = {"Type", "ExecStart", "ExecReload", "RestartSec", "WatchdogSec", "TimeoutStartSec", "TimeoutStopSec",
            "OOMScoreAdjust", "LimitNOFILE", "Nice", "MemoryMax", "TasksMax",
                "FileDescriptorStoreMax", "RestartKillSignal", "KillMode"}  # fmt: skip
+    assert guard["SystemCallFilter"][:2] == web["SystemCallFilter"]
+    own.add("SystemCallFilter")
     assert {k: v for k, v in web.items() if k not in own} == {k: v for k, v in guard.items() if k not in own}
     assert int(web["OOMScoreAdjust"][0]) > 0 > int(guard["OOMScoreAdjust"][0])
     assert int(web["Nice"][0]) > 0

@@ -48,6 +48,7 @@ def _run(args: argparse.Namespace) -> int:
     from guard.configweb import MEMORY
     from guard.evidence.keys import word
     from guard.net.say import LOG
+    from guard.net.scheduling import prompt
     from guard.store.errors import StoreError
     from guard.webchild import WebChild
 
@@ -57,6 +58,7 @@ def _run(args: argparse.Namespace) -> int:
     for warning in config.warnings:
         LOG.warning("%s", warning)
     sys.setswitchinterval(SWITCH)
+    prompt()  # where that is forbidden, messages wait for the log at times
     if args.web and config.file.store.path == MEMORY:
         raise CommandError(f"{config.path}: store.path: another process cannot read this log: run it without --web")
 

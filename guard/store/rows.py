@@ -38,10 +38,12 @@ FINED_CACHE = 4096  # numbers whose penalties are remembered as counted, so that
 # Rows in one statement: the smallest that holds them all is taken, and filled up with empty rows, so that few
 # statements need preparing and one is enough (see migrations).
 GROUPS = (1, 4, 16, 64, 256)
-# Entries, some 0.3 ms, after which the thread lets others have the interpreter: Python's own turns are 5 ms.
-POLITE = 16
-# Entries in one batch: so many come together where the thread cannot keep up. It makes way for nobody then: each turn
-# that a busy loop is let go before costs it 5 ms, and calls that wait for their records waited a second.
+# Entries after which the thread lets others have the interpreter, some 0.1 ms where caches are cold: Python's own turns
+# are a millisecond. And rows in one statement, of which binding holds it as long.
+POLITE = 4
+SHORT = 16
+# Entries in one batch, some of which calls wait for: so many come together where the thread cannot keep up. It makes
+# way for nobody then: each turn that a busy loop is let go before costs it one of Python's, and calls waited a second.
 BEHIND = 256
 BODY = INTAKE.index("body")
 _DECISION = msgspec.json.Decoder(DecisionBody)
@@ -130,8 +132,9 @@ class Builder:
         """The rows of `batch` for `intake`, and the hash of its last entry; `tip` is the hash before it."""
         rows: list[Row] = []
         salts = self._salts(chain.SALT_SIZE * len(batch))
+        polite = not behind(batch)
         for n, entry in enumerate(batch):
-            if n and not n % POLITE and len(batch) < BEHIND:
+            if polite and n and not n % POLITE:
                 sleep(0)
             if isinstance(entry, Mark | Sign | Errand):
                 self._aside(entry, tip)
@@ -230,7 +233,10 @@ def commit(
         builder.forget()
     try:
         rows, tip = builder.build(batch, tip)
-        (put or insert)(db, rows)
+        if put is not None:
+            put(db, rows)
+        else:
+            insert(db, rows, GROUPS[-1] if behind(batch) else SHORT)
     except BaseException:
         builder.forget()
         if db.in_transaction:
@@ -239,19 +245,24 @@ def commit(
     return tip
 
 
-def insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
-    """Write rows, all of them or none, in as few statements as can be."""
-    if len(rows) > GROUPS[-1] and not db.in_transaction:
+def behind(batch: Sequence[Entry]) -> bool:
+    """Whether calls wait for records that come faster than they are written."""
+    return len(batch) >= BEHIND and any(entry.done is not None for entry in batch)
+
+
+def insert(db: sqlite3.Connection, rows: Sequence[Row], most: int = GROUPS[-1]) -> None:
+    """Write rows, all of them or none, `most` in a statement (one of GROUPS)."""
+    if len(rows) > most and not db.in_transaction:
         db.execute("BEGIN IMMEDIATE")
-    through_view(db, rows)
+    through_view(db, rows, most)
     if db.in_transaction:
         db.execute("COMMIT")
 
 
-def through_view(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
-    """Hand rows to the view `intake`, a group in a statement."""
-    for start in range(0, len(rows), GROUPS[-1]):
-        part = rows[start : start + GROUPS[-1]]
+def through_view(db: sqlite3.Connection, rows: Sequence[Row], most: int = GROUPS[-1]) -> None:
+    """Hand rows to the view `intake`, a group of `most` in a statement."""
+    for start in range(0, len(rows), most):
+        part = rows[start : start + most]
         size = next(g for g in GROUPS if g >= len(part))
         values = [_bound(value) for row in part for value in row]
         values.extend(ABSENT for _ in range(len(INTAKE) * (size - len(part))))

@@ -116,9 +116,25 @@ def test_its_thread_makes_way_for_the_loop(tmp_path: Path, monkeypatch: pytest.M
             writer.decided(attempt(n), decision(), None)
     until(lambda: [os.sched_getscheduler(native) for native in own if native] == [os.SCHED_BATCH])
     writer.close()
-    polite = [group for group in writer.groups if len(group) < rows_module.BEHIND]
-    assert pauses == [0] * sum((len(group) - 1) // rows_module.POLITE for group in polite)
+    assert pauses == [0] * sum((len(group) - 1) // rows_module.POLITE for group in writer.groups)
     assert pauses
+
+
+def test_a_thread_that_cannot_keep_up_makes_way_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where calls wait for a crowd of records; a crowd that nobody waits for is none."""
+    pauses: list[float] = []
+    monkeypatch.setattr(rows_module, "sleep", pauses.append)
+    for waited in (True, False):
+        writer = Grouped(tmp_path / f"{waited}.db", site="hq")
+        writer.groups = []
+        with writer._reading:  # the thread cannot commit yet
+            for n in range(2 * rows_module.BEHIND):
+                writer.decided(attempt(n), decision(), (lambda _: None) if waited and n % 10 == 0 else None)
+        writer.close()
+        small = [group for group in writer.groups if not waited or len(group) < rows_module.BEHIND]
+        assert len(small) < len(writer.groups) or not waited
+        assert pauses == [0] * sum((len(group) - 1) // rows_module.POLITE for group in small)
+        pauses.clear()
 
 
 def test_closing_commits_all_and_refuses_more(tmp_path: Path) -> None:
@@ -234,11 +250,11 @@ def test_a_penalty_and_its_entry_are_written_together_or_not_at_all(
     failed: list[int] = []
     insert = rows_module.insert
 
-    def once(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    def once(db: sqlite3.Connection, rows: Sequence[Row], most: int) -> None:
         if not failed:
             failed.append(len(rows))
             raise sqlite3.OperationalError("disk I/O error")
-        insert(db, rows)
+        insert(db, rows, most)
 
     monkeypatch.setattr(rows_module, "insert", once)
     with closing(SqliteWriter(path, site="hq", money={"operator": DIGITS})) as writer:
