@@ -6,7 +6,6 @@ prints one number; `measured` starts it on its core.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from guard.numbering.number import Dial, normalise
 from guard.policy.load import Policy, load_policy
 from guard.state.memory import MemoryState
 from sim.bench import decisions
+from sim.race.load import environment, interpreter
 from sim.site import ALICE, Site
 
 KNOWN: Final = 500  # lines before memory is looked at: what is made once
@@ -36,11 +36,11 @@ PATIENCE: Final = 120.0
 
 def measured(what: str, count: int, home: Path, core: int) -> float:
     """The number that this module prints, of the guard in `home`. Raises OSError where it cannot be run."""
-    words = ["taskset", "-c", str(core), sys.executable, "-P", __file__, what, str(count)]
+    words = ["taskset", "-c", str(core), interpreter(home), "-P", __file__, what, str(count)]
     done = subprocess.run(
         words,
         cwd=home,
-        env={**os.environ, "PYTHONPATH": str(home)},
+        env=environment(home),
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from datetime import date, datetime
 from datetime import time as clock
 from pathlib import Path
@@ -17,7 +16,7 @@ from sim.labelled.rhythm import PARIS, instant
 from sim.labelled.scenarios import scenario
 from sim.labelled.words import SimError
 from sim.labelled.world import World, config
-from sim.race.load import environment, pinned, sides, stop
+from sim.race.load import environment, interpreter, pinned, sides, stop
 
 DAY: Final = date(2026, 11, 16)  # a Monday without holidays around it
 SEED: Final = 1
@@ -51,7 +50,8 @@ def _description(number: int) -> bytes:
 
 def replayed(capture: Path, packets: int, home: Path, core: int) -> Read:
     """By the guard in `home`, to its summary."""
-    words = [sys.executable, "-m", "guard.cli.main", "replay", str(capture), "-c", str(capture.parent / "guard.toml")]
+    configured = ["-c", str(capture.parent / "guard.toml")]
+    words = [interpreter(home), "-m", "guard.cli.main", "replay", str(capture), *configured]
     return Read(packets, packets / _took([*pinned(core), *words], home))
 
 

@@ -21,11 +21,11 @@ from sim.race.apart import measured
 from sim.race.captures import Read, captured, dissected, replayed
 from sim.race.kamailio import complete
 from sim.race.load import evenly
-from sim.race.machine import cores, load, source, versions
+from sim.race.machine import awake, cores, load, source, versions
 from sim.race.pages import PLOT, page, plot
 from sim.race.proxies import COMPILED, ROOT, Proxy, compiled_modules, proxies
 from sim.race.results import Build, Result, Row, Stamp, joined
-from sim.race.rounds import Course, levels, turns
+from sim.race.rounds import Course, Round, levels, turns
 from sim.race.wire import may_capture
 
 PAGE: Final = "docs/performance-race.md"
@@ -33,6 +33,7 @@ KEPT: Final = "docs/performance-race.json"
 # What can be measured apart, in this order, and what each is told to be.
 PARTS: Final = {
     "calls": "processor time, added time, memory and start at one rate",
+    "awake": "the same with cores that do not sleep",
     "most": "the highest rate",
     "levels": "added time at shares of the highest rate",
     "memory": "memory of a call that is up",
@@ -198,6 +199,9 @@ class _Race:
         if part == "calls":
             rounds = turns(course, racers, args.rate, args.seconds, args.rounds, _tell)
             return [replace(row, rounds=[r for r in rounds if r.key == row.key]) for row in rows]
+        if part == "awake":
+            rounds = self._awake()
+            return [replace(row, awake=[r for r in rounds if r.key == row.key]) for row in rows]
         if part == "most":
             found = {p.key: self._highest(p, known.get(p.key)) for p in racers}
             return [replace(row, highest=found[row.key]) for row in rows]
@@ -208,6 +212,16 @@ class _Race:
             added = levels(course, racers, highest, args.seconds, args.rounds, _tell) if course.tapped else {}
             return [replace(row, levels=added.get(row.key, [])) for row in rows]
         return [replace(row, call_kb=self._memory(proxy)) for row, proxy in zip(rows, racers, strict=True)]
+
+    def _awake(self) -> list[Round]:
+        """Rounds with cores that do not sleep; none where that may not be asked for."""
+        args = self._args
+        try:
+            with awake():
+                return turns(self._course, self._racers, args.rate, args.seconds, args.rounds, _tell)
+        except OSError as error:
+            _tell(f"cores go to sleep as they like: {error}")
+            return []
 
     def _highest(self, proxy: Proxy, known: Row | None) -> float:
         args, course = self._args, self._course

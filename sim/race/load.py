@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
+import sys
+import sysconfig
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -180,7 +182,15 @@ def environment(home: Path) -> dict[str, str]:
     """For Python that takes its modules from `home`, with their byte code kept, as `pip install` leaves them: without,
     a start is mostly spent on compiling source."""
     ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return ours | {"PYTHONPATH": str(home), "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+    places = os.pathsep.join((str(home), sysconfig.get_path("purelib")))
+    return ours | {"PYTHONPATH": places, "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+
+
+def interpreter(home: Path) -> str:
+    """Which Python runs the guard in `home`: a compiled one that which its package depends on (scripts/deb.py), where
+    the system has it; any other ours."""
+    packaged = f"/usr/bin/python3.{sys.version_info.minor}"
+    return packaged if any(home.glob("*__mypyc*.so")) and os.access(packaged, os.X_OK) else sys.executable
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import re
+import struct
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,7 @@ ROOT: Final = Path(__file__).parents[2]
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 SAYS: Final = 5.0  # seconds until a program has told its version
+LATENCY: Final = Path("/dev/cpu_dma_latency")  # µs that cores may take to wake up, as long as it is held open
 
 
 class Cores(Struct, frozen=True):
@@ -46,6 +49,16 @@ def cores() -> Cores:
 def load() -> float:
     """Processes that wanted to run, over the last minute."""
     return os.getloadavg()[0]
+
+
+@contextmanager
+def awake() -> Iterator[None]:
+    """Keep the cores from sleeping where there is nothing to do, as tuned's profile "latency-performance" does. Who
+    sleeps in a virtual machine begins anew with caches that others have used meanwhile. OSError where that is
+    forbidden."""
+    with LATENCY.open("wb", buffering=0) as asked:
+        asked.write(struct.pack("i", 0))
+        yield
 
 
 def busy() -> tuple[int, int]:

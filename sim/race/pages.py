@@ -19,7 +19,7 @@ NONE: Final = "–"
 
 def page(result: Result) -> str:
     """The whole page, as Markdown."""
-    parts = (_head, _calls, _setups, _memory, _unwired, _log, _stamps)
+    parts = (_head, _calls, _awake, _setups, _memory, _unwired, _log, _stamps)
     return "\n".join(line for part in parts for line in part(result)) + "\n"
 
 
@@ -79,6 +79,30 @@ def _calls(result: Result) -> Iterator[str]:
         "and end, chained, with the same durability.\n"
     )
     yield f"![Processor time of a call]({PLOT})\n"
+
+
+def _awake(result: Result) -> Iterator[str]:
+    """The same with cores that do not sleep."""
+    rows = [row for row in result.rows if row.awake and row.key != "direct"]
+    if not rows:
+        return
+    against = result.against_awake
+    yield "## A call where cores do not sleep\n"
+    yield "| proxy | processor time, × Kamailio with rules | µs a call | of its rounds | calls lost | ms added |"
+    yield "|---|---:|---:|---|---:|---:|"
+    for row in rows:
+        each = " · ".join(f"{r.cpu_us:.0f}" for r in sorted(row.awake, key=lambda r: r.cpu_us))
+        yield (
+            f"| {row.title} | {f'**{row.awake_us / against:.2f}**' if against else NONE} | {row.awake_us:.0f} | {each} "
+            f"| {sum(r.lost for r in row.awake)} | {_ms(row.added_awake)} |"
+        )
+    yield ""
+    yield (
+        "The same, at the same rate, while `/dev/cpu_dma_latency` is held at 0 µs, as tuned's profile "
+        "*latency-performance* holds it. Above, the proxy's core goes to sleep after every few messages; in a virtual "
+        "machine others use its caches meanwhile, and what a proxy pays for filling them again is the more, the more "
+        "code and data it has.\n"
+    )
 
 
 def _ratio(row: Row, result: Result) -> str:

@@ -16,7 +16,7 @@ from guard.store.contract import Query
 from guard.store.reader import SqliteReader
 from sim.labelled.words import SimError
 from sim.race import kamailio
-from sim.race.load import CALLERS, Ports, pinned, said, start, stop
+from sim.race.load import CALLERS, Ports, interpreter, pinned, said, start, stop
 from sim.race.machine import Taken, taken
 from sim.site import GUARD, IPBX, OPERATOR, Site
 
@@ -55,12 +55,18 @@ def proxies(compiled: Path) -> tuple[Proxy, ...]:
             words=_kamailio(rules=True),
             recorded=kamailio.recorded,
         ),
-        Proxy(key="guard", title="the guard, interpreted", words=_guard, home=ROOT, recorded=_recorded),
-        Proxy(key="guard-compiled", title="the guard, compiled", words=_guard, home=compiled, recorded=_recorded),
+        Proxy(key="guard", title="the guard, interpreted", words=_guard(ROOT), home=ROOT, recorded=_recorded),
+        Proxy(
+            key="guard-compiled",
+            title="the guard, compiled",
+            words=_guard(compiled),
+            home=compiled,
+            recorded=_recorded,
+        ),
         Proxy(
             key="guard-redis",
             title="the guard, compiled, with Redis",
-            words=_shared_guard,
+            words=_guard(compiled, redis=True),
             home=compiled,
             redis=True,
             recorded=_recorded,
@@ -205,15 +211,13 @@ def _kamailio(*, rules: bool) -> Words:
     return lambda folder, where: kamailio.write(folder, where, rules=rules)
 
 
-def _guard(folder: Path, where: Ports) -> list[str]:
-    return _daemon(folder, where, "")
+def _guard(home: Path, *, redis: bool = False) -> Words:
+    return lambda folder, where: _daemon(
+        interpreter(home), folder, where, f'\n[state]\nurl = "unix://{folder / REDIS}"\n' if redis else ""
+    )
 
 
-def _shared_guard(folder: Path, where: Ports) -> list[str]:
-    return _daemon(folder, where, f'\n[state]\nurl = "unix://{folder / REDIS}"\n')
-
-
-def _daemon(folder: Path, where: Ports, more: str) -> list[str]:
+def _daemon(python: str, folder: Path, where: Ports, more: str) -> list[str]:
     """Every rule and every detector as they come, nothing on trial but what `Site` has."""
     number = f'\n[[number]]\nrange = "{CALLERS[0]}*"\n'
     site = Site(
@@ -225,7 +229,7 @@ def _daemon(folder: Path, where: Ports, more: str) -> list[str]:
         channels=PLENTY,
         more=f"{number}{more}",
     )
-    return [sys.executable, "-m", "guard.cli.main", "run", "-c", str(site.write())]
+    return [python, "-m", "guard.cli.main", "run", "-c", str(site.write())]
 
 
 def _recorded(folder: Path) -> int:

@@ -27,7 +27,7 @@ class Stamp(Struct, frozen=True):
 
 class Row(Struct, frozen=True):
     """One proxy: its rounds; the highest rate without a lost call (0: not looked for, or none); ms added at `LEVELS`
-    of that, medians; kB for a call that is up. What was not measured is empty."""
+    of that, medians; kB for a call that is up; rounds with cores that do not sleep. What was not measured is empty."""
 
     key: str
     title: str
@@ -35,11 +35,17 @@ class Row(Struct, frozen=True):
     highest: float
     levels: list[tuple[float, ...]]
     call_kb: float | None
+    awake: list[Round] = []
 
     @property
     def cpu_us(self) -> float:
         """Median of its rounds; 0 where there are none."""
         return median(r.cpu_us for r in self.rounds) if self.rounds else 0.0
+
+    @property
+    def awake_us(self) -> float:
+        """The same with cores that do not sleep."""
+        return median(r.cpu_us for r in self.awake) if self.awake else 0.0
 
     @property
     def lost(self) -> int:
@@ -49,7 +55,16 @@ class Row(Struct, frozen=True):
     @property
     def added(self) -> tuple[float, ...]:
         """Medians of its rounds, ms: p50, p99, p99.9. Empty where nothing was captured."""
-        return tuple(median(column) for column in zip(*(r.added for r in self.rounds), strict=True))
+        return _medians(self.rounds)
+
+    @property
+    def added_awake(self) -> tuple[float, ...]:
+        """The same with cores that do not sleep."""
+        return _medians(self.awake)
+
+
+def _medians(rounds: list[Round]) -> tuple[float, ...]:
+    return tuple(median(column) for column in zip(*(r.added for r in rounds), strict=True))
 
 
 class Build(Struct, frozen=True):
@@ -89,6 +104,11 @@ class Result(Struct, frozen=True):
         return next((row.cpu_us for row in self.rows if row.key == "kamailio-rules"), 0.0)
 
     @property
+    def against_awake(self) -> float:
+        """The same with cores that do not sleep."""
+        return next((row.awake_us for row in self.rows if row.key == "kamailio-rules"), 0.0)
+
+    @property
     def alone(self) -> bool:
         """Whether the machine had nothing else to do."""
         return max((r.elsewhere for r in self.rounds), default=0.0) <= QUIET
@@ -106,6 +126,7 @@ def joined(old: Result, new: Result) -> Result:
             row.highest or before.highest,
             row.levels or before.levels,
             before.call_kb if row.call_kb is None else row.call_kb,
+            row.awake or before.awake,
         )
     builds = {build.title: build for build in (*old.builds, *new.builds)}
     again = {(stamp.part, who) for stamp in new.stamps for who in stamp.who.split(",")}

@@ -18,11 +18,12 @@ from guard.capture.messages import Captured, Messages
 from guard.proxy.effects import Flow
 from sim.__main__ import main
 from sim.labelled.words import SimError
+from sim.race import machine
 from sim.race.captures import captured, dissected
 from sim.race.command import PAGE, kept
 from sim.race.forwarder import Forwarder
 from sim.race.kamailio import complete
-from sim.race.load import Ends, Ports, Went, evenly, people
+from sim.race.load import Ends, Ports, Went, evenly, interpreter, people
 from sim.race.machine import Cores, taken
 from sim.race.pages import page, plot
 from sim.race.proxies import ROOT, Proxy, Running, compiled_modules, proxies
@@ -178,6 +179,35 @@ def test_parts_measured_apart_stand_on_one_page() -> None:
     assert "| calls | guard, kamailio-rules | aaa | 2026-11-21 18:40 UTC | 0.1, 0.2 | `python" in text
     whole = joined(found, replace(first, stamps=[stamp("calls", "guard,kamailio-rules", "ddd")]))
     assert [s.commit for s in whole.stamps if s.part == "calls"] == ["ddd"]
+
+
+def test_cores_are_kept_awake_for_as_long_as_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tmp_path / "cpu_dma_latency"
+    monkeypatch.setattr(machine, "LATENCY", asked)
+    with machine.awake():
+        assert asked.read_bytes() == bytes(4)
+    monkeypatch.setattr(machine, "LATENCY", tmp_path)
+    with pytest.raises(OSError, match="directory"), machine.awake():
+        pass
+
+
+def test_rounds_with_cores_awake_have_a_table_of_their_own() -> None:
+    slept = result([Row("guard", "guard", [one(cpu=300)], 0, [], None), Row("kamailio-rules", "K", [], 0, [], None)])
+    assert "do not sleep" not in page(slept)
+    rows = [
+        Row("guard", "guard", [], 0, [], None, [one(cpu=80)]),
+        Row("kamailio-rules", "K", [], 0, [], None, [one(cpu=100)]),
+    ]
+    text = page(joined(slept, result(rows, stamps=[stamp("awake", "guard,kamailio-rules", "eee")])))
+    assert "| guard | – | 300 | 300 |" in text
+    assert "| guard | **0.80** | 80 | 80 | 0 |" in text
+
+
+def test_a_compiled_guard_runs_under_the_python_of_its_package(tmp_path: Path) -> None:
+    assert interpreter(tmp_path) == sys.executable
+    (tmp_path / "x__mypyc.cpython.so").touch()
+    packaged = f"/usr/bin/python3.{sys.version_info.minor}"
+    assert interpreter(tmp_path) == (packaged if os.access(packaged, os.X_OK) else sys.executable)
 
 
 def test_sipp_has_the_fine_clock_while_its_calls_are_stamped(tmp_path: Path) -> None:
