@@ -19,7 +19,7 @@ from guard.numbering.planschema import TERRITORIES, BadRoot, NumberingFile, Rang
 from guard.tomlread import Problem, Reader, nearest
 
 ALWAYS: Final = -(2**62)  # before any instant
-NEVER: Final = 2**62  # after any instant
+NEVER: Final = 2**61  # after any instant; beyond 2**62 - 1, compiled code would compare objects
 FRENCH: Final = tuple(f"+{code}" for code in TERRITORIES)
 LAW_ZONE: Final = ZoneInfo("Europe/Paris")  # in which the dates of French texts begin and end
 _MAX_SHORT: Final = 6  # digits of the longest short number (116XYZ, 118XYZ)

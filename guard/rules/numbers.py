@@ -8,7 +8,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 ALWAYS: Final = -(2**62)  # before any instant
-NEVER: Final = 2**62  # after any instant
+NEVER: Final = 2**61  # after any instant; beyond 2**62 - 1, compiled code would compare objects
 _END: Final = "~"  # sorts after every digit
 
 Standing = Literal["held", "consent", "expired", "not-yet", "unknown"]
