@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from guard.config import Config
-from guard.evidence.keys import BadKey, load_or_make
 from guard.net.say import LOG
 from guard.policy.load import Policy
 from guard.proxy.effects import Address, Transport
@@ -79,6 +78,8 @@ def _keep_books(store: SqliteWriter) -> None:
 
 
 def _opened(config: Config, policy: Policy) -> SqliteWriter:
+    from guard.evidence.keys import BadKey, load_or_make  # 50 ms, in vain for a replay
+
     try:
         key, _ = load_or_make(config.key_path)
     except BadKey as error:

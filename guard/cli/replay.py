@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 INTERRUPTED: Final = 130  # exit status after Ctrl-C, as shells have it
 QUEUE: Final = 10_000  # entries that wait for the disk: some 20 MB; the reading waits for it then
-YOUNG: Final = 500_000  # objects, some 60 MB, between two collections: a call leaves no cycle to collect
+YOUNG: Final = 1_000_000  # objects, some 120 MB, between two collections: a call leaves no cycle to collect
 
 
 def add(parser: argparse.ArgumentParser) -> None:
