@@ -141,7 +141,8 @@ class Desk:
         """The call with what detection says of it."""
         call, engine = prepared.call, self._engine
         try:
-            signals = watch.attempt(str(ticket), call, engine.price(call), closed=engine.closed(call))
+            price, closed = engine.weighed(prepared)
+            signals = watch.attempt(str(ticket), call, price, closed=closed)
             return engine.warned(prepared, signals) if signals else prepared
         except Exception as error:  # noqa: BLE001 - told and counted; the call is decided without detection
             self._watch_failed(error)

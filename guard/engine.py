@@ -6,22 +6,24 @@ that needs no counter and says what to count; `decide` judges what was counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Final
 
 from msgspec.structs import replace
 
-from guard.detectors.words import Evidence, Pattern, Price, Signal
+from guard.detectors.words import HOUR, Evidence, Pattern, Price, Signal
 from guard.faulty import FAULT, FAULT_STATUS, apart, faulty
 from guard.model import SECOND, STRENGTH, Action, CallAttempt, CallEnded, Decision, Finding, Text, Verdict
 from guard.numbering.plan import LAW_ZONE
-from guard.policy.load import CountRule, JudgeRule, Policy, Rule
+from guard.policy.load import JudgeRule, Policy, Rule
 from guard.prepared import NO_CAP, Prepared
 from guard.rules import detect, rate_cps
 from guard.rules.base import Hit, Terms
 from guard.rules.case import Case
 from guard.rules.prices import is_closed, price_of
 from guard.state.contract import Reading, Touch
+from guard.ways import Counting, Judging, Way, Ways, acting, judging
 
 MS: Final = 1000  # microseconds
 
@@ -36,15 +38,7 @@ _HEADERS: Final = {
 }
 
 
-# Rules whose ids begin so look at the caller's side alone; tests/test_engine_memory.py holds them to it.
-BY_CALLER: Final = ("cli.", "source.")
-QUARTER: Final = 900 * SECOND  # µs
-REMEMBERED: Final = 4096  # callers whose judgement is kept; a dialler that changes its number each call only empties it
-
 Judged = tuple[tuple[Finding, ...], tuple[str, ...], tuple[int, str]]
-# Rules as the loops over all of them want them: since, until, function, settings, and themselves.
-Judging = tuple[int, int, Callable[..., tuple[Hit, ...]], object, Rule]
-Counting = tuple[int, int, Callable[..., Touch | None], object, bool, CountRule]
 
 
 class Engine:
@@ -52,10 +46,8 @@ class Engine:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self._by_caller = tuple(_judging(j) for j in policy.judges if j.rule.id.startswith(BY_CALLER))
-        self._by_call = tuple(_judging(j) for j in policy.judges if not j.rule.id.startswith(BY_CALLER))
-        self._counts = tuple(_counting(c) for c in policy.counts)
-        self._remembered: dict[tuple[object, ...], Judged] = {}
+        self._ways = Ways(policy)
+        self._hour: tuple[int, tzinfo, bool] = (-1, LAW_ZONE, True)  # the last that was asked of: whether it is closed
         self._lookup = policy.plan.lookup
         self._statuses = {r.rule.id: r.rule.status for r in (policy.emergency, *policy.judges)}
         self._statuses |= {r.rule.id: r.rule.status for r in (*policy.site.all, *policy.site_inbound.all)}
@@ -75,66 +67,53 @@ class Engine:
     def prepare(self, call: CallAttempt, ident: str = "") -> Prepared:
         """Every rule that needs no counter speaks; what to count comes out, for the call named `ident`."""
         policy = self.policy
-        terms = policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
+        way = self._ways.of(call)
+        terms = way.terms
         if call.emergency:
             case = Case(call, terms, policy.held, self._lookup)
             rule = policy.emergency
             said = rule.code.judge(case, rule.rule.settings)
             findings = tuple(self._finding(rule.rule, hit, terms) for hit in said)
-            return Prepared(call, terms, findings, (), *self._touches(call, terms, ident, force=True))
+            return Prepared(call, way, findings, (), *self._touches(call, way, ident, force=True))
         if call.direction == "inbound":
             own = policy.site_inbound.of(call)  # nothing else refuses a call that comes in
-            found = self._judged(call, terms, tuple([_judging(j) for j in own]))[0] if own else ()
-            if _stops(found):
-                return Prepared(call, terms, found, (), (), ())
-            return Prepared(call, terms, found, (), *self._touches(call, terms, ident, force=True))
-        before, masked, _ = self._of_caller(call, terms)
-        judges = self._by_call
+            found = self._judged(self._case(call, terms), _in_force(own, call.at))[0] if own else ()
+            if found and _stops(found):
+                return Prepared(call, way, found, (), (), ())
+            return Prepared(call, way, found, (), *self._touches(call, way, ident, force=True))
+        case = self._case(call, terms)
+        judges = way.asked(case)
         own = policy.site.of(call)
         if own:
-            judges += tuple([_judging(j) for j in own])
-        found, mask, talk = self._judged(call, terms, judges)
-        found, mask = before + found, masked + mask
-        if _stops(found):
-            return Prepared(call, terms, found, mask, (), ())
-        return Prepared(call, terms, found, mask, *self._touches(call, terms, ident, force=False), talk)
+            judges = judges + _in_force(own, call.at)
+        found, mask, talk = self._judged(case, judges)
+        if found and _stops(found):
+            return Prepared(call, way, found, mask, (), ())
+        return Prepared(call, way, found, mask, *self._touches(call, way, ident, force=False), talk)
 
-    def _of_caller(self, call: CallAttempt, terms: Terms) -> Judged:
-        """What the rules say that look at the caller's side only: the same for each of its calls, until the next
-        quarter of an hour. Dates of law, consents and files begin at midnights, which in every zone are such quarters.
-        """
-        if not call.source:
-            return self._judged(call, terms, self._by_caller)
-        key = (
-            call.source, call.trunk, call.caller, call.identities, call.diversions, call.usage, call.country,
-            call.forwarded, call.privacy, call.at // QUARTER,
-        )  # fmt: skip
-        known = self._remembered.get(key)
-        if known is None:
-            if len(self._remembered) >= REMEMBERED:
-                self._remembered.clear()
-            known = self._remembered[key] = self._judged(call, terms, self._by_caller)
-        return known
-
-    def _judged(self, call: CallAttempt, terms: Terms, judges: tuple[Judging, ...]) -> Judged:
-        """Findings, numbers to mask, and how long the call may talk."""
+    def _case(self, call: CallAttempt, terms: Terms) -> Case:
         policy = self.policy
-        case = Case(call, terms, policy.held, self._lookup, policy.lists, policy.sector, policy.plan.blocks)
-        at = call.at
+        return Case(call, terms, policy.held, self._lookup, policy.lists, policy.sector, policy.plan.blocks)
+
+    def _judged(self, case: Case, judges: list[Judging]) -> Judged:
+        """Findings, numbers to mask, and how long the call may talk."""
         found: list[Finding] = []
         mask: list[str] = []
         talk = NO_CAP
-        for since, until, judge, settings, rule in judges:
-            if not since <= at < until:
+        for judge, settings, rule in judges:
+            hits = judge(case, settings)
+            if not hits:
                 continue
-            for hit in judge(case, settings):
+            for hit in hits:
                 numbers = _maskable(hit, case)
-                finding = self._finding(rule, hit, terms, maskable=bool(numbers))
-                if finding.action == "mask" and _acts(finding):
+                finding = self._finding(rule, hit, case.terms, maskable=bool(numbers))
+                if finding.action == "mask" and acting(finding):
                     mask += numbers
-                if hit.max_talk_us and _acts(finding) and not 0 < talk[0] <= hit.max_talk_us:
+                if hit.max_talk_us and acting(finding) and not 0 < talk[0] <= hit.max_talk_us:
                     talk = hit.max_talk_us, rule.id  # the least of all caps
                 found.append(finding)
+        if not found:
+            return (), (), NO_CAP
         return tuple(found), tuple(dict.fromkeys(mask)), talk
 
     def _finding(
@@ -153,20 +132,18 @@ class Engine:
         return Finding(rule=rule.id, action=asked, article=articles, text=text, facts=facts, mode=rule.mode)
 
     def _touches(
-        self, call: CallAttempt, terms: Terms, ident: str, *, force: bool
-    ) -> tuple[tuple[Touch, ...], tuple[CountRule, ...]]:
+        self, call: CallAttempt, way: Way, ident: str, *, force: bool
+    ) -> tuple[tuple[Touch, ...], tuple[Counting, ...]]:
         """What to count. A rule that only looks on (monitor, flag) counts without a limit; `force` takes a place even
         where there is none."""
         touches: list[Touch] = []
-        counts: list[CountRule] = []
-        at = call.at
-        for since, until, asks, settings, acts, count in self._counts:
-            if not since <= at < until:
-                continue
-            touch = asks(call, terms, ident, settings)
+        counts: list[Counting] = []
+        terms = way.terms
+        for count in way.counts:
+            touch = count.touch(call, terms, ident, count.settings)
             if touch is None:
                 continue
-            if not acts and touch.limit is not None:
+            if not count.acts and touch.limit is not None:
                 touch = replace(touch, limit=None)
             if force and not touch.force:
                 touch = replace(touch, force=True)
@@ -183,7 +160,7 @@ class Engine:
             for r in self.policy.detects
             if isinstance(s := r.rule.settings, detect.Settings) and s.clauses
         ]
-        return tuple(p if _acts(rule) else replace(p, quarantine=0, trial=True) for rule, p in found)
+        return tuple(p if acting(rule) else replace(p, quarantine=0, trial=True) for rule, p in found)
 
     def price(self, call: CallAttempt) -> Price:
         """What the call is taken to cost."""
@@ -193,11 +170,24 @@ class Engine:
     def closed(self, call: CallAttempt) -> bool:
         """Whether the call is set up at night or at a weekend."""
         terms = self.policy.terms.get(call.trunk)
-        return is_closed(call.at, terms.zone if terms is not None else LAW_ZONE)
+        return self._closed(call.at, terms.zone if terms is not None else LAW_ZONE)
+
+    def weighed(self, prepared: Prepared) -> tuple[Price, bool]:
+        """Both, of a call that is being judged."""
+        call, way = prepared.call, prepared.way
+        at = call.at
+        return price_of(call.callee.value, at, way.terms.destinations, self._prices), self._closed(at, way.zone)
+
+    def _closed(self, at: int, zone: tzinfo) -> bool:
+        hour = at // HOUR
+        if hour != self._hour[0] or zone is not self._hour[1]:
+            self._hour = hour, zone, is_closed(at, zone)
+        return self._hour[2]
 
     def warned(self, prepared: Prepared, signals: tuple[Signal, ...]) -> Prepared:
         """The same call, with what detection says of it. A call that it stops counts nothing."""
-        call, terms = prepared.call, prepared.terms
+        call, way = prepared.call, prepared.way
+        terms = way.terms
         if call.emergency or call.direction == "inbound":
             return prepared
         found = []
@@ -209,8 +199,8 @@ class Engine:
             return prepared
         findings = (*prepared.findings, *found)
         if _stops(found):
-            return Prepared(call, terms, findings, prepared.mask, (), ())
-        return replace(prepared, findings=findings)
+            return Prepared(call, way, findings, prepared.mask, (), ())
+        return prepared.saying(findings)
 
     def late(self, evidence: Evidence) -> Finding | None:
         """What an alarm says that began with the end of a call: of a call that has reached the operator."""
@@ -243,23 +233,22 @@ class Engine:
         waits, retry = False, 0
         waited = now - waited_since if waited_since is not None else 0
         for touch, reading, count in zip(prepared.touches, readings, prepared.counts, strict=True):
-            rule = count.rule
-            full = touch.limit is not None and not reading.taken and reading.value >= touch.limit
-            if rule.id != rate_cps.ID or (touch.limit is None):
-                hit = count.code.judge(call, terms, reading, rule.settings)
-                if hit is not None and (reading.taken or full or not touch.take):
-                    findings.append(self._finding(rule, hit, terms))
-                    retry = max(retry, int(getattr(rule.settings, "retry_s", 0)))
+            limit, value, taken = touch.limit, reading.value, reading.taken
+            full = limit is not None and not taken and value >= limit
+            if not count.paces or limit is None:
+                hit = count.judge(call, terms, reading, count.settings)
+                if hit is not None and (taken or full or not touch.take):
+                    findings.append(self._finding(count.rule, hit, terms))
+                    retry = max(retry, count.retry_s)
             elif full or waited_since is not None:
+                rule = count.rule
                 late = waited >= self.hold_us or ahead >= self.max_held
                 held = full and not late and rule.says["waits"].action == "hold"
                 waits = waits or held
-                limit = touch.limit or 1
-                retry = max(retry, _retry_after(reading, now, ahead, limit)) if full and not held else retry
+                retry = max(retry, _retry_after(reading, now, ahead, limit or 1)) if full and not held else retry
                 say = "waits" if held else "refused" if full else "waited"
-                findings.append(self._waiting(rule, say, terms, limit, waited))
-        refused = any(f.action == "block" and _acts(f) for f in findings)
-        if waits and not refused:
+                findings.append(self._waiting(rule, say, terms, limit or 1, waited))
+        if waits and not _stops(findings):
             return self._verdict(prepared, tuple(findings), until=now - waited + self.hold_us, waited=waited)
         return self._verdict(prepared, tuple(findings), retry=retry, waited=waited)
 
@@ -271,24 +260,18 @@ class Engine:
 
     def counted(self, call: CallAttempt) -> tuple[Touch, ...]:
         """What a call of the past, that went out, counts in tallies: to rebuild them from the log."""
-        terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
-        touches, _ = self._touches(call, terms, "", force=True)
+        touches, _ = self._touches(call, self._ways.of(call), "", force=True)
         return tuple(t for t in touches if t.kind == "tally" and t.take)
 
     def after(self, call: CallAttempt, ended: CallEnded) -> tuple[Touch, ...]:
         """What a call counts in tallies by the way it ended."""
-        terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
-        found = [
-            count.code.ended(call, terms, ended, count.rule.settings)
-            for _, _, _, _, _, count in self._counts
-            if count.code.ended is not None and count.rule.since <= call.at < count.rule.until
-        ]
-        return tuple(t for t in found if t is not None)
+        way = self._ways.of(call)
+        found = [ended_in(call, way.terms, ended, settings) for ended_in, settings in way.ends]
+        return tuple([t for t in found if t is not None])
 
     def sums(self, call: CallAttempt) -> tuple[str, ...]:
         """The sums that a call's talk is added to when it ends."""
-        terms = self.policy.terms.get(call.trunk) or Terms(trunk=call.trunk)
-        touches, _ = self._touches(call, terms, "", force=True)
+        touches, _ = self._touches(call, self._ways.of(call), "", force=True)
         return tuple(t.key for t in touches if t.kind == "sum")
 
     def uncounted(self, prepared: Prepared, error: str, *, passes: bool, waited: int = 0) -> Decision:
@@ -299,7 +282,7 @@ class Engine:
 
     def alone(self, prepared: Prepared, error: str) -> Prepared:
         """The same call, and for its record that it is counted by this guard alone, within its part of the limits."""
-        return replace(prepared, findings=(*prepared.findings, apart(error)))
+        return prepared.saying((*prepared.findings, apart(error)))
 
     def judge(self, call: CallAttempt) -> Decision:
         """What the rules say that need no counter: for another target of a counted call, and for strangers."""
@@ -323,7 +306,7 @@ class Engine:
         strength = 0
         for finding in findings:
             own = STRENGTH[finding.action]
-            if not _acts(finding):
+            if not acting(finding):
                 own = min(own, STRENGTH["flag"])
             elif finding.action == "hold" and not until:
                 own = STRENGTH["allow"]  # it has waited: nothing is done to it any more
@@ -356,26 +339,14 @@ class Engine:
 _VERDICTS: Final[tuple[Verdict, ...]] = ("allowed", "flagged", "masked", "flagged", "blocked")  # by strength
 
 
-def _acts(one: Finding | Rule) -> bool:
-    """Whether what a rule asks for is done: the one place where a mode is applied. A monitored rule only speaks."""
-    return one.mode == "enforce"
+def _in_force(own: Sequence[JudgeRule], at: int) -> list[Judging]:
+    """Rules of the site as they are asked of a call at an instant."""
+    return [judging(j) for j in own if j.rule.since <= at < j.rule.until]
 
 
-def _judging(judge: JudgeRule) -> Judging:
-    rule = judge.rule
-    return rule.since, rule.until, judge.code.judge, rule.settings, rule
-
-
-def _counting(count: CountRule) -> Counting:
-    """With whether it may act: a rule that only looks on counts without a limit."""
-    rule = count.rule
-    acts = _acts(rule) and STRENGTH[_asked(rule)] > STRENGTH["flag"]
-    return rule.since, rule.until, count.code.touch, rule.settings, acts, count
-
-
-def _stops(found: tuple[Finding, ...] | list[Finding]) -> bool:
+def _stops(found: Sequence[Finding]) -> bool:
     """Whether one of these findings stops the call: it counts nothing then."""
-    return any(f.action == "block" and _acts(f) for f in found)
+    return any(one.action == "block" and acting(one) for one in found)
 
 
 def _maskable(hit: Hit, case: Case) -> tuple[str, ...]:
@@ -383,11 +354,6 @@ def _maskable(hit: Hit, case: Case) -> tuple[str, ...]:
     that are no number (cli.malformed) are found in no identity again, so masking would leave them standing."""
     number = hit.facts.get("number")
     return hit.mask or tuple({i.number.value for i in case.presented if i.number.value and i.number.value == number})
-
-
-def _asked(rule: Rule) -> Action:
-    """The strongest that a rule may ask for."""
-    return max((s.action for s in rule.says.values()), key=lambda a: STRENGTH[a])
 
 
 def _retry_after(reading: Reading, now: int, ahead: int, limit: int) -> int:

@@ -25,14 +25,14 @@ STRENGTH: dict[Action, int] = {"allow": 0, "flag": 1, "mask": 2, "hold": 3, "blo
 SECOND = 1_000_000  # microseconds
 
 
-class Identity(Struct, frozen=True):
+class Identity(Struct, frozen=True, gc=False):
     """One number that one header of the request presents."""
 
     header: Header
     number: Number
 
 
-class CallAttempt(Struct, frozen=True, kw_only=True):
+class CallAttempt(Struct, frozen=True, gc=False, kw_only=True):
     """One first INVITE of a call, as the rules see it.
 
     `source` and `trunk` are names of the configuration, "" when unknown. `caller` is From's number; `identities` are
@@ -65,14 +65,14 @@ class CallAttempt(Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Text(Struct, frozen=True):
+class Text(Struct, frozen=True, gc=False):
     """One sentence for people, in English and French, with every fact already filled in."""
 
     en: str
     fr: str
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class Finding(Struct, frozen=True, gc=False, kw_only=True):
     """What one rule said of one call. `action` is what the rule asks for; with `mode` monitor it is not done.
 
     `article` names the texts it rests on (file and article, or the public decision); `facts` are what was measured,
@@ -87,7 +87,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     mode: Mode = "enforce"
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, gc=False, kw_only=True):
     """What is done with a call. `held_until` is set (with action hold) while it waits for a place, else 0.
 
     `status` and `retry_after` (seconds) are what the guard answers when `verdict` is blocked, else 0. `presented` is
@@ -111,7 +111,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     policy: str = ""
 
 
-class CallEnded(Struct, frozen=True, kw_only=True):
+class CallEnded(Struct, frozen=True, gc=False, kw_only=True):
     """How a decided call ended: exactly one for each decided attempt.
 
     `ring_us` is the time from the first 180 or 183 to the answer or the end (0 when it never rang); `talk_us` from the

@@ -172,9 +172,9 @@ def test_the_global_trial_is_no_rules_to_leave() -> None:
 
 
 def test_one_single_place_applies_the_mode() -> None:
-    """Below the configuration, what decides asks for a mode in one function: `engine._acts`."""
+    """Below the configuration, what decides asks for a mode in one function: `ways.acting`."""
     places = []
-    parts = [ROOT / "guard" / n for n in ("engine.py", "desk.py", "asked.py")]
+    parts = [ROOT / "guard" / n for n in ("engine.py", "ways.py", "desk.py", "asked.py")]
     for folder in ("rules", "state", "proxy", "net", "detectors"):
         parts += sorted((ROOT / "guard" / folder).rglob("*.py"))
     for path in parts:
@@ -185,7 +185,7 @@ def test_one_single_place_applies_the_mode() -> None:
             for node in ast.walk(function):
                 if isinstance(node, ast.Constant) and node.value in {"monitor", "enforce"}:
                     places.append(f"{path.stem}.{function.name}")  # noqa: PERF401 - a list of what was found
-    assert places == ["engine._acts"]
+    assert places == ["ways.acting"]
 
 
 # ---- emergency and inbound -------------------------------------------------------------------------------------------

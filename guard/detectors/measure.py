@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from guard.detectors.subject import (
     ANSWERED,
     CLOSED,
@@ -19,7 +21,7 @@ from guard.detectors.subject import (
     Past,
     Subject,
 )
-from guard.detectors.words import FEATURES, Clause, Feature, Measure, Sense
+from guard.detectors.words import FEATURES, Clause, Feature, Measure, Pattern, Sense
 from guard.model import SECOND
 
 RUN: Final = 12  # numbers that rise so long are a list: by chance, one run in 12! = 479 million
@@ -34,6 +36,7 @@ _TO: Final = {"any": 0, "sva": SVA, "dear": DEAR}
 Found = dict[Feature, tuple[int, int, bool]]  # what a clause bounds, as (value, bound, at most)
 
 
+@mypyc_attr(acyclic=True)
 class Ready:
     """A clause with what need not be worked out for each call.
 
@@ -41,14 +44,16 @@ class Ready:
     set-up can make it hold, `at_end` that an end can which leaves one of the marks `ended` (a call back has none).
     """
 
-    __slots__ = ("at_end", "at_set_up", "clause", "ended", "least", "marks", "span")
+    __slots__ = ("at_end", "at_set_up", "clause", "ended", "least", "marks", "own", "span")
 
     def __init__(self, clause: Clause) -> None:
         self.clause = clause
         self.span = clause.span_s * SECOND
         self.marks = _TO[clause.to] | (CLOSED if clause.closed else 0)
         counted = (n for f, n in clause.at_least.items() if f in COUNTED)
-        self.least = 1 if clause.own else max(counted, default=1)  # an hour may have more calls than are kept
+        self.own = clause.own
+        # By its own usual an hour may have more calls than are kept: there they are counted.
+        self.least = clause.at_least.get("calls", 1) if clause.own else max(counted, default=1)
         used = {*clause.at_least, *clause.share}
         self.at_end = not used.isdisjoint(ENDS)
         self.at_set_up = not self.at_end or not used.isdisjoint(SET_UP)
@@ -57,6 +62,32 @@ class Ready:
             self.ended |= ENDS[feature]
 
 
+Ways = tuple[tuple[Pattern, Ready], ...]
+
+
+class Looks:
+    """Clauses that are looked at together. `bars` are, for each span of theirs, the fewest calls in it that can make
+    any of them hold."""
+
+    __slots__ = ("bars", "ways")
+
+    def __init__(self, ways: Ways) -> None:
+        self.ways = ways
+        fewest: dict[tuple[bool, int], int] = {}
+        for _, ready in ways:
+            key = (ready.own, ready.span)
+            fewest[key] = min(fewest.get(key, ready.least), ready.least)
+        self.bars = tuple((own, span, least) for (own, span), least in fewest.items())
+
+    def may_hold(self, subject: Subject, now: int) -> bool:
+        """Whether a subject has called often enough for any of them. Most have not."""
+        for own, span, least in self.bars:
+            if subject.usual.count >= least if own else subject.had(least, now - span):
+                return True
+        return False
+
+
+@mypyc_attr(acyclic=True)
 class View:
     """The calls of a subject as the clauses of one moment look at them; what several ask for is worked out once.
 
@@ -125,8 +156,8 @@ class View:
 def holds(ready: Ready, view: View) -> Found | None:
     """What the clause bounds, where all of it holds; None elsewhere. Nearly every call leaves by the first lines."""
     clause = ready.clause
-    if clause.own:
-        return _own(clause, view.subject)
+    if ready.own:
+        return _own(ready.least, view.subject)
     if len(view.past(ready.span, ready.marks)) < ready.least:
         return None
     found: Found = {}
@@ -151,9 +182,8 @@ def holds(ready: Ready, view: View) -> Found | None:
     return found
 
 
-def _own(clause: Clause, subject: Subject) -> Found | None:
+def _own(least: int, subject: Subject) -> Found | None:
     usual = subject.usual
-    least = clause.at_least.get("calls", 1)
     if usual.count < least:
         return None
     limit = usual.limit()

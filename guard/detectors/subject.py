@@ -7,11 +7,14 @@ A subject that is at work is an object; one that rests is packed into octets, so
 from __future__ import annotations
 
 from array import array
+from bisect import insort
 from collections import deque
 from itertools import dropwhile
 from struct import Struct as Layout
 from typing import Final
 from zlib import crc32
+
+from mypy_extensions import mypyc_attr
 
 from guard.detectors.usual import CELLS, Usual, unpacked
 from guard.detectors.words import BACKS, DAY, HOUR, ORIGINS, RECENT
@@ -43,6 +46,7 @@ def mark(text: str) -> int:
     return crc32(text.encode("utf-8", "replace"))
 
 
+@mypyc_attr(acyclic=True)
 class Past:
     """One call. `callee` is the number called as an integer, `caller` 16 bits of the presented one; `talk` in seconds,
     rounded up, of a call that costs; `cents` a minute, `fee` cents a call."""
@@ -74,13 +78,15 @@ class Past:
         return max(self.cents * max(-(-seconds // 60), 1), self.fee)
 
 
+@mypyc_attr(acyclic=True)
 class Subject:
     """One line, presented number or premium service.
 
     `days` holds calls and cents of thirty days, up to day `today` of Unix time, each at its number modulo thirty.
     `origins` maps marks to the hour of Unix time at which they were first seen, the longest unused first; `run` is how
     many of the last calls went to ever higher numbers. `recent` is in the order in which calls were last heard of, set
-    up or over: however many are up, the last ends are there. `callee` is the number called last.
+    up or over: however many are up, the last ends are there. `set_ups` is when the last of these calls were set up, in
+    order, and of others that are forgotten. `callee` is the number called last, `shown` what was seen with that call.
     """
 
     __slots__ = (
@@ -94,6 +100,8 @@ class Subject:
         "received",
         "recent",
         "run",
+        "set_ups",
+        "shown",
         "today",
         "usual",
     )
@@ -105,11 +113,13 @@ class Subject:
         self.callee = 0
         self.run = 0
         self.recent: deque[Past] = deque(maxlen=RECENT)
+        self.set_ups = array("q")
         self.today = at // DAY
         self.days = array("H", NO_DAYS)
         self.backs: list[int] = []
         self.received: list[int] = []
         self.origins: dict[int, int] = {}
+        self.shown: tuple[int, ...] = ()
         self.usual = Usual()
 
     def called(self, past: Past) -> None:
@@ -120,9 +130,20 @@ class Subject:
         self.run = self.run + 1 if step > 0 else 1
         self.callee = past.callee
         self.recent.append(past)
+        self.set_ups.append(past.at)
+        self._keep_few()
         self.calls += 1
         self.last = past.at
         self.counted(past.at, calls=1)
+
+    def _keep_few(self) -> None:
+        if len(self.set_ups) > RECENT:
+            self.set_ups.pop(0)
+
+    def had(self, calls: int, since: int) -> bool:
+        """Whether `recent` may have so many calls that were set up since an instant. Nearly always it has not, and that
+        is found without a look at any of them."""
+        return len(self.set_ups) >= calls and self.set_ups[-calls] >= since
 
     def called_back(self, at: int) -> None:
         """Somebody called back whom it had rung for a moment."""
@@ -141,9 +162,14 @@ class Subject:
 
     def over(self, call: Past) -> Past:
         """This call, now the last one heard of: also where so many were set up since that it was forgotten."""
+        last = self.recent[-1] if self.recent else None
+        if last is not None and last.at == call.at and last.callee == call.callee and last.outcome == OPEN:
+            return last  # as it was, where none was set up or over since
         past = self.known(call)
         if past is None:
             past = call.copy()
+            insort(self.set_ups, past.at)
+            self._keep_few()
         else:
             self.recent.remove(past)
         self.recent.append(past)
@@ -170,6 +196,9 @@ class Subject:
 
     def seen_with(self, marks: tuple[int, ...], at: int) -> None:
         """Remember what the line showed."""
+        if marks == self.shown:
+            return  # they are the last ones already, and in this order
+        self.shown = marks
         origins = self.origins
         for one in marks:
             origins[one] = origins.pop(one, 0) or at // HOUR
@@ -241,6 +270,7 @@ def unpack(data: bytes) -> Subject:
     layout = _PAST if holds & PRICED else _FREE
     end = place + pasts * layout.size
     s.recent.extend([Past(*one) for one in layout.iter_unpack(data[place:end])])
+    s.set_ups.extend(sorted([p.at for p in s.recent]))
     place = end + (backs + received) * _AT.size
     instants = [at for (at,) in _AT.iter_unpack(data[end:place])]
     s.backs, s.received = instants[:backs], instants[backs:]

@@ -11,6 +11,8 @@ from __future__ import annotations
 from math import isqrt
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 HOURS: Final = 672  # four weeks
 WEEK: Final = 168
 LEVELS: Final = (0, 1, 2, 3, 4, 6, 9, 13, 20, 30, 45, 68, 101, 152, 228)  # calls an hour, at least
@@ -25,6 +27,7 @@ _NOTHING: Final = b"\xff" * CELLS
 _LEVEL: Final = tuple(max(i for i, low in enumerate(LEVELS) if low <= n) for n in range(LEVELS[-1] + 1))
 
 
+@mypyc_attr(acyclic=True)
 class Usual:
     """Four weeks of one line. `hour` is the hour of Unix time that is being counted, `count` the calls in it (no more
     than `COUNTED`); `alarmed` tells that something alarmed of the line in it."""

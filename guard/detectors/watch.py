@@ -13,7 +13,7 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from guard.detectors.alarms import Alarms
-from guard.detectors.measure import Ready, View, evidence, holds
+from guard.detectors.measure import Looks, Ready, View, evidence, holds
 from guard.detectors.subject import (
     ANSWERED,
     CANCELLED,
@@ -53,6 +53,7 @@ from guard.numbering.number import Number
 MAX_OPEN: Final = 200_000  # calls whose end is awaited: as many as the counters hold places
 MAX_RANG: Final = 100_000  # short rings whose call-back is awaited
 MAX_RELEASED: Final = 10_000  # subjects whose calls from before their release may still be up
+MAX_MARKS: Final = 256  # addresses and agents whose marks are remembered; invented ones only push each other out
 MAX_NAME: Final = 128  # characters of a line's name that are kept: what a header holds may be as long as a message
 # Calls that come in within a minute over one trunk, from which on it says nothing that one goes out at once after one
 # came in: at twelve a minute nearly half of all do so by chance, and sixteen in a row never do.
@@ -66,11 +67,11 @@ COUNTERS: Final = (
 )  # fmt: skip
 
 
-Ways = tuple[tuple[Pattern, Ready], ...]
 # Kinds of subjects, and whether it is a number that stands for its line as well.
 KINDS: Final[tuple[tuple[Per, bool], ...]] = (("line", False), ("number", False), ("number", True), ("service", False))
 
 
+@mypyc_attr(acyclic=True)
 class _Open:
     """A call that is up: the subjects (kind, key) that remember it."""
 
@@ -100,8 +101,9 @@ class Watch:
         self._released: OrderedDict[str, int] = OrderedDict()
         self._came_in: dict[str, int] = {}  # trunk -> when a call last came in that none went out for yet
         self._arrivals: dict[str, deque[int]] = {}  # trunk -> when the last ones came in
-        self._set_up: dict[tuple[Per, bool, int], Ways] = {}
-        self._end: dict[tuple[Per, bool, int], Ways] = {}
+        self._set_up: dict[tuple[Per, bool, int], Looks] = {}
+        self._end: dict[tuple[Per, bool, int], Looks] = {}
+        self._marks: dict[str, int] = {}
         self.adopt(patterns)
 
     def adopt(self, patterns: Iterable[Pattern]) -> None:
@@ -116,10 +118,10 @@ class Watch:
             for marks in range(2 * CLOSED):
                 if not marks & ~(SVA | DEAR | CLOSED):
                     may = tuple((p, r) for p, r in own if r.at_set_up and r.marks & marks == r.marks)
-                    self._set_up[kind, alone, marks] = may
+                    self._set_up[kind, alone, marks] = Looks(may)
             for marks in (0, SHORT, HYPER, REFUSED):
                 may = tuple((p, r) for p, r in own if r.at_end and (r.ended & marks or not marks))
-                self._end[kind, alone, marks] = may
+                self._end[kind, alone, marks] = Looks(may)
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 
@@ -127,14 +129,16 @@ class Watch:
         """A call is set up: what alarms of its line, its presented number and the service that it calls. `closed`: at
         night or at a weekend. Emergency calls are never shown here."""
         now = self._time.read(call.at)
-        self.counters["detectors_clock_back"] = self._time.back
+        if self._time.back:
+            self.counters["detectors_clock_back"] = self._time.back
         if call.direction == "inbound":
             self._comes_in(ident, call, now)
             return ()
         keys = _keys(call, price)
         marks = (SVA if price.sva else 0) | (DEAR if price.dear else 0) | (CLOSED if closed else 0)
         stepped = STEPPED if self._steps(call, now) else 0
-        callee, caller = _digits(call.callee), mark(call.caller.value or call.caller.raw)
+        presented = call.caller
+        callee, caller = _digits(call.callee), mark(presented.value or presented.raw)
         found = [(kind, key, self.subjects.of(key, now)) for kind, key in keys]
         number = found[0][2] if len(found) == 1 or found[1][0] != "number" else found[1][2]
         begun: list[tuple[Pattern, Evidence]] = []
@@ -143,13 +147,15 @@ class Watch:
         for i, (kind, key, subject) in enumerate(found):
             subject.called(fresh.copy())
             if i == 0:
-                subject.seen_with((mark(call.source_address), mark(call.user_agent), caller), now)
+                shown = (self._mark(call.source_address), self._mark(call.user_agent), caller)
+                subject.seen_with(shown, now)
                 subject.usual.one_more(now // HOUR, frozen=self.alarms.any_of(key, now))
-            ways = self._set_up[kind, i == 0 and kind == "number", marks]
-            if ways:
-                begun += self._judge(ways, kind, key, View(subject, number, now), call.trunk, call.usage)
-        self._keep_open(ident, _Open(fresh, (call.caller.value, call.callee.value), keys, call.usage, call.trunk))
-        self._begin(begun, now)
+            looks = self._set_up[kind, i == 0 and kind == "number", marks]
+            if looks.may_hold(subject, now):
+                begun += self._judge(looks, kind, key, View(subject, number, now), call.trunk, call.usage)
+        self._keep_open(ident, _Open(fresh, (presented.value, call.callee.value), keys, call.usage, call.trunk))
+        if begun:
+            self._begin(begun, now)
         lasting = self.alarms.signals(keys, price, now, {e.rule for _, e in begun})
         return lasting + (self.alarms.shut_off(_shuts(call, keys), now) if self.alarms.closed else ())
 
@@ -223,8 +229,11 @@ class Watch:
             if past.cents or past.fee:
                 subject.counted(now, cents=past.cost(now))
             if marks:
-                ways = self._end[kind, i == 0 and kind == "number", marks]
-                begun += self._judge(ways, kind, key, View(subject, number, now), call.trunk, call.usage)
+                looks = self._end[kind, i == 0 and kind == "number", marks]
+                if looks.may_hold(subject, now):
+                    begun += self._judge(looks, kind, key, View(subject, number, now), call.trunk, call.usage)
+        if not begun:
+            return ()
         self._begin(begun, now)
         return tuple(e for _, e in begun)
 
@@ -238,8 +247,12 @@ class Watch:
         return len(arrivals) < BUSY or now - arrivals[0] > MINUTE
 
     def _comes_in(self, ident: str, call: CallAttempt, now: int) -> None:
-        self._came_in[call.trunk] = now
-        self._arrivals.setdefault(call.trunk, deque(maxlen=BUSY)).append(now)
+        trunk = call.trunk
+        self._came_in[trunk] = now
+        arrivals = self._arrivals.get(trunk)
+        if arrivals is None:
+            arrivals = self._arrivals[trunk] = deque(maxlen=BUSY)
+        arrivals.append(now)
         ours, theirs = call.callee.value, call.caller.value
         key = f"n:{ours}"
         subject = self.subjects.find(key) if ours else None
@@ -249,19 +262,18 @@ class Watch:
         rang = self._rang.pop((ours, theirs), None)
         if rang is not None and now - rang <= DAY:
             subject.called_back(now)
-            view = View(subject, subject, now)
-            self._begin(self._judge(self._end["number", False, 0], "number", key, view, call.trunk, ()), now)
+            looks = self._end["number", False, 0]
+            self._begin(self._judge(looks, "number", key, View(subject, subject, now), trunk, ()), now)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
     def _judge(
-        self, ways: Ways, kind: Per, key: str, view: View, trunk: str, usage: tuple[str, ...]
+        self, looks: Looks, kind: Per, key: str, view: View, trunk: str, usage: tuple[str, ...]
     ) -> list[tuple[Pattern, Evidence]]:
         """The alarms that begin with what has just been seen of a subject."""
         out: list[tuple[Pattern, Evidence]] = []
-        many = len(view.subject.recent)
-        for pattern, ready in ways:
-            if many < ready.least:
+        for pattern, ready in looks.ways:
+            if not (ready.own or view.subject.had(ready.least, view.now - ready.span)):
                 continue
             found = holds(ready, view)
             if found is None or not _concerns(pattern, key, usage, view.now):
@@ -280,20 +292,30 @@ class Watch:
         for pattern, one in begun:
             self.counters["detectors_alarms_dropped"] += self.alarms.begin(pattern, one, now)
 
+    def _mark(self, text: str) -> int:
+        """The mark of an address or an agent, of which there are few."""
+        found = self._marks.get(text)
+        if found is None:
+            if len(self._marks) >= MAX_MARKS:
+                self._marks.clear()
+            found = self._marks[text] = mark(text)
+        return found
+
     def _keep_open(self, ident: str, call: _Open) -> None:
         self._open[ident] = call
         if len(self._open) > MAX_OPEN:
             self._open.popitem(last=False)
             self.counters["detectors_open_dropped"] += 1
-        self.counters["detectors_subjects_dropped"] = self.subjects.dropped
+        if self.subjects.dropped:
+            self.counters["detectors_subjects_dropped"] = self.subjects.dropped
 
 
 def _keys(call: CallAttempt, price: Price) -> tuple[tuple[Per, str], ...]:
     """The subjects of a call, its line first. A line that is known by its number is one subject, not two."""
-    value = call.caller.value
+    value, line = call.caller.value, call.line
     out: list[tuple[Per, str]] = []
-    if call.line and call.line not in {value, call.caller.raw}:
-        out.append(("line", f"l:{call.source}/{_name(call.line)}"))
+    if line and line != value and line != call.caller.raw:
+        out.append(("line", f"l:{call.source}/{_name(line)}"))
     if value or not out:
         out.append(("number", f"n:{value or call.source}"))
     if price.sva:

@@ -110,7 +110,7 @@ class Pattern(Struct, frozen=True, kw_only=True):
 Sense = Literal["", "different", "callers", "step"]
 
 
-class Measure(Struct, frozen=True):
+class Measure(Struct, frozen=True, gc=False):
     """One feature in the evidence: its value, the bound that it met and its share of the alarm in percent; a bound of
     None: the pattern asked nothing of it. With `most` it alarms up to its bound, elsewhere from there on. `sense` tells
     what the clause counted where that is not the plain feature: `different` numbers, `callers`, or `step`s."""
@@ -123,7 +123,7 @@ class Measure(Struct, frozen=True):
     sense: Sense = ""
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
+class Evidence(Struct, frozen=True, gc=False, kw_only=True):
     """Why an alarm began: `passes` names what would have made it pass, `kind` of which subject it speaks. What a person
     shut off has no measures."""
 
@@ -152,7 +152,7 @@ def key_of(kind: Kind, subject: str) -> str:
 Says = Literal["certain", "alone", "joined", "dear", "shut"]
 
 
-class Signal(Struct, frozen=True, kw_only=True):
+class Signal(Struct, frozen=True, gc=False, kw_only=True):
     """What detection says of one call: an alarm that lasts on one of its subjects. `says`: `certain` acts, `alone`
     flags, `joined` acts since `other`, a rule that rests on other features, alarms too, `dear` since the call is
     costly; `shut` is a quarantine. `begun` is set on the call with which the alarm begins."""
@@ -164,7 +164,7 @@ class Signal(Struct, frozen=True, kw_only=True):
     other: str = ""
 
 
-class Price(Struct, frozen=True):
+class Price(Struct, frozen=True, gc=False):
     """What is known of a number called: `dear` where fraud goes, `sva` a premium number; cents a minute and a call.
     `costly` are dear ones, and premium numbers that cost so much that a call may be stopped on one signal alone."""
 

@@ -65,15 +65,14 @@ class Allotted:
         """
         if self.on is None:
             return None
-        get = self._blocks.get
         if value.startswith(_PLUS):
             for n in self._widths:
-                length = get(value[:n])
+                length = self._blocks.get(value[:n])
                 if length is not None:
                     return length == len(value)
             return False
         if value.isdecimal() and len(value) <= MAX_SHORT:
-            return get(value) == len(value)
+            return self._blocks.get(value) == len(value)
         return None
 
 

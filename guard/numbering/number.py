@@ -45,7 +45,7 @@ class Dial(Struct, frozen=True, kw_only=True):
     strip: str = ""
 
 
-class Number(Struct, frozen=True):
+class Number(Struct, frozen=True, gc=False):
     """One number. `value` is `+33145678900` (E.164), `3949` (short, as dialled) or "" (anonymous, malformed, none).
 
     `raw` is the user part as received, at most 64 characters. `reason` names why a malformed one is malformed, and

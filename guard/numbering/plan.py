@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from guard.numbering.allotted import NOTHING, Allotted, read_allotted
 from guard.numbering.countries import read_countries
+from guard.numbering.heads import Widths
 from guard.numbering.planschema import TERRITORIES, BadRoot, NumberingFile, RangeEntry, Words, roots
 from guard.tomlread import Problem, Reader, nearest
 
@@ -33,7 +34,7 @@ class PlanError(ValueError):
         self.problems = problems
 
 
-class Category(Struct, frozen=True):
+class Category(Struct, frozen=True, gc=False):
     """What the plan says of one number.
 
     `id` is "" for what no range holds and "foreign" for an E.164 number outside the French codes; of both the plan
@@ -96,21 +97,24 @@ class Range(Struct, frozen=True, kw_only=True):
         return self.prefix.ljust(self.length, "9")
 
 
-class _Entry(Struct, frozen=True):
+class _Entry:
     """What one prefix says between two instants of a number of right length, and of any other."""
 
-    since: int
-    until: int
-    length: int
-    right: Category
-    wrong: Category
+    __slots__ = ("length", "right", "since", "until", "wrong")
+
+    def __init__(self, since: int, until: int, length: int, right: Category, wrong: Category) -> None:
+        self.since = since
+        self.until = until
+        self.length = length
+        self.right = right
+        self.wrong = wrong
 
 
 class Plan:
     """A whole plan. `ranges` are in the order of the files, `categories` and `sources` by their ids; `blocks` are those
     that ARCEP has allotted, with the date of its file; `countries` those of foreign numbers, by prefix."""
 
-    __slots__ = ("_e164", "_foreign", "_lengths", "_short", "_widths", "blocks", "categories", "ranges", "sources")
+    __slots__ = ("_abroad", "_e164", "_foreign", "_short", "_widths", "blocks", "categories", "ranges", "sources")
 
     def __init__(
         self,
@@ -122,7 +126,7 @@ class Plan:
     ) -> None:
         self.blocks = blocks
         self._foreign = {prefix: replace(FOREIGN, countries=found) for prefix, found in countries.items()}
-        self._widths = tuple(sorted({len(p) for p in countries}, reverse=True))
+        self._abroad = Widths(countries)
         self.ranges = ranges
         self.categories = categories
         self.sources = sources
@@ -136,7 +140,7 @@ class Plan:
             for prefix in one.opened if isinstance(one.opened, tuple) else ():
                 if prefix != one.prefix:
                     _enter(self._table(one), prefix, one, categories[one.category], opened=True)
-        self._lengths = tuple(sorted({len(p) for p in self._e164}, reverse=True))
+        self._widths = Widths(self._e164)
 
     def _table(self, one: Range) -> dict[str, tuple[_Entry, ...]]:
         return self._e164 if one.prefix[0] == "+" else self._short[one.length]
@@ -155,16 +159,15 @@ class Plan:
     def lookup(self, value: str, at: int) -> Category:
         """What a number (`+33162…` or `3949`) is at an instant (µs of Unix time). Never raises."""
         if value[:1] == "+":
-            get = self._e164.get
-            for n in self._lengths:
-                found = get(value[:n])
+            for n in self._widths.of(value):
+                found = self._e164.get(value[:n])
                 if found is not None:
                     for entry in found:
                         if entry.since <= at < entry.until:
                             return entry.right if len(value) == entry.length else entry.wrong
             if value.startswith(FRENCH):
                 return UNKNOWN
-            for n in self._widths:
+            for n in self._abroad.of(value):
                 abroad = self._foreign.get(value[:n])
                 if abroad is not None:
                     return abroad

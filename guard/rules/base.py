@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from guard.model import CallAttempt, CallEnded
+from guard.model import CallAttempt, CallEnded, Direction, Usage
 from guard.prospecting.lists import NO_LISTS, Lists
 from guard.rules.case import Case
 from guard.rules.destinations import NO_CAPS, NOWHERE, Caps, Destinations
@@ -62,7 +62,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     destinations: Destinations = NOWHERE
 
 
-class Hit(Struct, frozen=True):
+class Hit(Struct, frozen=True, gc=False):
     """What a rule found. `say` names one of the rule's texts; `mask` the numbers (E.164 or short) to be masked;
     `max_talk_us` how long the call may talk before the guard ends it (0: as long as it likes)."""
 
@@ -72,23 +72,41 @@ class Hit(Struct, frozen=True):
     max_talk_us: int = 0
 
 
+class Kind(Struct, frozen=True, kw_only=True):
+    """What many calls have in common: enough for some rules to know that they have nothing to say of any of them.
+    `source` is "" where nobody knows where they come from."""
+
+    terms: Terms
+    source: str
+    usage: tuple[Usage, ...]
+    forwarded: str
+    direction: Direction
+
+
 S = TypeVar("S", bound=Settings)
 
 
 class Judge(Struct, Generic[S], frozen=True):
-    """A rule that needs no counter. `says` names each of its texts, and the facts that it may use."""
+    """A rule that needs no counter. `says` names each of its texts, and the facts that it may use.
+
+    What spares calls the rule, and changes nothing that is said: `idle` tells that it says nothing of any call of a
+    kind; `heads`, that it says nothing of calls that present only numbers of E.164 that begin with none of these.
+    """
 
     id: str
     says: dict[str, frozenset[str]]
     settings: type[S]
     judge: Callable[[Case, S], tuple[Hit, ...]]
+    idle: Callable[[Kind, S], bool] | None = None
+    heads: Callable[[S], tuple[str, ...]] | None = None
 
 
 class Count(Struct, Generic[S], frozen=True):
     """A rule that counts. Each touch of it has a key that begins with `key` and a colon.
 
     `touch` gives what to count for a call, with the limit that would be enforced; `judge` says what a reading means.
-    `ended` gives what a call counts by the way it ended: a member of a tally.
+    `ended` gives what a call counts by the way it ended: a member of a tally. `idle` tells that `touch` gives nothing
+    for any call of a kind.
     """
 
     id: str
@@ -98,6 +116,7 @@ class Count(Struct, Generic[S], frozen=True):
     touch: Callable[[CallAttempt, Terms, str, S], Touch | None]
     judge: Callable[[CallAttempt, Terms, Reading, S], Hit | None]
     ended: Callable[[CallAttempt, Terms, CallEnded, S], Touch | None] | None = None
+    idle: Callable[[Kind, S], bool] | None = None
 
 
 AnyJudge = Judge[Any]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from guard.model import CallAttempt, Identity
 from guard.numbering.allotted import NOTHING, Allotted
 from guard.numbering.number import Number
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 Lookup = Callable[[str, int], Category]
 
 
+@mypyc_attr(acyclic=True)
 class Case:
-    """One call attempt with what rules keep asking of it.
+    """One call attempt with what rules keep asking of it: `at` is when it was set up, `callee` the number called.
 
     `presented` is From's number and the asserted ones, in that order, without those that present nothing; `lists` and
     `sector` are those of `[prospecting]`, `blocks` those that ARCEP has allotted.
@@ -28,8 +31,10 @@ class Case:
     __slots__ = (
         "_categories",
         "_forwarded",
+        "at",
         "blocks",
         "call",
+        "callee",
         "held",
         "lists",
         "lookup",
@@ -49,28 +54,32 @@ class Case:
         blocks: Allotted = NOTHING,
     ) -> None:
         self.call = call
+        self.at = call.at
+        self.callee = call.callee.value
         self.terms = terms
         self.held = held
         self.lookup = lookup
         self.lists = lists
         self.sector = sector
         self.blocks = blocks
+        caller, asserted = call.caller, call.identities
         self.presented: tuple[Identity, ...] = (
-            call.identities if call.caller.kind == "none" else (Identity("from", call.caller), *call.identities)
+            asserted if caller.kind == "none" else (Identity("from", caller), *asserted)
         )
         self._categories: dict[str, Category] = {}
         self._forwarded: bool | None = None
 
     def category(self, number: Number) -> Category:
         """The plan's category of a number at the call's instant, looked up once."""
-        found = self._categories.get(number.value)
+        value = number.value
+        found = self._categories.get(value)
         if found is None:
-            found = self._categories[number.value] = self.lookup(number.value, self.call.at)
+            found = self._categories[value] = self.lookup(value, self.at)
         return found
 
     def rightful(self, number: Number) -> bool:
         """Whether we may present this number at the call's instant: held, or with consent."""
-        return self.held.right(number.value, self.call.at)
+        return self.held.right(number.value, self.at)
 
     @property
     def forwarded(self) -> bool:

@@ -41,7 +41,13 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
         hits[value] = base.Hit("platform" if platform else "other", facts)
     if not named:
         return (base.Hit("nothing", {"header": "from"}),)
-    return tuple(hits.values())
+    return tuple(hits.values()) if hits else ()
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """No automated system."""
+    del settings
+    return "automated" not in kind.usage
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

@@ -87,4 +87,11 @@ def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Sett
     )
 
 
-RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Nobody claims an exception; calls of people; calls received that none are held against."""
+    if kind.direction == "inbound":
+        return not settings.received_percent
+    return "automated" not in kind.usage or not (settings.numbers or settings.received_percent)
+
+
+RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, idle=idle)

@@ -47,4 +47,10 @@ def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Sett
     return base.Hit("no-leg", {"number": call.caller.value, "within_s": settings.within_s})
 
 
-RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Where no inbound leg is asked for."""
+    del settings
+    return kind.forwarded != "require-inbound"
+
+
+RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, idle=idle)

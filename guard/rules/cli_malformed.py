@@ -50,7 +50,7 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
             named = identity.header == "from" and len(number.value) <= settings.extension_digits
             say = "extension" if named and not category and _vouched(case) else "short"
             hits.append(base.Hit(say, {"number": number.value, "header": identity.header}))
-    return tuple(hits)
+    return tuple(hits) if hits else ()
 
 
 def _vouched(case: Case) -> bool:

@@ -32,15 +32,31 @@ def _judge(case: Case, settings: Settings, *, automated: bool) -> tuple[base.Hit
             continue
         kept = not automated and call.forwarded == "trust-diversion" and case.forwarded
         hits[value] = base.Hit("forwarded" if kept else "presented", {"number": value, "header": identity.header})
-    return tuple(hits.values())
+    return tuple(hits.values()) if hits else ()
+
+
+def _idle(kind: base.Kind, settings: Settings, *, automated: bool) -> bool:
+    return ("automated" in kind.usage) is not automated or settings.convergence
+
+
+def heads(settings: Settings) -> tuple[str, ...]:
+    """Mobile numbers."""
+    return settings.prefixes
 
 
 AUTOMATED = base.Judge(
-    "cli.automated-mobile", {"presented": _FACTS}, Settings, lambda case, s: _judge(case, s, automated=True)
+    "cli.automated-mobile",
+    {"presented": _FACTS},
+    Settings,
+    lambda case, s: _judge(case, s, automated=True),
+    lambda kind, s: _idle(kind, s, automated=True),
+    heads,
 )
 ON_TRUNK = base.Judge(
     "cli.mobile-on-trunk",
     {"presented": _FACTS, "forwarded": _FACTS},
     Settings,
     lambda case, s: _judge(case, s, automated=False),
+    lambda kind, s: _idle(kind, s, automated=False),
+    heads,
 )

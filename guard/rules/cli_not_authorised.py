@@ -21,7 +21,7 @@ class Settings(base.Settings, frozen=True):
 def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """Each distinct number presented without right."""
     hits: dict[str, base.Hit] = {}
-    at = case.call.at
+    at = case.at
     held = case.held
     for identity in case.presented:
         value = identity.number.value
@@ -33,7 +33,7 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
         hits[value] = base.Hit(standing, {"number": value, "header": identity.header, "holder": holder})
     if hits and case.forwarded:
         return ()  # whether its inbound leg was seen is cli.forwarded's to ask, where it has to be
-    return tuple(hits.values())
+    return tuple(hits.values()) if hits else ()
 
 
 RULE = base.Judge(ID, SAYS, Settings, judge)

@@ -34,7 +34,12 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
             hits[value] = base.Hit("other", {"number": value, "header": identity.header})
     if not named:
         return (base.Hit("nothing", {"header": "from"}),)
-    return tuple(hits.values())
+    return tuple(hits.values()) if hits else ()
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """No platform, or one without roots."""
+    return "platform" not in kind.usage or not (kind.terms.platform_roots or settings.roots)
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

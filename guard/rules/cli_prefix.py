@@ -40,9 +40,20 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
             found = value in settings.short if settings.whole else value.startswith(settings.short)
         if found:
             hits[value] = base.Hit("presented", {"number": value, "header": identity.header})
-    return tuple(hits.values())
+    return tuple(hits.values()) if hits else ()
+
+
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Usages that it does not speak of."""
+    wanted, exempt = settings.usages, settings.not_usages
+    return bool(wanted and not any(u in wanted for u in kind.usage)) or any(u in exempt for u in kind.usage)
+
+
+def heads(settings: Settings) -> tuple[str, ...]:
+    """Its prefixes."""
+    return settings.prefixes
 
 
 def rule(name: str) -> base.Judge[Settings]:
     """A rule of this kind."""
-    return base.Judge(name, SAYS, Settings, judge)
+    return base.Judge(name, SAYS, Settings, judge, idle, heads)

@@ -40,7 +40,12 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
             hits[value] = base.Hit("short", facts)
         elif len(value) == settings.directory_digits and value.startswith(settings.directory):
             hits[value] = base.Hit("directory", facts)
-    return tuple(hits.values())
+    return tuple(hits.values()) if hits else ()
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def heads(settings: Settings) -> tuple[str, ...]:
+    """Those that are masked."""
+    return settings.masked
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, heads=heads)

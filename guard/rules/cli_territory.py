@@ -38,7 +38,8 @@ def territory(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
         if not value or value in hits:
             continue
         category = case.category(identity.number)
-        if not category.countries or call.country in category.countries:
+        countries = category.countries
+        if not countries or call.country in countries:
             continue
         say = "billed" if case.terms.undetermined_origin else "other"
         if category.id in settings.mobile and call.country not in settings.france:
@@ -46,25 +47,29 @@ def territory(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
             if since is not None and datetime.fromtimestamp(call.at // SECOND, LAW_ZONE).date() >= since:
                 say = "mobile"
         facts: dict[str, str | int | bool] = {"number": value, "header": identity.header, "country": call.country}
-        hits[value] = base.Hit(say, {**facts, "of": "/".join(category.countries)})
-    return tuple(hits.values())
+        hits[value] = base.Hit(say, {**facts, "of": "/".join(countries)})
+    return tuple(hits.values()) if hits else ()
 
 
 def foreign(case: Case, settings: TrunkSettings) -> tuple[base.Hit, ...]:
     """Each presented number that is not of the plan of the trunk's country."""
     country = case.terms.country
-    french = country in settings.france  # whose plan takes in the overseas territories
     hits: dict[str, base.Hit] = {}
     for identity in case.presented:
-        value = identity.number.value
-        if identity.number.kind != "e164" or value in hits:
+        number = identity.number
+        value = number.value
+        if number.kind != "e164" or value in hits:
             continue
-        category = case.category(identity.number)
-        elsewhere = bool(category.countries) and country not in category.countries
-        if category.id == "foreign" if french else elsewhere:
+        category = case.category(number)
+        abroad, countries = category.id == "foreign", category.countries
+        elsewhere = bool(countries) and country not in countries
+        if not (abroad or elsewhere):
+            continue  # as nearly all
+        french = country in settings.france  # whose plan takes in the overseas territories
+        if abroad if french else elsewhere:
             facts: dict[str, str | int | bool] = {"number": value, "header": identity.header, "country": country}
             hits[value] = base.Hit("presented", facts)
-    return tuple(hits.values())
+    return tuple(hits.values()) if hits else ()
 
 
 _FACTS: Final = frozenset({"number", "header", "country", "of"})

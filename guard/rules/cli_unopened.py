@@ -38,10 +38,10 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
         if number.kind == "short" and category not in settings.short_categories:
             continue
         # A file of a later day than the call is no proof either: a block may have been given back since.
-        young = 0 <= case.call.at - blocks.at < settings.block_younger_than_days * DAY
+        young = 0 <= case.at - blocks.at < settings.block_younger_than_days * DAY
         facts: dict[str, str | int | bool] = {"number": value, "header": identity.header, "file": str(blocks.on)}
         hits[value] = base.Hit("fresh" if young else "old", facts)
-    return tuple(hits.values())
+    return tuple(hits.values()) if hits else ()
 
 
 RULE = base.Judge(ID, SAYS, Settings, judge)

@@ -1,6 +1,6 @@
 """What is known of numbers called, compiled from policies/destinations: risks by prefix, tariff bands of services.
 
-Longest prefix first, one dictionary look-up for each length of prefix: about a microsecond.
+Longest prefix first, one dictionary look-up for each length that a number's first characters leave possible.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from typing import Annotated, Final, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
+from guard.numbering.heads import Widths
+
 Level = Literal["elevated", "high"]
 Country = Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="a country in two capitals, such as FR")]
 E164Prefix = Annotated[
     str, Meta(pattern=r"\A\+[1-9][0-9]{0,13}\Z", description="the first digits of numbers in E.164, such as +8816")
 ]
 MINUTE_US: Final = 60_000_000
+HEAD: Final = 3  # characters by which prefixes are told apart first: no risk begins with +33, as most numbers called do
 
 
 class Risk(Struct, frozen=True, kw_only=True):
@@ -78,35 +81,32 @@ T = TypeVar("T", Risk, Band)
 
 
 class _Table(Generic[T]):
-    """Entries by prefix. `length` 0 stands for numbers of any length."""
+    """Entries by prefix, of numbers of one length or of any."""
 
-    def __init__(self) -> None:
-        # By length of the whole number, by length of the prefix (longest first): entries by prefix.
-        self._found: dict[int, list[tuple[int, dict[str, list[T]]]]] = {}
+    def __init__(self, every: list[T]) -> None:
+        self._found: dict[str, list[T]] = {}
+        for one in every:
+            self._found.setdefault(one.prefix, []).append(one)
+        self._widths = Widths(self._found, HEAD)
         # What was last asked and all that is known of it: several rules look at one call. One tuple, swapped whole.
-        self._last: tuple[str, int, tuple[T, ...]] = ("", 0, ())
+        self._last: tuple[str, list[T]] = ("", [])
 
-    def enter(self, prefix: str, length: int, one: T) -> None:
-        widths = dict(self._found.get(length, ()))
-        widths.setdefault(len(prefix), {}).setdefault(prefix, []).append(one)
-        self._found[length] = sorted(widths.items(), key=lambda w: -w[0])
-        self._last = ("", 0, ())
-
-    def look(self, value: str, length: int, at: int) -> T | None:
-        known, wide, found = self._last
-        if known != value or wide != length:
-            found = self._all(value, length)
-            self._last = value, length, found
+    def look(self, value: str, at: int) -> T | None:
+        last = self._last
+        found = last[1] if last[0] == value else self._all(value)
         for one in found:
             if one.since <= at < one.until:
                 return one
         return None
 
-    def _all(self, value: str, length: int) -> tuple[T, ...]:
+    def _all(self, value: str) -> list[T]:
         out: list[T] = []
-        for width, entries in self._found.get(length, ()):
-            out += entries.get(value[:width], ())
-        return tuple(out)
+        for width in self._widths.of(value):
+            found = self._found.get(value[:width])
+            if found is not None:
+                out += found
+        self._last = value, out
+        return out
 
 
 class Destinations:
@@ -115,20 +115,18 @@ class Destinations:
     def __init__(self, risks: tuple[Risk, ...] = (), bands: tuple[Band, ...] = ()) -> None:
         self.risks = risks
         self.bands = bands
-        self._risks: _Table[Risk] = _Table()
-        self._bands: _Table[Band] = _Table()
-        for risk in risks:
-            self._risks.enter(risk.prefix, 0, risk)
-        for band in bands:
-            self._bands.enter(band.prefix, band.length, band)
+        self._risks = _Table(list(risks))
+        lengths = {band.length for band in bands}
+        self._bands = {n: _Table([band for band in bands if band.length == n]) for n in lengths}
 
     def risk(self, value: str, at: int) -> Risk | None:
         """What is known of a number in E.164 at an instant (µs of Unix time)."""
-        return self._risks.look(value, 0, at)
+        return self._risks.look(value, at)
 
     def band(self, value: str, at: int) -> Band | None:
         """The tariff band of a number, E.164 or short; None: no service that costs more than a call."""
-        return self._bands.look(value, len(value), at)
+        table = self._bands.get(len(value))
+        return None if table is None else table.look(value, at)
 
 
 NOWHERE: Final = Destinations()  # where no policy says anything

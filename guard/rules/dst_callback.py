@@ -51,10 +51,12 @@ def touch(call: CallAttempt, terms: base.Terms, ident: str, settings: Settings) 
 
 def ended(call: CallAttempt, terms: base.Terms, end: CallEnded, settings: Settings) -> Touch | None:
     """Remembers the caller of an inbound call that rang for a moment."""
-    number = call.caller.value
-    if not settings.days or call.direction != "inbound" or not number or not _dear(number, terms, call.at):
+    if not settings.days or call.direction != "inbound":
         return None
     if end.outcome != "cancelled" or end.ring_us > settings.ring_ms * MS:
+        return None
+    number = call.caller.value
+    if not number or not _dear(number, terms, call.at):
         return None
     return _touch(terms, "", number, end.at, settings, take=True)
 
@@ -71,4 +73,9 @@ def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Sett
     return base.Hit("back", facts)
 
 
-RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, ended)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """None is remembered, or calls that come in."""
+    return not settings.days or kind.direction == "inbound"
+
+
+RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, ended, idle)

@@ -67,4 +67,9 @@ def _unreadable(callee: Number) -> tuple[base.Hit, ...]:
     return (base.Hit("unreadable", {"number": callee.raw, "reason": callee.reason}),)
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Every country may be called."""
+    return not (kind.terms.countries or settings.allowed or settings.blocked)
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

@@ -6,7 +6,7 @@ from typing import Final
 
 from guard.model import CallAttempt
 from guard.rules import base
-from guard.rules.prospects import consumer
+from guard.rules.prospects import USAGE, consumer
 from guard.state.contract import Reading, Touch
 
 ID = "dst.prospecting-frequency"
@@ -39,4 +39,9 @@ def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Sett
     return base.Hit("often", {"number": number, "limit": settings.tries, "days": settings.days})
 
 
-RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Nobody is canvassed, or as often as you like."""
+    return USAGE not in kind.usage or not settings.tries or kind.direction == "inbound"
+
+
+RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, idle=idle)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from guard.prospecting.hours import Grid, within, zone_of
 from guard.rules import base
 from guard.rules.case import Case
-from guard.rules.prospects import consumer
+from guard.rules.prospects import USAGE, consumer
 
 ID = "dst.prospecting-hours"
 _FACTS = frozenset({"number", "there", "zone"})
@@ -62,4 +62,10 @@ def _lifted(case: Case, number: str, settings: Settings) -> bool:
     return False
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Nobody is canvassed."""
+    del settings
+    return USAGE not in kind.usage
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guard.rules import base
 from guard.rules.case import Case
-from guard.rules.prospects import consumer, customer
+from guard.rules.prospects import USAGE, consumer, customer
 
 ID = "dst.no-consent"
 SAYS = {"none": frozenset({"number"}), "ended": frozenset({"number", "line"})}
@@ -29,4 +29,10 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     return (base.Hit("none", {"number": number}),)
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Nobody is canvassed."""
+    del settings
+    return USAGE not in kind.usage
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

@@ -23,8 +23,8 @@ class Settings(base.Settings, frozen=True):
 
 def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """The number called, by the ceiling of its tariff band."""
-    number = case.call.callee.value
-    band = case.terms.destinations.band(number, case.call.at)
+    number = case.callee
+    band = case.terms.destinations.band(number, case.at)
     if band is None:
         return ()
     facts: dict[str, str | int | bool] = {"number": number, "name_en": band.name_en, "name_fr": band.name_fr}

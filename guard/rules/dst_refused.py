@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guard.rules import base
 from guard.rules.case import Case
-from guard.rules.prospects import consumer, customer
+from guard.rules.prospects import USAGE, consumer, customer
 
 DAY = 24 * 3600 * 1_000_000  # microseconds
 
@@ -41,5 +41,11 @@ def _opposed(case: Case, settings: OpposedSettings) -> tuple[base.Hit, ...]:
     return (base.Hit("listed", {"number": number}),)
 
 
-REFUSED = base.Judge("dst.refused", {"refused": frozenset({"number", "days_ago"})}, Settings, _refused)
-OPPOSED = base.Judge("dst.opposed", {"listed": frozenset({"number"})}, OpposedSettings, _opposed)
+def idle(kind: base.Kind, settings: base.Settings) -> bool:
+    """Nobody is canvassed."""
+    del settings
+    return USAGE not in kind.usage
+
+
+REFUSED = base.Judge("dst.refused", {"refused": frozenset({"number", "days_ago"})}, Settings, _refused, idle)
+OPPOSED = base.Judge("dst.opposed", {"listed": frozenset({"number"})}, OpposedSettings, _opposed, idle)

@@ -20,8 +20,8 @@ class Settings(base.Settings, frozen=True):
 
 def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """The number called: in a country whose numbers were often reported, or dear by its kind."""
-    number = case.call.callee.value
-    risk = case.terms.destinations.risk(number, case.call.at)
+    number = case.callee
+    risk = case.terms.destinations.risk(number, case.at)
     if risk is None or (risk.level == "elevated" and settings.level == "high") or number.startswith(settings.but):
         return ()
     facts: dict[str, str | int | bool] = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from guard.prospecting.hours import holidays, zone_of
 from guard.rules import base
 from guard.rules.case import Case
-from guard.rules.prospects import consumer, customer
+from guard.rules.prospects import USAGE, consumer, customer
 
 _FACTS = frozenset({"number", "sector"})
 
@@ -45,5 +45,15 @@ def _after(at: int, working_days: int, number: str) -> int:
     return (end - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-BANNED = base.Judge("dst.sector-banned", {"banned": _FACTS}, Settings, lambda case, s: _judge(case, s, expired=False))
-EXPIRED = base.Judge("dst.request-expired", {"late": _FACTS}, Settings, lambda case, s: _judge(case, s, expired=True))
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Nobody is canvassed."""
+    del settings
+    return USAGE not in kind.usage
+
+
+BANNED = base.Judge(
+    "dst.sector-banned", {"banned": _FACTS}, Settings, lambda case, s: _judge(case, s, expired=False), idle
+)
+EXPIRED = base.Judge(
+    "dst.request-expired", {"late": _FACTS}, Settings, lambda case, s: _judge(case, s, expired=True), idle
+)

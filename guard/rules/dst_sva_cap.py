@@ -29,8 +29,8 @@ class Settings(base.Settings, frozen=True):
 
 def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """The number called, where its talk is limited."""
-    number = case.call.callee.value
-    band = case.terms.destinations.band(number, case.call.at)
+    number = case.callee
+    band = case.terms.destinations.band(number, case.at)
     if band is None or (band.varies and not settings.varying):
         return ()
     own = Caps(

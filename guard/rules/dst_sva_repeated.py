@@ -56,4 +56,9 @@ def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Sett
     return base.Hit("repeated", facts)
 
 
-RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """As often as you like, or calls that come in."""
+    return not settings.calls or kind.direction == "inbound"
+
+
+RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, idle=idle)

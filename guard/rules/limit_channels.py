@@ -19,15 +19,11 @@ class Settings(base.Settings, frozen=True):
 
 def touch(call: CallAttempt, terms: base.Terms, ident: str, settings: Settings) -> Touch | None:
     """A channel of the trunk. Inbound calls take one whatever there is: they are here already."""
-    if not terms.channels:
+    channels = terms.channels
+    if not channels:
         return None
-    return Touch(
-        kind="gauge",
-        key=f"channels:{terms.trunk}",
-        ident=ident,
-        limit=terms.channels,
-        force=call.direction == "inbound",
-    )
+    key, inbound = f"channels:{terms.trunk}", call.direction == "inbound"
+    return Touch(kind="gauge", key=key, ident=ident, limit=channels, force=inbound)
 
 
 def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Settings) -> base.Hit | None:
@@ -38,4 +34,10 @@ def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Sett
     return base.Hit("full", {"trunk": terms.trunk, "limit": at_most, "in_use": reading.value})
 
 
-RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """As many channels as you like."""
+    del settings
+    return not kind.terms.channels
+
+
+RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, idle=idle)

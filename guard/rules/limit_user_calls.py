@@ -34,4 +34,9 @@ def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Sett
     return base.Hit("full", {"line": call.line, "limit": at_most, "in_use": reading.value})
 
 
-RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """No limit, or calls that come in."""
+    return kind.direction == "inbound" or not (settings.calls or kind.terms.user_calls)
+
+
+RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, idle=idle)

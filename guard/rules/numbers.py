@@ -28,12 +28,6 @@ class Held(Struct, frozen=True, kw_only=True):
     since: int = ALWAYS
     until: int = NEVER
 
-    def has(self, value: str) -> bool:
-        """Whether a number is one of these, at whatever time."""
-        if self.prefix:
-            return value.startswith(self.low)
-        return len(value) == len(self.low) and self.low <= value <= self.high
-
     def meets(self, other: Held) -> bool:
         """Whether some number is of both."""
         if self.prefix or other.prefix or len(self.low) == len(other.low):
@@ -46,6 +40,27 @@ class Held(Struct, frozen=True, kw_only=True):
         return (self.low if self.prefix else self.high) + _END
 
 
+class _Span:
+    """One entry as each call asks for it: compiled, and read without a call into Python."""
+
+    __slots__ = ("held", "high", "length", "low", "prefix", "since", "until")
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.low = held.low
+        self.high = held.high
+        self.length = len(held.low)
+        self.prefix = held.prefix
+        self.since = held.since
+        self.until = held.until
+
+    def has(self, value: str) -> bool:
+        """Whether a number is one of these, at whatever time."""
+        if self.prefix:
+            return value.startswith(self.low)
+        return len(value) == self.length and self.low <= value <= self.high
+
+
 class HeldNumbers:
     """All of them. Cells between the borders of ranges are found by bisection."""
 
@@ -53,30 +68,32 @@ class HeldNumbers:
         self.all = numbers
         borders = sorted({b for n in numbers for b in (n.low, n.end)})
         place = {b: i for i, b in enumerate(borders)}
-        cells: list[list[Held]] = [[] for _ in borders]
+        cells: list[list[_Span]] = [[] for _ in borders]
         for number in numbers:
+            span = _Span(number)
             for i in range(place[number.low], place[number.end]):
-                cells[i].append(number)
+                cells[i].append(span)
         self._borders = borders
-        self._cells = [tuple(c) for c in cells]
+        self._cells = cells
 
-    def _of(self, value: str) -> tuple[Held, ...]:
+    def _of(self, value: str) -> list[_Span]:
         i = bisect_right(self._borders, value) - 1
-        return self._cells[i] if i >= 0 else ()
+        return self._cells[i] if i >= 0 else []
 
     def right(self, value: str, at: int) -> bool:
         """Whether `value` may be presented at `at` (µs of Unix time)."""
-        return any(n.since <= at < n.until and n.has(value) for n in self._of(value))
+        return any(span.since <= at < span.until and span.has(value) for span in self._of(value))
 
     def standing(self, value: str, at: int) -> tuple[Standing, str]:
         """The right to `value` at `at`, and its holder: why not, where there is none."""
         worst: tuple[Standing, str] = ("unknown", "")
-        for n in self._of(value):
-            if not n.has(value):
+        for span in self._of(value):
+            if not span.has(value):
                 continue
-            if n.since <= at < n.until:
-                return ("held" if n.own else "consent"), n.holder
-            worst = ("expired" if at >= n.until else "not-yet"), n.holder
+            holder = span.held.holder
+            if span.since <= at < span.until:
+                return ("held" if span.held.own else "consent"), holder
+            worst = ("expired" if at >= span.until else "not-yet"), holder
         return worst
 
 

@@ -73,4 +73,9 @@ def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Sett
     return base.Hit("over", facts) if over else base.Hit("warning", {**facts, "percent": max(reached)})
 
 
-RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """No quota, or calls that come in."""
+    return kind.direction == "inbound" or not allowed(kind.terms, settings)[1]
+
+
+RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, idle=idle)

@@ -28,4 +28,9 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     return (base.Hit("ended", {"minutes": minutes}, max_talk_us=minutes * MINUTE),)
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Calls that nobody ends."""
+    return not settings.end or not (settings.minutes or kind.terms.call_minutes)
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

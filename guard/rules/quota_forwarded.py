@@ -21,4 +21,10 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     return (base.Hit("forwarded", {"number": number, "contract": case.terms.contract}),)
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Flat plans that forwarded calls are part of."""
+    del settings
+    return not kind.terms.forwarded_excluded
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

@@ -49,4 +49,9 @@ def judge(call: CallAttempt, terms: base.Terms, reading: Reading, settings: Sett
     return base.Hit("over", {"trunk": terms.trunk, "limit": at_most, "waited_ms": 0})
 
 
-RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """No limit, or calls that come in."""
+    return kind.direction == "inbound" or not limit(kind.terms, settings)
+
+
+RULE = base.Count(ID, KEY, SAYS, Settings, touch, judge, idle=idle)

@@ -23,4 +23,10 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     return (base.Hit("banned", {"source": call.source, "trunk": terms.trunk}),)
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """People, and trunks where robots may call."""
+    del settings
+    return "automated" not in kind.usage or not kind.terms.automated_banned
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

@@ -19,4 +19,10 @@ def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     return () if call.source else (base.Hit("unknown", {"address": call.source_address}),)
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """Calls of sources that we know."""
+    del settings
+    return bool(kind.source)
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

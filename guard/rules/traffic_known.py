@@ -28,20 +28,26 @@ class Settings(base.Settings, frozen=True):
 def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """The number called, then those presented; each once."""
     hits: dict[str, base.Hit] = {}
-    callee = case.call.callee.value
+    callee, numbers = case.callee, settings.numbers
     if callee:
-        why = settings.numbers.get(callee)
+        why = numbers.get(callee)
         if why is not None:
             hits[callee] = base.Hit("listed", {"number": callee, "side": "callee", "why": why})
         elif callee.startswith(settings.fiction):
             hits[callee] = base.Hit("fiction", {"number": callee, "side": "callee"})
-    if settings.numbers:
+    if numbers:
         for identity in case.presented:
             value = identity.number.value
-            why = settings.numbers.get(value)
+            why = numbers.get(value)
             if why is not None and value not in hits:
                 hits[value] = base.Hit("listed", {"number": value, "side": "caller", "why": why})
-    return tuple(hits.values())
+    return tuple(hits.values()) if hits else ()
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """No number is known."""
+    del kind
+    return not settings.numbers and not settings.fiction
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

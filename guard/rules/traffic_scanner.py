@@ -3,8 +3,7 @@ address that sends what no telephone sends."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -26,27 +25,45 @@ class Settings(base.Settings, frozen=True):
     odd: Annotated[int, Meta(ge=0)] = 0
 
 
-@lru_cache(maxsize=AGENTS)
+_known: Final[dict[str, tuple[tuple[str, ...], str]]] = {}  # agents: the names that were looked for, and what was found
+
+
 def _named(agent: str, names: tuple[str, ...]) -> str:
     """The first of these names that a User-Agent holds, "" for none."""
+    known = _known.get(agent)
+    if known is not None and known[0] is names:
+        return known[1]
     folded = agent.casefold()
-    return next((n for n in names if n in folded), "")
+    found = next((n for n in names if n in folded), "")
+    if len(_known) >= AGENTS:
+        _known.clear()
+    _known[agent] = names, found
+    return found
 
 
 def judge(case: Case, settings: Settings) -> tuple[base.Hit, ...]:
     """What the caller's program calls itself (whoever hides it is not found so), and what else its address sent."""
     call = case.call
+    agent, odd = call.user_agent, settings.odd
+    name = _named(agent, settings.names) if agent else ""
+    if not name and not 0 < odd <= call.odd:
+        return ()
     out: list[base.Hit] = []
-    name = _named(call.user_agent, settings.names) if call.user_agent else ""
     if name:
-        shown = call.user_agent[:MAX_SHOWN]
+        shown = agent[:MAX_SHOWN]
         out.append(base.Hit("named", {"user_agent": shown, "name": name, "address": call.source_address}))
-    if 0 < settings.odd <= call.odd:
+    if 0 < odd <= call.odd:
         facts: dict[str, str | int | bool] = {
-            "messages": call.odd, "limit": settings.odd, "address": call.source_address,
+            "messages": call.odd, "limit": odd, "address": call.source_address,
         }  # fmt: skip
         out.append(base.Hit("odd", facts))
     return tuple(out)
 
 
-RULE = base.Judge(ID, SAYS, Settings, judge)
+def idle(kind: base.Kind, settings: Settings) -> bool:
+    """No program is looked for."""
+    del kind
+    return not settings.names and settings.odd <= 0
+
+
+RULE = base.Judge(ID, SAYS, Settings, judge, idle)

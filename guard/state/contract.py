@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 
-class Touch(Struct, frozen=True, kw_only=True):
+class Touch(Struct, frozen=True, gc=False, kw_only=True):
     """One counter to read and, if there is room, to take a place in.
 
     kind    `window`: at most `limit` places in any `span_us`, wherever it starts. `gauge`: calls at once. `tally`:
@@ -41,7 +41,7 @@ class Touch(Struct, frozen=True, kw_only=True):
     percent: int = 0
 
 
-class Reading(Struct, frozen=True, kw_only=True):
+class Reading(Struct, frozen=True, gc=False, kw_only=True):
     """What a touch found: `value` places in use before it, whether this one was `taken`, and `free_at`, the instant
     at which a window next has room (0: now, or not known, as for a gauge). `known`: a tally had its member already.
     `before` is what a sum was when it was last read; of a tally that is held against another, how many that one has."""

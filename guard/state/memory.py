@@ -75,6 +75,32 @@ class _Window:
         return self.left[over][0] + self.span if over < len(self.left) else now + self.span
 
 
+@mypyc_attr(acyclic=True)
+class _Asked:
+    """A touch, read once, and what was found of it."""
+
+    __slots__ = ("before", "force", "free_at", "ident", "key", "kind", "known", "limit", "take", "touch", "value")
+
+    def __init__(self, touch: Touch) -> None:
+        self.touch = touch
+        self.kind: str = touch.kind
+        self.key = touch.key
+        self.ident = touch.ident
+        self.limit = touch.limit
+        self.force = touch.force
+        self.take = touch.take
+        self.value = 0
+        self.free_at = 0
+        self.known = False
+        self.before = 0
+
+    def reading(self, *, taken: bool) -> Reading:
+        """What it says."""
+        return Reading(
+            key=self.key, value=self.value, taken=taken, free_at=self.free_at, known=self.known, before=self.before
+        )
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MemoryState:
     """The state of one guard that shares its counters with nobody. `places` is how many are held."""
@@ -89,53 +115,52 @@ class MemoryState:
 
     def touch(self, touches: tuple[Touch, ...], now: int) -> tuple[Reading, ...]:
         """Read all, take all or nothing; `StateFullError` (nothing taken) when no more can be held."""
-        found: list[tuple[int, int, bool, int]] = []
+        asked = [_Asked(t) for t in touches]
         room = True
-        for t in touches:
-            value, free_at, known, before = 0, 0, False, 0
-            if t.kind == "window":
-                value, free_at, fits = self._window(t, now)
-            elif t.kind == "gauge":
-                value, free_at, fits = self._gauge(t, now)
-            elif t.kind == "tally":
-                value, known, fits, before = self.tallies.look(t)
+        for one in asked:
+            if one.kind == "window":
+                fits = self._window(one, now)
+            elif one.kind == "gauge":
+                fits = self._gauge(one, now)
+            elif one.kind == "tally":
+                one.value, one.known, fits, one.before = self.tallies.look(one.touch)
             else:
-                value, before = self.tallies.total(t.key, t.since)
-                fits = t.limit is None or value < t.limit or t.force
-            found.append((value, free_at, known, before))
+                one.value, one.before = self.tallies.total(one.key, one.touch.since)
+                fits = one.limit is None or one.value < one.limit or one.force
             room = room and fits
-        taking = room and bool(touches)
+        taking = room and bool(asked)
         if taking:
-            if self.places + len(touches) > MAX_PLACES:
+            if self.places + len(asked) > MAX_PLACES:
                 self._sweep(now)
-                if self.places + len(touches) > MAX_PLACES:
+                if self.places + len(asked) > MAX_PLACES:
                     raise StateFullError(f"{self.places} places are held")
-            for t in touches:
-                if t.take:
-                    self._take(t, now)
-        return tuple(
-            Reading(key=t.key, value=value, taken=taking and t.take, free_at=free_at, known=known, before=before)
-            for t, (value, free_at, known, before) in zip(touches, found, strict=True)
-        )
+            for one in asked:
+                if one.take:
+                    self._take(one, now)
+        return tuple([one.reading(taken=taking and one.take) for one in asked])
 
-    def _window(self, t: Touch, now: int) -> tuple[int, int, bool]:
-        window = self._windows.get(t.key)
+    def _window(self, one: _Asked, now: int) -> bool:
+        window = self._windows.get(one.key)
+        limit = one.limit
         if window is None:
-            return 0, 0, t.limit is None or t.limit > 0 or t.force
-        window.span = max(window.span, t.span_us)
+            return limit is None or limit > 0 or one.force
+        window.span = max(window.span, one.touch.span_us)
         self.places -= window.prune(now)
-        value = window.value()
-        free_at = 0 if t.limit is None else window.free_at(t.limit, now)
-        return value, free_at, t.limit is None or value < t.limit or t.force or not t.take or window.holds(t.ident)
+        one.value = value = window.value()
+        if limit is None:
+            return True
+        one.free_at = window.free_at(limit, now)
+        return value < limit or one.force or not one.take or window.holds(one.ident)
 
-    def _gauge(self, t: Touch, now: int) -> tuple[int, int, bool]:
-        gauge = self._gauges.get(t.key)
+    def _gauge(self, one: _Asked, now: int) -> bool:
+        gauge = self._gauges.get(one.key)
+        limit = one.limit
         if gauge is None:
-            return 0, 0, t.limit is None or t.limit > 0 or t.force
-        if t.limit is not None and len(gauge) >= t.limit:
+            return limit is None or limit > 0 or one.force
+        if limit is not None and len(gauge) >= limit:
             self._expire(gauge, now)
-        value = len(gauge)
-        return value, 0, t.limit is None or value < t.limit or t.force or not t.take or t.ident in gauge
+        one.value = value = len(gauge)
+        return limit is None or value < limit or one.force or not one.take or one.ident in gauge
 
     def _sweep(self, now: int) -> None:
         """Give back whatever is over or too old, in every counter: also those without a limit, which nobody prunes."""
@@ -151,26 +176,27 @@ class MemoryState:
                 return
             self.release(ident, now)
 
-    def _take(self, t: Touch, now: int) -> None:
-        if t.kind == "tally":
-            self.tallies.take(t)
-            return
-        if t.kind == "sum":
-            return
-        if t.kind == "window":
-            window = self._windows.get(t.key)
+    def _take(self, one: _Asked, now: int) -> None:
+        kind, key, ident = one.kind, one.key, one.ident
+        if kind == "tally":
+            self.tallies.take(one.touch)
+        elif kind == "window":
+            window = self._windows.get(key)
             if window is None:
-                window = self._windows[t.key] = _Window(t.span_us)
-            window.limit = t.limit or 0
-            if not window.holds(t.ident):
-                window.pending[t.ident] = now
+                window = self._windows[key] = _Window(one.touch.span_us)
+            window.limit = one.limit or 0
+            if not window.holds(ident):
+                window.pending[ident] = now
                 self.places += 1
-            return
-        gauge = self._gauges.setdefault(t.key, {})
-        if t.ident not in gauge:
-            gauge[t.ident] = now
-            self._held[t.ident] = (*self._held.get(t.ident, ()), t.key)
-            self.places += 1
+        elif kind == "gauge":
+            gauge = self._gauges.get(key)
+            if gauge is None:
+                gauge = self._gauges[key] = {}
+            if ident not in gauge:
+                gauge[ident] = now
+                held = self._held.get(ident)
+                self._held[ident] = (key,) if held is None else (*held, key)
+                self.places += 1
 
     def departed(self, ident: str, now: int) -> None:
         """The call's set-up left for the operator at `now`: its window places are counted from then."""

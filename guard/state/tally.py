@@ -7,12 +7,14 @@ A counter is bounded in time by `since` (what is older is forgotten) and in size
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from guard.state.contract import TallyFullError, Touch
 
 MAX_MEMBERS: Final = 2_000_000  # over all counters: some 300 MB; a month of a busy site is a tenth of it
 SWEEP: Final = 10_000  # members from which on counters that nobody reads any more are looked for
+MANY: Final = 64  # members of one counter from which on it pays to know when its oldest was counted
 MAX_OF_ONE: Final = 100_000  # of one counter; the largest quota of the contracts is 500 different numbers a month
 
 
@@ -26,6 +28,11 @@ class Tallies:
         self._added: dict[str, list[tuple[str, str, int | None]]] = {}  # ident -> (key, member, instant before)
         self._read: dict[str, int] = {}
         self._spans: dict[str, int] = {}  # of counters that look back for so long, and no further: key -> µs
+        # Where it is known, an instant that no member of a tally is before: to take the first of a dict whose first
+        # ones are gone is to walk over all of those, so that it is done only when something is to be forgotten.
+        self._oldest: dict[str, int] = {}
+        self._mixed: set[str] = set()  # tallies whose members are not in the order of their instants
+        self._latest = 0
         self._sweep_at = SWEEP
         self.members = 0
 
@@ -43,7 +50,7 @@ class Tallies:
         tally = self._tallies.get(key)
         if tally is None:
             return 0, False
-        self._prune(key, tally, since)
+        self._prune(key, tally, since)  # may write it anew, with the same members
         return len(tally), member in tally
 
     def take(self, t: Touch) -> None:
@@ -61,7 +68,11 @@ class Tallies:
             if self.members >= MAX_MEMBERS:
                 raise TallyFullError(f"{self.members} members are counted")
             self.members += 1
-        tally[member] = max(t.at, before or t.at)
+        tally[member] = at = max(t.at, before or t.at)
+        if at >= self._latest:
+            self._latest = at
+        else:
+            self._out_of_order(t.key, at)
         self._added.setdefault(t.ident, []).append((t.key, member, before))
 
     def departed(self, ident: str) -> None:
@@ -79,16 +90,46 @@ class Tallies:
                 self.members -= 1
             else:
                 tally[member] = before
+                self._out_of_order(key, before)
+
+    def _out_of_order(self, key: str, at: int) -> None:
+        """The last member of a tally may be older than others."""
+        self._mixed.add(key)
+        oldest = self._oldest.get(key)
+        if oldest is not None and at < oldest:
+            self._oldest[key] = at
 
     def _prune(self, key: str, tally: dict[str, int], since: int) -> None:
+        oldest = self._oldest.get(key)
+        if oldest is not None and oldest >= since:
+            return
+        gone = 0
         while tally:
             member = next(iter(tally))
-            if tally[member] >= since:
+            at = tally[member]
+            if at >= since:
+                self._pruned(key, tally, at, gone)
                 return
             del tally[member]
+            gone += 1
             self.members -= 1
         del self._tallies[key]
         self._spans.pop(key, None)
+        self._oldest.pop(key, None)
+        self._mixed.discard(key)
+
+    def _pruned(self, key: str, tally: dict[str, int], first: int, gone: int) -> None:
+        """Members at the front of a tally are gone: it is known anew from when its first one is, and one that lost as
+        many as it has is written anew."""
+        if len(tally) >= MANY:
+            if key not in self._mixed:
+                self._oldest[key] = first
+            elif key in self._oldest:
+                del self._oldest[key]
+        if gone >= max(len(tally), MANY):
+            self._tallies[key] = dict(tally)
+            if all(a <= b for a, b in pairwise(tally.values())):
+                self._mixed.discard(key)
 
     def _sweep(self, at: int) -> None:
         """Forget what has left the span of its counter: a counter that is never read again would keep it for good. Done
@@ -109,6 +150,7 @@ class Tallies:
         """Put members and parts of sums that were restored beside newer ones in the order of their instants."""
         for key, tally in self._tallies.items():
             self._tallies[key] = dict(sorted(tally.items(), key=lambda one: one[1]))
+        self._mixed.clear()
         for parts in self._sums.values():
             parts.sort()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard import engine, incidents, sources
+from guard import incidents, sources, ways
+from guard.detectors import watch
 from guard.detectors.subject import DAYS
 from guard.detectors.usual import CELLS
 from guard.detectors.words import BACKS, ORIGINS, RECENT
@@ -14,15 +15,13 @@ from guard.sip import fields, remember, uri
 from guard.store import rows
 from tests.soak.week import Morning, Week
 
-FINDINGS: Final = 4  # of one caller that is remembered, at most, with so many facts each
-FACTS: Final = 4
 SLACK: Final = 8  # entries of a table that is in use just when it is looked at
 STAYS: Final = 400  # octets of the log that a call leaves when it is erased: two entries and what its money needs
 AN_INCIDENT: Final = 2_000  # octets of the books
 
 # Results that are remembered, each up to its bound.
 REMEMBERED: Final = {
-    "engine.Engine._remembered": engine.REMEMBERED,
+    "detectors.watch.Watch._marks": watch.MAX_MARKS,
     "incidents.Incidents._known": incidents.REMEMBERED,
     "numbering.number._normalise": number.REMEMBERED,
     "proxy.facts._numbers": remember.REMEMBERED,
@@ -30,12 +29,13 @@ REMEMBERED: Final = {
     "proxy.forward.Forwarder._only_ours": remember.REMEMBERED,
     "proxy.forward.Forwarder._ours": remember.REMEMBERED,
     "rules.prices._closed": 64,
-    "rules.traffic_scanner._named": traffic_scanner.AGENTS,
+    "rules.traffic_scanner._known": traffic_scanner.AGENTS,
     "sip.fields.KNOWN": fields.MAX_FIELDS,
     "sip.message.KNOWN": fields.MAX_FIELDS,  # the same one
     "sip.uri._known": uri.KNOWN,
     "sources.Sources._cache": sources.KNOWN_ADDRESSES,
     "store.rows.Fined._known": rows.FINED_CACHE,
+    "ways.Ways._known": ways.KINDS,
 }
 
 # What is known of a line or number, so many of each; all are forgotten beyond `MAX_SUBJECTS`.
@@ -47,6 +47,7 @@ LEARNED: Final = {
     "detectors.subject.Subject.origins": ORIGINS,
     "detectors.subject.Subject.received": BACKS,
     "detectors.subject.Subject.recent": RECENT,
+    "detectors.subject.Subject.set_ups": RECENT,
     "detectors.subject.Past": RECENT,
     "detectors.usual.Usual": 1,
     "detectors.usual.Usual._cells": CELLS,
@@ -58,10 +59,7 @@ A_SUBJECT: Final = 6_000  # octets of it (guard/detectors/subjects.py, AT_WORK)
 # Objects that those results are made of.
 FIELDS: Final = fields.MAX_FIELDS + remember.REMEMBERED
 MADE_OF: Final = {
-    "model.Finding": FINDINGS * engine.REMEMBERED,
-    "model.Finding.facts": FACTS * FINDINGS * engine.REMEMBERED,
-    "model.Text": FINDINGS * engine.REMEMBERED,
-    "numbering.number.Number": number.REMEMBERED + engine.REMEMBERED,
+    "numbering.number.Number": number.REMEMBERED,
     "proxy.effects.Flow": sources.KNOWN_ADDRESSES,
     "sip.fields.Field": fields.MAX_FIELDS,
     "sip.headers.NameAddr": FIELDS,

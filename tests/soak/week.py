@@ -163,7 +163,7 @@ def _morning(app: App, far: Far) -> Morning:
     files = {p.name.removeprefix(path.name): p.stat().st_size for p in path.parent.glob(f"{path.name}*") if p.is_file()}
     forwarder = app.core._c.forwarder
     remembered = [
-        app.incidents._known, app._engine._remembered, store._builder._fined._known, forwarder._ours,
+        app.incidents._known, app._engine._ways._known, store._builder._fined._known, forwarder._ours,
         forwarder._only_ours, app.core.sources._cache,
     ]  # fmt: skip
     held = census({"remembered": remembered, "detection": [watch], "guard": [app]})
