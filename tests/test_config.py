@@ -12,6 +12,7 @@ import pytest
 from guard.config import Config, ConfigError, host_port, load, read
 from guard.confighops import Hop
 from guard.numbering.number import Dial
+from guard.rules.numbers import NEVER
 from guard.tomlread import Problem
 
 ROOT: Final = Path(__file__).parent.parent
@@ -176,7 +177,7 @@ def test_days_begin_and_end_at_midnight_of_the_site(tmp_path: Path) -> None:
 
 def test_a_right_until_the_last_day_there_is_never_ends(tmp_path: Path) -> None:
     config = loaded(tmp_path, '\n[[number]]\nrange = "+33180909090"\nfrom = 0001-01-01\nuntil = 9999-12-31\n')
-    assert config.held.right("+33180909090", 2**61)
+    assert config.held.right("+33180909090", NEVER - 1)
     assert config.held.right("+33180909090", -(2**53))
 
 
