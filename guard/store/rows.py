@@ -38,10 +38,12 @@ FINED_CACHE = 4096  # numbers whose penalties are remembered as counted, so that
 # Rows in one statement: the smallest that holds them all is taken, and filled up with empty rows, so that few
 # statements need preparing and one is enough (see migrations).
 GROUPS = (1, 4, 16, 64, 256)
-# Entries after which the thread lets others have the interpreter, some 0.1 ms where caches are cold: Python's own turns
-# are a millisecond. And rows in one statement, of which binding holds it as long.
+# Entries after which the thread lets others have interpreter and core, some 0.1 ms where caches are cold: Python's own
+# turns are a millisecond. And rows in one statement, of which binding holds it as long. It sleeps for so many s: who
+# only lets go has it again before the loop, just woken, is on its way.
 POLITE = 4
 SHORT = 16
+PAUSE = 50e-6
 # Entries in one batch, some of which calls wait for: so many come together where the thread cannot keep up. It makes
 # way for nobody then: each turn that a busy loop is let go before costs it one of Python's, and calls waited a second.
 BEHIND = 256
@@ -135,7 +137,7 @@ class Builder:
         polite = not behind(batch)
         for n, entry in enumerate(batch):
             if polite and n and not n % POLITE:
-                sleep(0)
+                sleep(PAUSE)
             if isinstance(entry, Mark | Sign | Errand):
                 self._aside(entry, tip)
                 continue
@@ -260,8 +262,10 @@ def insert(db: sqlite3.Connection, rows: Sequence[Row], most: int = GROUPS[-1]) 
 
 
 def through_view(db: sqlite3.Connection, rows: Sequence[Row], most: int = GROUPS[-1]) -> None:
-    """Hand rows to the view `intake`, a group of `most` in a statement."""
+    """Hand rows to the view `intake`, a group of `most` in a statement, with a pause between two short ones."""
     for start in range(0, len(rows), most):
+        if start and most == SHORT:
+            sleep(PAUSE)
         part = rows[start : start + most]
         size = next(g for g in GROUPS if g >= len(part))
         values = [_bound(value) for row in part for value in row]

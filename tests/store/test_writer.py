@@ -103,6 +103,11 @@ def test_a_group_is_bounded(tmp_path: Path) -> None:
     assert verified(tmp_path / "guard.db").ok
 
 
+def pauses_of(entries: int) -> int:
+    """In a transaction: while its rows are built, and between its statements."""
+    return (entries - 1) // rows_module.POLITE + (entries - 1) // rows_module.SHORT
+
+
 def test_its_thread_makes_way_for_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It never takes the core from another thread that runs, and lets go of the interpreter every few entries."""
     pauses: list[float] = []
@@ -116,7 +121,7 @@ def test_its_thread_makes_way_for_the_loop(tmp_path: Path, monkeypatch: pytest.M
             writer.decided(attempt(n), decision(), None)
     until(lambda: [os.sched_getscheduler(native) for native in own if native] == [os.SCHED_BATCH])
     writer.close()
-    assert pauses == [0] * sum((len(group) - 1) // rows_module.POLITE for group in writer.groups)
+    assert pauses == [rows_module.PAUSE] * sum(map(pauses_of, map(len, writer.groups)))
     assert pauses
 
 
@@ -133,7 +138,7 @@ def test_a_thread_that_cannot_keep_up_makes_way_for_nobody(tmp_path: Path, monke
         writer.close()
         small = [group for group in writer.groups if not waited or len(group) < rows_module.BEHIND]
         assert len(small) < len(writer.groups) or not waited
-        assert pauses == [0] * sum((len(group) - 1) // rows_module.POLITE for group in small)
+        assert pauses == [rows_module.PAUSE] * sum(map(pauses_of, map(len, small)))
         pauses.clear()
 
 
