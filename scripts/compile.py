@@ -23,10 +23,13 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 COPIED: Final = ("guard", "sim", "tests", "policies", "docs", "systemd", "scripts")
 # Packages and modules that are compiled.
 COMPILED: Final = (
-    "guard/sip", "guard/proxy", "guard/detectors", "guard/rules", "guard/numbering/heads.py", "guard/numbering/number.py",
+    "guard/sip", "guard/proxy", "guard/detectors", "guard/rules", "guard/numbering/heads.py",
+    "guard/numbering/number.py",
     "guard/numbering/overseas.py", "guard/numbering/plan.py", "guard/numbering/allotted.py", "guard/state/memory.py",
-    "guard/state/tally.py", "guard/sources.py", "guard/prepared.py", "guard/ways.py", "guard/engine.py", "guard/desk.py",
-    "guard/net/driver.py", "guard/net/intake.py", "guard/net/verdicts.py", "guard/capture/ip.py",
+    "guard/state/tally.py", "guard/sources.py", "guard/prepared.py", "guard/ways.py", "guard/engine.py",
+    "guard/desk.py",
+    "guard/net/clock.py", "guard/net/driver.py", "guard/net/intake.py", "guard/net/verdicts.py",
+    "guard/capture/ip.py",
     "guard/capture/link.py", "guard/capture/messages.py", "guard/capture/records.py", "guard/capture/replay.py",
     "guard/capture/start.py", "guard/capture/streams.py", "guard/capture/tally.py",
     # of the capture not where a `finally` is to close a file that is let go

@@ -7,7 +7,7 @@ there, an exception is caught: one bad message costs itself, is counted and told
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from guard.net import intake, stream, udp, verdicts
@@ -16,7 +16,6 @@ from guard.net.hep import Mirror
 from guard.net.intake import Intake
 from guard.net.say import Voice
 from guard.net.stream import Streams
-from guard.net.udp import UdpSocket
 from guard.net.verdicts import Verdicts
 from guard.proxy.effects import (
     Address,
@@ -42,6 +41,23 @@ COUNTERS: Final = (
     *udp.COUNTERS, *stream.COUNTERS, *verdicts.COUNTERS, *intake.COUNTERS, "exceptions", "sends",
     "sends_failed", "wall_clock_set",
 )  # fmt: skip
+
+
+class Datagrams(Protocol):
+    """A UDP socket, as the driver uses it (guard/net/udp.py)."""
+
+    local: Address
+
+    def start(
+        self, loop: asyncio.AbstractEventLoop, feed: Callable[[bytes, Flow], object], crowded: Callable[[], None]
+    ) -> None:
+        """Begin to read."""
+
+    def send(self, data: bytes, peer: Address) -> bool:
+        """Send one datagram; whether this peer can be reached."""
+
+    def close(self) -> None:
+        """Stop reading."""
 
 
 class Core(verdicts.Core, intake.Core, Protocol):
@@ -90,7 +106,7 @@ class Driver:
         self._clock = clock
         self._voice = voice
         self._loop = asyncio.get_running_loop()
-        self._udp: dict[Address, UdpSocket] = {}
+        self._udp: dict[Address, Datagrams] = {}
         self._streams: Streams | None = None
         self._verdicts: Verdicts | None = None
         self._performing: list[Effect] = []
@@ -105,7 +121,7 @@ class Driver:
         )  # fmt: skip
         core.wall_offset = clock.wall() - clock.now()
 
-    def attach(self, sockets: list[UdpSocket], streams: Streams, judge: Verdicts) -> None:
+    def attach(self, sockets: Sequence[Datagrams], streams: Streams, judge: Verdicts) -> None:
         """Everything that the driver serves; from now on it runs."""
         self._udp = {s.local: s for s in sockets}
         self._streams = streams

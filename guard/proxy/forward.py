@@ -11,7 +11,7 @@ from guard.proxy.rewrite import hide, show
 from guard.proxy.routing import DEFAULT_PORT, TLS_PORT, Here, secure, target_of
 from guard.proxy.shapes import NO_CHANGES, Changes, Mask, Target
 from guard.sip.edit import Edit, Slice, response
-from guard.sip.grammar import split_values
+from guard.sip.grammar import SEMICOLON, split_values
 from guard.sip.headers import BadHeader, NameAddr, parse_name_addr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
 from guard.sip.remember import keep
@@ -269,7 +269,7 @@ class Forwarder:
         head, _, tail = raw.rpartition(b"@")
         host, port = to.peer
         shown = b"[" + host.encode() + b"]" if ":" in host else host.encode()
-        params = tail[tail.index(b";") :] if b";" in tail else b""
+        params = tail[tail.index(b";") :] if SEMICOLON in tail else b""
         usual = TLS_PORT if secure(raw) else DEFAULT_PORT
         return head + b"@" + shown + (b"" if port == usual else b":%d" % port) + params
 

@@ -96,7 +96,7 @@ class Requests:
         tx.lenient = lenient
         c.layer.servers[key] = tx
         if found is not None:
-            self._others.in_dialog(tx, m, *found, now)
+            self._others.in_dialog(tx, m, found[0], found[1], now)
         elif tag_of(m, to=True) and not urgent:
             self._others.lost(tx, m, source, trunk, now)
         elif method == INVITE:
@@ -204,7 +204,7 @@ class Requests:
         target = tx.target = tx.target or facts.fingerprint(m)
         said = call.targets.get(target)
         if said is not None:
-            self._apply(call, tx, m, *said, now)
+            self._apply(call, tx, m, said[0], said[1], now)
         elif target not in call.targets and len(call.targets) >= MAX_TARGETS:
             c.answer(tx, 480, now, (reason(480, "too many targets for one call"),))
             c.calls.failed(call, 480, now, by="guard")

@@ -165,7 +165,7 @@ def response(
 
     `received` is where the request came from, for the top Via; `to_tag` is added where To has none.
     """
-    marks = received_marks(request, *received) if received is not None else []
+    marks = received_marks(request, received[0], received[1]) if received is not None else []
     out = [b"SIP/2.0 %d " % status, reason, b"\r\n"]
     wanted = _ECHOED if status != 100 else _ECHOED_100
     for field in request.fields:
@@ -176,10 +176,13 @@ def response(
         if name == b"to" and to_tag is not None:
             raw = _tagged(request, field, to_tag)
         elif name == b"via" and marks:
-            for start, end, new in sorted(marks, key=_ORDER, reverse=True):
+            if not _in_order(marks):
+                marks.sort(key=_ORDER)
+            for start, end, new in reversed(marks):
                 raw = raw[:start] + new + raw[end:]
             marks = []  # they are of the top one
-        out += (raw, b"\r\n")
+        out.append(raw)
+        out.append(b"\r\n")
     out += headers
     out.append(b"Content-Length: %d\r\n\r\n" % len(body))
     out.append(body)

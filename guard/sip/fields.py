@@ -30,20 +30,23 @@ KNOWN: Final[dict[bytes, Field]] = {}  # by its bytes
 _names: Final[dict[bytes, bytes]] = {}
 MAX_DIGITS: Final = 10  # of a number: what 32 bits can say
 _UNREAD: Final = -2
+_CODE: Final = (1 << 30) - 1
 
 
 class Field:
     """One field: its bytes without the last CRLF, its canonical name (lower case, compact forms expanded), its value
-    unfolded and without white space around it, and where in the bytes that begins.
+    unfolded and without white space around it, and where in the bytes that begins. `code` is the same for the same
+    name, and seldom for another.
 
     What is parsed is parsed when it is read, and once; each raises BadHeader where it cannot be.
     """
 
-    __slots__ = ("_addrs", "_cseq", "_number", "_party", "_via", "at", "name", "raw", "size", "value")
+    __slots__ = ("_addrs", "_cseq", "_number", "_party", "_via", "at", "code", "name", "raw", "size", "value")
 
     def __init__(self, raw: bytes, name: bytes, at: int) -> None:
         self.raw = raw
         self.name = name
+        self.code = hash(name) & _CODE
         self.at = at
         size = len(raw)
         self.size = size + 2

@@ -19,6 +19,7 @@ CR: Final = 13
 SPACE: Final = 32
 PERCENT: Final = 37
 COMMA: Final = 44
+SEMICOLON: Final = 59
 LESS: Final = 60
 QUESTION: Final = 63
 WHITE: Final = b" \t\r\n"  # inside a folded line, CR LF belong to the white space

@@ -36,6 +36,10 @@ _WORDS: Final = 3
 Line = tuple[bytes, int, int, int]
 Index = tuple[list[Field], dict[bytes, int], frozenset[bytes]]
 _NONE: Final[frozenset[bytes]] = frozenset()
+_NOTHING: Final[Index] = ([], {}, _NONE)
+_KEY: Final = (1 << 50) - 1  # of a machine word, whatever is shifted in
+MAX_SHAPES: Final = 1024  # orders of names that are remembered: some for each kind of message of a peer
+MAX_SHAPE: Final = 64  # names of one worth remembering: who writes more makes them up
 
 
 class BadMessage(ValueError):
@@ -193,6 +197,45 @@ class Message:
         return self.data[self.body_at :]
 
 
+class _Shape:
+    """The names of the fields of a message, in order: where each stands first, and which stand there more than once.
+    Messages of one kind and peer have the same, and share it."""
+
+    __slots__ = ("index", "names", "repeated")
+
+    def __init__(self, fields: list[Field]) -> None:
+        self.names = [field.name for field in fields]
+        self.index: dict[bytes, int] = {}
+        again: list[bytes] = []
+        for place, name in enumerate(self.names):
+            if name and self.index.setdefault(name, place) != place:
+                again.append(name)
+        self.repeated = frozenset(again) if again else _NONE
+
+    def fits(self, fields: list[Field]) -> bool:
+        """Whether these have the same names."""
+        names = self.names
+        if len(names) != len(fields):
+            return False
+        return all(names[i] == fields[i].name for i in range(len(names)))
+
+
+_shapes: Final[dict[int, _Shape]] = {}
+
+
+def _shape(fields: list[Field], key: int) -> _Shape:
+    """The shape of these fields, of which `key` is made."""
+    found = _shapes.get(key)
+    if found is not None and found.fits(fields):
+        return found
+    found = _Shape(fields)
+    if len(fields) <= MAX_SHAPE:
+        if len(_shapes) >= MAX_SHAPES:
+            _shapes.clear()
+        _shapes[key] = found
+    return found
+
+
 def parse(data: bytes, *, stream: bool = False, most: int = MAX_LINES) -> Message:
     """Index one message: a datagram, or a message that a stream's framer cut out, of at most `most` header lines.
 
@@ -231,27 +274,24 @@ def _index(raws: list[bytes], *, joined: bool = False) -> tuple[Index, str, bool
     """The fields of these lines (see `Message`), what is wrong with them ("": nothing), and whether a bare CR or LF is
     in one: then only that is to be believed. Lines that are known were looked at before."""
     fields: list[Field] = []
-    index: dict[bytes, int] = {}
-    again: list[bytes] | None = None
+    key = 0
     bad = ""
     for raw in raws:
         field = KNOWN.get(raw)
         if field is None:
             if not joined and (LF in raw or CR in raw):
-                return (fields, index, _NONE), bad, True
+                return _NOTHING, bad, True
             field = field_of(raw)
         if field is None:
             if raw[:1] in _BLANK and fields:
                 bare = any(LF in r or CR in r for r in raws)
-                return _index(_joined(raws), joined=True) if not bare else ((fields, index, _NONE), bad, True)
+                return _index(_joined(raws), joined=True) if not bare else (_NOTHING, bad, True)
             bad = bad or ("the first header line is folded" if raw[:1] in _BLANK else "a header line without a name")
             field = Field(raw, b"", 0)
-        elif index.setdefault(field.name, len(fields)) != len(fields):
-            if again is None:
-                again = []
-            again.append(field.name)
+        key = (key << 7 ^ key >> 43 ^ field.code) & _KEY  # turned round, so that no name is forgotten
         fields.append(field)
-    return (fields, index, _NONE if again is None else frozenset(again)), bad, False
+    shape = _shape(fields, key)
+    return (fields, shape.index, shape.repeated), bad, False
 
 
 def _joined(raws: list[bytes]) -> list[bytes]:

@@ -13,7 +13,7 @@ from guard.net.faults import FaultPolicy
 from guard.net.intake import LONGEST
 from guard.net.say import Voice
 from guard.net.stream import Streams
-from guard.net.udp import BATCH, UdpSocket
+from guard.net.udp import BATCH
 from guard.net.verdicts import Verdicts
 from guard.proxy.effects import Close, Decide, Effect, Ended, Flow, Send, Stranger, Withdraw
 from guard.proxy.triage import Lot
@@ -118,9 +118,8 @@ class Rig:
         self.verdicts = Verdicts(
             self.core, self.desk, self.log, FaultPolicy(), driver.counters, driver.hurry, driver.fault
         )
-        sockets: list[UdpSocket] = [self.udp, self.udp6]  # type: ignore[list-item]  # stand-ins
         streams: Streams = self.streams  # type: ignore[assignment]
-        driver.attach(sockets, streams, self.verdicts)
+        driver.attach([self.udp, self.udp6], streams, self.verdicts)
 
     async def _make(self) -> Driver:
         driver = Driver(self.core, self.clock, Voice(self.clock.now))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.proxy.calls import NAP, SILENCE_WAIT
-from guard.proxy.timers import KINDS, LINGER, Owner, Timers
+from guard.proxy.timers import KINDS, LINGER, UNARMED, Owner, Timers
 from tests.proxy.world import SECOND, UP, Leg, World
 
 TIMED = [k for k in range(KINDS) if k != LINGER]
@@ -100,3 +100,34 @@ def test_a_day_of_silence_is_counted_from_the_last_word() -> None:
     w.later(0.2)
     (ended,) = (e for _, e in w.ended)
     assert (ended.by, ended.talk_us) == ("silence", 100_500_000)
+
+
+def test_who_was_never_armed_shares_what_stands_for_nothing() -> None:
+    timers, owners = Timers(), [Owner(), Owner()]
+    timers.after(owners[0], TIMED[0], 1, 5)
+    timers.arm(owners[0], TIMED[1], 9)
+    assert owners[1].armed is UNARMED
+    assert UNARMED == [0] * KINDS
+    assert owners[0].armed.count(0) == KINDS - 2
+
+
+def test_whose_turn_comes_first_of_a_queue_and_the_heap() -> None:
+    """Of two at once it is who was armed for longer, as in one heap."""
+    timers, early, late = Timers(), Owner(), Owner()
+    timers.arm(early, TIMED[0], 10)
+    timers.after(late, TIMED[0], 5, 5)
+    assert [timers.due(10), timers.due(10), timers.due(10)] == [(early, TIMED[0]), (late, TIMED[0]), None]
+
+
+def test_a_transaction_that_is_over_holds_no_other() -> None:
+    """Timer C has it stand for three minutes; the call that it was of must not stand with it."""
+    w = World()
+    leg = Leg(w)
+    leg.answer(180)
+    (client,) = w.core._c.layer.clients.values()
+    w.later(1)
+    leg.answer(486)
+    held = [client.server is not None]
+    w.later(33)
+    held.append(client.server is not None or client.armed is not UNARMED)
+    assert held == [True, False]

@@ -9,9 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from guard.sip import fields as module
+from guard.sip import message
 from guard.sip.fields import COMPACT, MAX_NAME, MAX_NAMES
 from guard.sip.headers import BadHeader
-from guard.sip.message import MAX_LINES, BadMessage, Message, parse
+from guard.sip.message import MAX_LINES, MAX_SHAPE, MAX_SHAPES, BadMessage, Message, parse
 from tests.sip.making import ANYTHING, BASE, CORPUS, bad, based, made, wire
 
 
@@ -204,9 +205,9 @@ def test_too_many_lines() -> None:
     assert len(parse(wire(*lines, b"X: more"), most=MAX_LINES + 1).lines) == MAX_LINES + 1
 
 
-def test_only_so_many_spellings_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    known: dict[bytes, bytes] = {}
-    monkeypatch.setattr(module, "_names", known)
+def test_only_so_many_spellings_are_remembered() -> None:
+    known = module._names
+    known.clear()
     module.KNOWN.clear()
     for start in range(0, MAX_NAMES + 100, 100):
         parse(wire(*(b"X-%d: 1" % i for i in range(start, start + 100))))
@@ -215,12 +216,35 @@ def test_only_so_many_spellings_are_remembered(monkeypatch: pytest.MonkeyPatch) 
     assert names(parse(wire(b"x-1: 1"))) == [b"x-1"]
 
 
-def test_long_spellings_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    known: dict[bytes, bytes] = {}
-    monkeypatch.setattr(module, "_names", known)
+def test_long_spellings_are_not_remembered() -> None:
+    known = module._names
+    known.clear()
     module.KNOWN.clear()
     assert names(parse(wire(b"Y" * (MAX_NAME + 1) + b": 1", b"X" * MAX_NAME + b": 1")))[0] == b"y" * (MAX_NAME + 1)
     assert list(known) == [b"X" * MAX_NAME]
+
+
+def test_only_so_many_orders_of_names_are_remembered() -> None:
+    message._shapes.clear()
+    for i in range(MAX_SHAPES + 5):
+        m = parse(wire(b"X-%d: 1" % i, b"Xa: 1", b"X-%d: 2" % i))
+        assert (m.count(b"x-%d" % i), m.count(b"xa"), len(message._shapes)) == (2, 1, i % MAX_SHAPES + 1)
+    parse(wire(*(b"X-%d: 1" % i for i in range(MAX_SHAPE + 1))))
+    assert len(message._shapes) == 5
+
+
+def test_two_orders_that_are_taken_for_one_are_told_apart() -> None:
+    message._shapes.clear()
+    mine, other = wire(b"Xa: 1", b"Xb: 2"), wire(b"Xb: 2", b"Xa: 1")
+    parse(mine)
+    (key,) = message._shapes
+    message._shapes.clear()
+    parse(other)
+    (wrong,) = message._shapes.values()
+    message._shapes[key] = wrong
+    assert parse(mine).index == {b"xa": 0, b"xb": 1}
+    message._shapes[key] = message._Shape([])
+    assert parse(mine).index == {b"xa": 0, b"xb": 1}
 
 
 # ---- the body --------------------------------------------------------------------------------------------------------

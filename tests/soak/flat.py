@@ -11,7 +11,7 @@ from guard.detectors.usual import CELLS
 from guard.detectors.words import BACKS, ORIGINS, RECENT
 from guard.numbering import number
 from guard.rules import traffic_scanner
-from guard.sip import fields, remember, uri
+from guard.sip import fields, message, remember, uri
 from guard.store import rows
 from tests.soak.week import Morning, Week
 
@@ -32,6 +32,7 @@ REMEMBERED: Final = {
     "rules.traffic_scanner._known": traffic_scanner.AGENTS,
     "sip.fields.KNOWN": fields.MAX_FIELDS,
     "sip.message.KNOWN": fields.MAX_FIELDS,  # the same one
+    "sip.message._shapes": message.MAX_SHAPES,
     "sip.uri._known": uri.KNOWN,
     "sources.Sources._cache": sources.KNOWN_ADDRESSES,
     "store.rows.Fined._known": rows.FINED_CACHE,
