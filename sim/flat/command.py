@@ -24,7 +24,8 @@ WORLD: Final = Path(__file__).with_name("world.py")
 LINES: Final = "1000,10000,100000,1000000"
 CALLS: Final = "10,100,1000,10000,50000"
 UP: Final = 50  # calls that are up while lines are varied
-KNOWN: Final = 100_000  # lines that are known while calls are varied
+KNOWN: Final = 100_000  # lines that are known while calls are varied, or more where more call
+PER_CALL: Final = 20  # callers for each call that is up: each calls once an hour, for three minutes
 ACTIVE: Final = 1_000  # lines that call while only the number of known ones varies
 ROUNDS: Final = 7
 COUNT: Final = 400  # calls a round
@@ -94,7 +95,7 @@ def laid_out(lines: Sequence[int], calls: Sequence[int]) -> list[Place]:
     return [
         *(Place("lines, all calling", n, UP, 0) for n in lines),
         *(Place("lines, the same calling", n, UP, min(ACTIVE, lines[0])) for n in lines),
-        *(Place("calls", min(KNOWN, lines[-1]), n, 0) for n in calls),
+        *(Place("calls", max(min(KNOWN, lines[-1]), PER_CALL * n), n, PER_CALL * n) for n in calls),
     ]
 
 

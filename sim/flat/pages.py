@@ -23,7 +23,7 @@ COLOURS: Final = ("#2f6f4f", "#8a5a00", "#30507a")
 TITLES: Final = {
     "lines, all calling": "known lines, all of which call in turn",
     "lines, the same calling": "known lines, of which the same 1000 call",
-    "calls": "calls at once, 100 000 lines being known",
+    "calls": "calls at once, of three minutes, of twenty times as many callers",
 }
 
 
