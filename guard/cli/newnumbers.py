@@ -14,7 +14,7 @@ from msgspec import Struct
 from guard.cli.common import CommandError
 from guard.numbering.allotted import FILE, FILES, blocks_in, date_in
 from guard.numbering.majnum import Unreadable, date_of, read_majnum, written
-from guard.numbering.plan import PlanError, load_plan
+from guard.numbering.plan import NEVER, PlanError, load_plan
 from guard.tomlread import MAX_FILE, Problem
 
 MIN_SHARE: Final = 0.9  # of the blocks there were: ARCEP takes few back, so a file with fewer was cut short
@@ -129,7 +129,7 @@ def _unknown(folder: Path, blocks: dict[str, int]) -> tuple[str, ...]:
         lookup = load_plan(folder).lookup
     except PlanError:
         return ()
-    now = 2**61  # after every date of the plan
+    now = NEVER - 1  # after every date of the plan
     return tuple(p for p, length in sorted(blocks.items()) if not lookup(p.ljust(length, "0"), now).id)
 
 
