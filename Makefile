@@ -39,9 +39,9 @@ programs:
 	@for package in $(MODULES); do dpkg -s $$package >/dev/null 2>&1 || sh scripts/need $$package || true; done
 
 # The pure packages compiled by mypyc, in a copy of the project, and their tests run on it.
-PURE_TESTS := tests/sip tests/proxy tests/detectors tests/rules tests/numbering tests/state/test_memory.py tests/state/test_window.py \
+PURE_TESTS := tests/sip tests/proxy tests/detectors tests/rules tests/numbering tests/state/test_memory.py tests/state/test_tally_order.py tests/state/test_window.py \
 	tests/capture tests/net/test_driver.py tests/net/test_help_first.py tests/test_engine.py \
-	tests/test_engine_memory.py tests/test_engine_modes.py tests/test_desk.py tests/test_desk_faults.py \
+	tests/test_ways.py tests/test_engine_modes.py tests/test_desk.py tests/test_desk_faults.py \
 	tests/test_desk_model.py tests/test_desk_resume.py tests/cli/test_help.py
 
 build/compiled/.ready: $(VENV)/.ready scripts/compile.py $(shell find guard sim policies tests -type f -not -name '*.pyc')
