@@ -130,11 +130,11 @@ class Builder:
         """The transaction was rolled back."""
         self._fined.forget()
 
-    def build(self, batch: Sequence[Entry], tip: bytes) -> tuple[list[Row], bytes]:
-        """The rows of `batch` for `intake`, and the hash of its last entry; `tip` is the hash before it."""
+    def build(self, batch: Sequence[Entry], tip: bytes, *, polite: bool = False) -> tuple[list[Row], bytes]:
+        """The rows of `batch` for `intake`, and the hash of its last entry; `tip` is the hash before it. `polite`:
+        making way for others on the way."""
         rows: list[Row] = []
         salts = self._salts(chain.SALT_SIZE * len(batch))
-        polite = not behind(batch)
         for n, entry in enumerate(batch):
             if polite and n and not n % POLITE:
                 sleep(PAUSE)
@@ -227,18 +227,20 @@ def commit(
     batch: Sequence[Entry],
     tip: bytes,
     put: Callable[[sqlite3.Connection, Sequence[Row]], None] | None = None,
+    *,
+    polite: bool = False,
 ) -> bytes:
     """Write `batch`, all of it or nothing, by `put` (`insert`); the hash of the last entry, given that of the one
-    before."""
+    before. `polite`: making way for others on the way."""
     if db.in_transaction:  # one that could not even be rolled back: what is left of it must not go with this one
         db.execute("ROLLBACK")
         builder.forget()
     try:
-        rows, tip = builder.build(batch, tip)
+        rows, tip = builder.build(batch, tip, polite=polite)
         if put is not None:
             put(db, rows)
         else:
-            insert(db, rows, GROUPS[-1] if behind(batch) else SHORT)
+            insert(db, rows, SHORT if polite else GROUPS[-1])
     except BaseException:
         builder.forget()
         if db.in_transaction:

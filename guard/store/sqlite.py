@@ -29,7 +29,7 @@ from guard.store.entries import Decided, Done, Ended, Entry, Erase, Errand, Lost
 from guard.store.errors import StoreError, StoreFull
 from guard.store.lock import Lock
 from guard.store.reader import SqliteReader
-from guard.store.rows import Builder, commit
+from guard.store.rows import Builder, behind, commit
 from guard.store.schema import MEMORY, Durability, damaging, explained, open_writer
 from guard.store.signing import Signer
 
@@ -326,7 +326,9 @@ class SqliteWriter:
         return True
 
     def _transaction(self, batch: list[Entry]) -> None:
-        self._tip = commit(self._db, self._builder, batch, self._tip)
+        # Who waits for the disk itself has no calls to carry meanwhile.
+        polite = self._overflow == "drop" and not behind(batch)
+        self._tip = commit(self._db, self._builder, batch, self._tip, polite=polite)
 
     def _refused(self, error: sqlite3.Error) -> None:
         """The disk said no: all who wait hear it, also those behind this batch; the entries stay."""

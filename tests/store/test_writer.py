@@ -20,6 +20,7 @@ from guard.store import sqlite as module
 from guard.store.contract import Query
 from guard.store.entries import Entry, Errand, Mark
 from guard.store.errors import StoreError, StoreFull
+from guard.store.passing import PassingLog
 from guard.store.rows import Row
 from guard.store.sqlite import SqliteWriter
 from tests.store.making import AT, attempt, decision, ended, finding
@@ -140,6 +141,22 @@ def test_a_thread_that_cannot_keep_up_makes_way_for_nobody(tmp_path: Path, monke
         assert len(small) < len(writer.groups) or not waited
         assert pauses == [rows_module.PAUSE] * sum(map(pauses_of, map(len, small)))
         pauses.clear()
+
+
+def test_a_thread_that_its_caller_waits_for_makes_way_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a replay or a tool writes: there are no calls beside it."""
+    pauses: list[float] = []
+    monkeypatch.setattr(rows_module, "sleep", pauses.append)
+    for writer in (
+        SqliteWriter(tmp_path / "kept.db", site="hq", overflow="wait"),
+        PassingLog(tmp_path / "passing.db", site="hq"),
+    ):
+        for n in range(4 * rows_module.SHORT):
+            writer.decided(attempt(n), decision(), None)
+        writer.close()
+    assert pauses == []
 
 
 def test_closing_commits_all_and_refuses_more(tmp_path: Path) -> None:
