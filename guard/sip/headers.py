@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from guard.sip.grammar import COMMA, CR, SPACE, TAB, WHITE, closing_quote, find_outside, parse_params, quote_text
+from guard.sip.remember import keep
 
 __all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quote_text", "usual_name_addr", "usual_via"]
 
@@ -23,8 +24,6 @@ _USUAL_HEAD: Final = re.compile(rb" ?(SIP/2\.0/([A-Z]+) (([a-z0-9.\-]+)(?::(\d{1
 _USUAL_TAIL: Final = re.compile(rb"((?:;rport(?:=\d*)?)?)(?:;received=([0-9A-Fa-f.:]+))?((?:;rport(?:=\d*)?)?)")
 _BRANCH: Final = b";branch="
 _IN_BRANCH: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~:"
-MAX_HEADS: Final = 4096  # peers whose "SIP/2.0/UDP host:port" is remembered, none longer than MAX_HEAD bytes
-MAX_HEAD: Final = 80
 MAX_USUAL: Final = 64  # Vias in one field that is read so: a loop has been through fewer proxies
 _USUAL_ADDR: Final = re.compile(
     rb" ?((?:\"[^\"\\\r\n]*\" ?|[^\"<>,;\r\n \t][^\"<>,;\r\n]*)?<([^> \t\r\n]+)>)"
@@ -142,12 +141,7 @@ def _head(text: bytes) -> _Head | None:
     found = _USUAL_HEAD.fullmatch(text)
     if found is None:
         return None
-    head = _Head(found)
-    if len(text) <= MAX_HEAD:
-        if len(_heads) >= MAX_HEADS:
-            _heads.clear()
-        _heads[text] = head
-    return head
+    return keep(_heads, text, text, _Head(found))
 
 
 def _tail(text: bytes) -> _Tail | None:
@@ -159,12 +153,7 @@ def _tail(text: bytes) -> _Tail | None:
     if found is None:
         return None
     before, received, last = found.group(1, 2, 3)  # where it is said twice, the first counts
-    tail = _Tail(received, before or last, 0 if before else found.start(3))
-    if len(text) <= MAX_HEAD:
-        if len(_tails) >= MAX_HEADS:
-            _tails.clear()
-        _tails[text] = tail
-    return tail
+    return keep(_tails, text, text, _Tail(received, before or last, 0 if before else found.start(3)))
 
 
 def usual_via(data: bytes, start: int) -> Via | None:
