@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis, RedisCluster, SSLConnection
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
@@ -29,7 +29,20 @@ async def opened(place: Place, key: str) -> Redis:
         host, port = await _master(place, how)
     else:
         host, port = await _node(place, how, key)
-    return Redis(host=host, port=port, db=place.db, **how)
+    client = Redis(host=host, port=port, db=place.db, **how)
+    if place.tls:
+        client.connection_pool.connection_class = _CutOff
+    return client
+
+
+class _CutOff(SSLConnection):
+    """Closed without TLS's good-bye, which waits for the server's and so outlived a guard that stopped meanwhile."""
+
+    async def disconnect(self, *given: object, **how: object) -> None:
+        """See redis-py's, whose arguments are not the same in each version."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(*given, **how)  # type: ignore[arg-type]
 
 
 def _how(place: Place) -> dict[str, Any]:  # keyword arguments of several constructors: Any is what they take
