@@ -153,9 +153,14 @@ class Calls:
                         decision = self.desk.submit(effect.ticket, effect.call, self.now)[0][1]
                         self.desk.departed(effect.ticket, self.now)
                     core.decided(effect.ticket, decision, 1, self.now)
-                elif isinstance(effect, Ended) and self.desk is not None:
-                    self.desk.ended(effect.ticket, self.now)
+                elif isinstance(effect, Ended):
+                    self.over(effect)
         return sent
+
+    def over(self, effect: Ended) -> None:
+        """A call is over: detection is not told of it here."""
+        if self.desk is not None:
+            self.desk.ended(effect.ticket, self.now)
 
     def prepare(self, count: int) -> list[tuple[bytes, bytes, bytes]]:
         """Requests of `count` calls, made before the clock runs."""

@@ -7,20 +7,8 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from guard.detectors.subject import (
-    ANSWERED,
-    CLOSED,
-    DEAR,
-    HYPER,
-    NEAR,
-    OPEN,
-    REFUSED,
-    SHORT,
-    STEP,
-    SVA,
-    Past,
-    Subject,
-)
+from guard.detectors.recent import ANSWERED, CLOSED, DEAR, HYPER, NEAR, OPEN, REFUSED, SHORT, STEP, SVA
+from guard.detectors.subject import Subject
 from guard.detectors.words import FEATURES, Clause, Feature, Measure, Pattern, Sense
 from guard.model import SECOND
 
@@ -42,16 +30,19 @@ class Ready:
 
     `least` is the fewest calls that can make it hold, `marks` what each of them must have. `at_set_up` tells that a
     set-up can make it hold, `at_end` that an end can which leaves one of the marks `ended` (a call back has none).
+    `callers` is how many different presented numbers it asks for.
     """
 
-    __slots__ = ("at_end", "at_set_up", "clause", "ended", "least", "marks", "own", "span")
+    __slots__ = ("at_end", "at_set_up", "callers", "clause", "ended", "least", "marks", "own", "span", "span_s")
 
     def __init__(self, clause: Clause) -> None:
         self.clause = clause
+        self.span_s = clause.span_s
         self.span = clause.span_s * SECOND
         self.marks = _TO[clause.to] | (CLOSED if clause.closed else 0)
         counted = (n for f, n in clause.at_least.items() if f in COUNTED)
         self.own = clause.own
+        self.callers = clause.at_least.get("origins", 0) if clause.callers else 0
         # By its own usual an hour may have more calls than are kept: there they are counted.
         self.least = clause.at_least.get("calls", 1) if clause.own else max(counted, default=1)
         used = {*clause.at_least, *clause.share}
@@ -66,8 +57,8 @@ Ways = tuple[tuple[Pattern, Ready], ...]
 
 
 class Looks:
-    """Clauses that are looked at together. `bars` are, for each span of theirs, the fewest calls in it that can make
-    any of them hold."""
+    """Clauses that are looked at together. `bars` are, for each span of theirs in seconds, the fewest calls in it that
+    can make any of them hold."""
 
     __slots__ = ("bars", "ways")
 
@@ -75,14 +66,15 @@ class Looks:
         self.ways = ways
         fewest: dict[tuple[bool, int], int] = {}
         for _, ready in ways:
-            key = (ready.own, ready.span)
+            key = (ready.own, ready.clause.span_s)
             fewest[key] = min(fewest.get(key, ready.least), ready.least)
         self.bars = tuple((own, span, least) for (own, span), least in fewest.items())
 
     def may_hold(self, subject: Subject, now: int) -> bool:
         """Whether a subject has called often enough for any of them. Most have not."""
+        second = now // SECOND
         for own, span, least in self.bars:
-            if subject.usual.count >= least if own else subject.had(least, now - span):
+            if subject.usual.count >= least if own else subject.recent.had(least, second - span):
                 return True
         return False
 
@@ -94,63 +86,92 @@ class View:
     `number` is the subject of the presented number: calls that come in are its own.
     """
 
-    __slots__ = ("_kept", "_number", "now", "subject")
+    __slots__ = ("_callees", "_instants", "_kept", "_marks", "_number", "now", "subject")
 
     def __init__(self, subject: Subject, number: Subject, now: int) -> None:
         self.subject = subject
         self.now = now
         self._number = number
-        self._kept: dict[tuple[int, int], list[Past]] = {}
+        self._instants: tuple[int, ...] | None = None
+        self._callees: tuple[int, ...] | None = None
+        self._marks: bytes | None = None
+        self._kept: dict[tuple[int, int], list[int]] = {}
 
-    def past(self, span: int, marks: int) -> list[Past]:
-        """The calls of the last `span` µs with all of these marks."""
+    def past(self, span: int, marks: int) -> list[int]:
+        """The places in `recent` of the calls of the last `span` µs with all of these marks."""
         found = self._kept.get((span, marks))
         if found is None:
-            since = self.now - span
-            found = [p for p in self.subject.recent if p.at >= since and p.marks & marks == marks]
+            since, instants, all_marks = self.now - span, self.instants(), self.marks()
+            found = [i for i in range(len(instants)) if instants[i] >= since and all_marks[i] & marks == marks]
             self._kept[span, marks] = found
         return found
 
+    def instants(self) -> tuple[int, ...]:
+        """When each call of `recent` was set up."""
+        if self._instants is None:
+            self._instants = self.subject.recent.instants()
+        return self._instants
+
+    def marks(self) -> bytes:
+        """The marks of each."""
+        if self._marks is None:
+            self._marks = self.subject.recent.marks()
+        return self._marks
+
     def value(self, feature: Feature, ready: Ready) -> int:
         """One feature, as this clause looks at it."""
-        clause, past = ready.clause, self.past(ready.span, ready.marks)
+        match feature:
+            case "called_back":
+                return _since(self._number.backs, self.now - ready.span)
+            case "received" if not ready.clause.step:
+                return _since(self._number.received, self.now - ready.span)
+            case "origins" if not ready.clause.callers:
+                return self.subject.new_origins(self.now)
+        past = self.past(ready.span, ready.marks)
         match feature:
             case "calls":
-                return len({p.callee for p in past}) if clause.different else len(past)
+                return self._different(past) if ready.clause.different else len(past)
             case "short_rings":
-                return len({p.callee for p in past if p.marks & SHORT})
+                return self._different(self._marked(past, SHORT))
             case "hyper_short":
-                return _marked(past, HYPER)
+                return len(self._marked(past, HYPER))
             case "refused":
-                return _marked(past, REFUSED)
+                return len(self._marked(past, REFUSED))
             case "costly":
-                return sum(p.cost(self.now) for p in past)
+                return self.subject.recent.cost(past, self.now)
             case "in_order":
                 run = min(self.subject.run, len(past))
-                return max(_marked(past, NEAR), run if run >= RUN else 0)
+                return max(len(self._marked(past, NEAR)), run if run >= RUN else 0)
             case "regularity":
-                return _regularity(past)
+                instants = self.instants()
+                return _regularity([instants[i] for i in past])
             case "origins":
-                return len({p.caller for p in past}) if clause.callers else self.subject.new_origins(self.now)
-            case "called_back":
-                since = self.now - ready.span
-                return sum(1 for at in self._number.backs if at >= since)
+                callers = self.subject.recent.callers()
+                return len({callers[i] for i in past})
             case "received":
-                if clause.step:
-                    return _marked(past, STEP)
-                since = self.now - ready.span
-                return sum(1 for at in self._number.received if at >= since)
+                return len(self._marked(past, STEP))
 
     def whole(self, feature: Feature, ready: Ready) -> int:
         """The calls of which a share is a part: for what ends show, those that the other side ended."""
         past = self.past(ready.span, ready.marks)
         if feature == "calls":
             return len(self.past(ready.span, 0))
+        outcomes = self.subject.recent.outcomes()
         if feature == "hyper_short":
-            return sum(1 for p in past if p.outcome == ANSWERED)
+            return len([i for i in past if outcomes[i] == ANSWERED])
         if feature in {"short_rings", "refused"}:
-            return sum(1 for p in past if p.outcome != OPEN)
+            return len([i for i in past if outcomes[i] != OPEN])
         return len(past)
+
+    def _marked(self, past: list[int], bit: int) -> list[int]:
+        marks = self.marks()
+        return [i for i in past if marks[i] & bit]
+
+    def _different(self, past: list[int]) -> int:
+        callees = self._callees
+        if callees is None:
+            callees = self._callees = self.subject.recent.callees()
+        return len({callees[i] for i in past})
 
 
 def holds(ready: Ready, view: View) -> Found | None:
@@ -158,8 +179,8 @@ def holds(ready: Ready, view: View) -> Found | None:
     clause = ready.clause
     if ready.own:
         return _own(ready.least, view.subject)
-    if len(view.past(ready.span, ready.marks)) < ready.least:
-        return None
+    if ready.callers > 1 and view.subject.recent.one_caller():
+        return None  # as of nearly every line
     found: Found = {}
     for feature, bound in clause.at_least.items():
         if feature == "costly" and clause.usual:
@@ -168,6 +189,8 @@ def holds(ready: Ready, view: View) -> Found | None:
         if value < bound:
             return None
         found[feature] = (value, bound, False)
+    if len(view.past(ready.span, ready.marks)) < ready.least:
+        return None  # nothing that is counted has a bound
     for feature, bound in clause.at_most.items():
         value = view.value(feature, ready)
         if value > bound:
@@ -192,12 +215,12 @@ def _own(least: int, subject: Subject) -> Found | None:
     return {"calls": (usual.count, max(limit + 1, least), False)}
 
 
-def _marked(past: list[Past], bit: int) -> int:
-    return sum(1 for p in past if p.marks & bit)
+def _since(instants: tuple[int, ...], since: int) -> int:
+    return len([at for at in instants if at >= since])
 
 
-def _regularity(past: list[Past]) -> int:
-    instants = sorted([p.at for p in past])
+def _regularity(past: list[int]) -> int:
+    instants = sorted(past)
     gaps = sorted([b - a for a, b in pairwise(instants)])
     if len(gaps) < GAPS:
         return IRREGULAR

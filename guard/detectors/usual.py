@@ -35,7 +35,7 @@ class Usual:
     __slots__ = ("_cells", "_limit", "alarmed", "count", "hour")
 
     def __init__(self, cells: bytes = _NOTHING, hour: int = 0, count: int = 0, *, alarmed: bool = False) -> None:
-        self._cells: bytes | bytearray = cells
+        self._cells = cells
         self.hour = hour
         self.count = count
         self.alarmed = alarmed
@@ -66,13 +66,13 @@ class Usual:
 
     def _learn(self, until: int) -> None:
         """Write down the hour that was counted, and the empty ones after it."""
-        cells = self._cells = bytearray(self._cells)
         if until - self.hour >= HOURS:
-            cells[:] = bytes(HOURS // 2)  # four empty weeks
+            self._cells = bytes(CELLS)  # four empty weeks
             return
+        cells = bytearray(self._cells)
         _put(cells, self.hour, _LEVEL[min(self.count, LEVELS[-1])])
-        for hour in range(self.hour + 1, until):
-            _put(cells, hour, 0)
+        _empty(cells, self.hour + 1, until)
+        self._cells = bytes(cells)
 
     def _work_out(self) -> int:
         cells = self._cells
@@ -92,7 +92,7 @@ class Usual:
 
     def packed(self) -> bytes:
         """All but what is worked out: `HOURS // 2` octets, or none where nothing is known yet."""
-        return b"" if self._cells == _NOTHING else bytes(self._cells)
+        return b"" if self._cells == _NOTHING else self._cells
 
     @property
     def counted(self) -> int:
@@ -102,10 +102,28 @@ class Usual:
 
 def unpacked(cells: bytes, hour: int, counted: int) -> Usual:
     """The same again."""
-    return Usual(cells or _NOTHING, hour, counted & COUNTED, alarmed=bool(counted & ALARMED))
+    return Usual(cells or _NOTHING, hour, counted & COUNTED, alarmed=counted >= ALARMED)
 
 
 def _put(cells: bytearray, hour: int, level: int) -> None:
     place = hour % HOURS
     kept = cells[place >> 1]
     cells[place >> 1] = (kept & 0x0F) | level << 4 if place & 1 else (kept & 0xF0) | level
+
+
+def _empty(cells: bytearray, first: int, until: int) -> None:
+    """Hours without a call, fewer than four weeks of them: two to an octet."""
+    if first % 2 and first < until:
+        _put(cells, first, 0)
+        first += 1
+    if until % 2 and first < until:
+        until -= 1
+        _put(cells, until, 0)
+    if first >= until:
+        return
+    start, end = first % HOURS >> 1, until % HOURS >> 1
+    if start < end:
+        cells[start:end] = bytes(end - start)
+    else:  # over the end of the four weeks, which is their beginning
+        cells[start:] = bytes(CELLS - start)
+        cells[:end] = bytes(end)

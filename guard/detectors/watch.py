@@ -14,22 +14,21 @@ from mypy_extensions import mypyc_attr
 
 from guard.detectors.alarms import Alarms
 from guard.detectors.measure import Looks, Ready, View, evidence, holds
-from guard.detectors.subject import (
+from guard.detectors.recent import (
     ANSWERED,
     CANCELLED,
     CLOSED,
     DEAR,
     FAILED,
     HYPER,
-    MOST,
     OPEN,
     REFUSED,
     SHORT,
     SVA,
     Past,
-    mark,
 )
-from guard.detectors.subject import STEP as STEPPED
+from guard.detectors.recent import STEP as STEPPED
+from guard.detectors.subject import MOST, mark
 from guard.detectors.subjects import MAX_SUBJECTS, Subjects
 from guard.detectors.timeline import Timeline
 from guard.detectors.words import (
@@ -145,10 +144,10 @@ class Watch:
         cents, fee = min(price.cents_per_minute, MOST), min(price.cents_per_call, MOST)
         fresh = Past(now, callee, caller & 0xFFFF, marks | stepped, OPEN, cents, fee, 0)
         for i, (kind, key, subject) in enumerate(found):
-            subject.called(fresh.copy())
+            subject.called(fresh)
             if i == 0:
                 shown = (self._mark(call.source_address), self._mark(call.user_agent), caller)
-                subject.seen_with(shown, now)
+                subject.origins.seen(shown, now)
                 subject.usual.one_more(now // HOUR, frozen=self.alarms.any_of(key, now))
             looks = self._set_up[kind, i == 0 and kind == "number", marks]
             if looks.may_hold(subject, now):
@@ -175,7 +174,7 @@ class Watch:
         """Whether any call that an alarm speaks of went out: whether the operator saw something of it."""
         known = self.subjects.find(key_of(found.kind, found.subject))
         since = found.at - found.span_s * SECOND
-        return known is not None and any(p.at >= since for p in known.recent)
+        return known is not None and any(at >= since for at in known.recent.instants())
 
     def release(self, kind: Kind, subject: str) -> bool:
         """A person says that all is well with a subject: nothing alarms of it any more, and what it did counts anew.
@@ -195,11 +194,8 @@ class Watch:
         call = self._open.pop(ident, None)
         for i, (_, key) in enumerate(call.keys if call is not None else ()):
             subject = self.subjects.find(key)
-            past = subject.known(call.past) if subject is not None and call is not None else None
-            if subject is not None and past is not None:
-                subject.recent.remove(past)
-                if i == 0:
-                    subject.usual.one_less(past.at // HOUR)
+            if subject is not None and call is not None and subject.recent.drop(call.past) and i == 0:
+                subject.usual.one_less(call.past.at // HOUR)
 
     def ended(self, ident: str, ended: CallEnded) -> tuple[Evidence, ...]:
         """A call is over: what alarms since."""
@@ -209,25 +205,25 @@ class Watch:
         if call is None:
             return ()
         now = self._time.read(ended.at)
-        outcome, marks = _outcome(ended)
+        past = call.past
+        past.outcome, marks = _outcome(ended)
+        past.talk = min(-(-ended.talk_us // 1_000_000), MOST)
+        cents = past.cost(now)
         if marks & SHORT and call.pair[0]:
             self._rang[call.pair] = now
             self._rang.move_to_end(call.pair)
             if len(self._rang) > MAX_RANG:
                 self._rang.popitem(last=False)
                 self.counters["detectors_rang_dropped"] += 1
-        talk = min(-(-ended.talk_us // 1_000_000), MOST)
         begun: list[tuple[Pattern, Evidence]] = []
         number = self.subjects.of(next((k for kind, k in call.keys if kind == "number"), call.keys[0][1]), now)
         for i, (kind, key) in enumerate(call.keys):
             subject = self.subjects.find(key)
-            if subject is None or call.past.at <= self._released.get(key, -1):
+            if subject is None or past.at <= self._released.get(key, -1):
                 continue  # released since: what was before counts no more
-            past = subject.over(call.past)
-            past.outcome, past.talk = outcome, talk if past.cents or past.fee else 0
-            past.marks |= marks
-            if past.cents or past.fee:
-                subject.counted(now, cents=past.cost(now))
+            subject.recent.over(past, marks)
+            if cents:
+                subject.cost(now, cents)
             if marks:
                 looks = self._end[kind, i == 0 and kind == "number", marks]
                 if looks.may_hold(subject, now):
@@ -272,8 +268,9 @@ class Watch:
     ) -> list[tuple[Pattern, Evidence]]:
         """The alarms that begin with what has just been seen of a subject."""
         out: list[tuple[Pattern, Evidence]] = []
+        recent, second = view.subject.recent, view.now // SECOND
         for pattern, ready in looks.ways:
-            if not (ready.own or view.subject.had(ready.least, view.now - ready.span)):
+            if not (ready.own or recent.had(ready.least, second - ready.span_s)):
                 continue
             found = holds(ready, view)
             if found is None or not _concerns(pattern, key, usage, view.now):

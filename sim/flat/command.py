@@ -24,7 +24,7 @@ WORLD: Final = Path(__file__).with_name("world.py")
 LINES: Final = "1000,10000,100000,1000000"
 CALLS: Final = "10,100,1000,10000,50000"
 UP: Final = 50  # calls that are up while lines are varied
-KNOWN: Final = 100_000  # lines that are known while calls are varied, or more where more call
+KNOWN: Final = 100_000  # lines that are known while calls and callers are varied, or more where more call
 PER_CALL: Final = 20  # callers for each call that is up: each calls once an hour, for three minutes
 ACTIVE: Final = 1_000  # lines that call while only the number of known ones varies
 ROUNDS: Final = 7
@@ -41,7 +41,12 @@ class Place(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        return self.calls if self.axis == "calls" else self.lines
+        return self.calls if self.axis.startswith("calls") else self.lines
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a worker is told."""
+        return str(self.lines), str(self.calls), str(self.callers or self.lines)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -91,11 +96,13 @@ def sizes(name: str, text: str) -> list[int]:
 
 
 def laid_out(lines: Sequence[int], calls: Sequence[int]) -> list[Place]:
-    """All workers. The first of each axis is what the others are compared with."""
+    """All that is measured. The first of each axis is what the others are compared with."""
+    most = PER_CALL * calls[-1]
     return [
         *(Place("lines, all calling", n, UP, 0) for n in lines),
         *(Place("lines, the same calling", n, UP, min(ACTIVE, lines[0])) for n in lines),
-        *(Place("calls", max(min(KNOWN, lines[-1]), PER_CALL * n), n, PER_CALL * n) for n in calls),
+        *(Place("calls, the same callers", most, n, most) for n in calls),
+        *(Place("calls and callers", max(min(KNOWN, lines[-1]), PER_CALL * n), n, PER_CALL * n) for n in calls),
     ]
 
 
@@ -111,36 +118,35 @@ def _builds(args: argparse.Namespace, places: Sequence[Place]) -> list[tuple[str
 
 
 def turns(build: str, home: Path, places: Sequence[Place], rounds: int, count: int) -> list[tuple[Grown, list[float]]]:
-    """What each worker has, and its µs a call in each round; SimError where one ends."""
-    workers: list[subprocess.Popen[str]] = []
+    """What the worker of each place has, and its µs a call in each round; SimError where one ends. Places that are told
+    the same have one."""
+    workers: dict[tuple[str, ...], subprocess.Popen[str]] = {}
     try:
-        for place in places:
-            words = [sys.executable, "-P", str(WORLD), str(place.lines), str(place.calls), str(place.callers)]
-            workers.append(
-                subprocess.Popen(
-                    words,
-                    cwd=home,
-                    env=environment(home),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
+        for words in dict.fromkeys(place.words for place in places):
+            workers[words] = subprocess.Popen(
+                [sys.executable, "-P", str(WORLD), *words],
+                cwd=home,
+                env=environment(home),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
-        grown = []
-        for worker, place in zip(workers, places, strict=True):
-            grown.append(msgspec.json.decode(_said(worker), type=Grown))
-            _tell(f"{build}, {place.axis} {place.size}: {grown[-1]}")
-        times: list[list[float]] = [[] for _ in workers]
+        grown: dict[tuple[str, ...], Grown] = {}
+        for words, worker in workers.items():
+            grown[words] = msgspec.json.decode(_said(worker), type=Grown)
+            _tell(f"{build}, lines, calls, callers {', '.join(words)}: {grown[words]}")
+        order = list(workers)
+        times: dict[tuple[str, ...], list[float]] = {words: [] for words in order}
         for n in range(rounds + 1):
-            at = n % len(workers)
-            for i in (*range(at, len(workers)), *range(at)):
-                took = _ask(workers[i], count)
+            at = n % len(order)
+            for words in (*order[at:], *order[:at]):
+                took = _ask(workers[words], count)
                 if n:  # the first round of each warms up
-                    times[i].append(took)
+                    times[words].append(took)
             _tell(f"{build}: round {n} of {rounds}")
-        return list(zip(grown, times, strict=True))
+        return [(grown[place.words], times[place.words]) for place in places]
     finally:
-        for worker in workers:
+        for worker in workers.values():
             worker.kill()
             worker.communicate()
 

@@ -4,7 +4,8 @@
 path: core, desk and engine with every rule and detector, the memory state, and the collector as the daemon sets it. It
 prints a line of JSON (`Grown`) once it is ready, then for each line `N` on its input the microseconds of processor time
 of a call, over N of them: INVITE, 100, 180, 200, ACK, and BYE and 200 of the call that has been up for longest. Each of
-CALLERS lines (0: all that are known) calls once an hour, in virtual time.
+CALLERS lines (0: all that are known) calls once an hour, in virtual time. Detection hears of each call's end that it
+talked for three minutes, however long it was up, lest short calls alarm.
 """
 
 from __future__ import annotations
@@ -24,17 +25,20 @@ from msgspec.structs import replace
 
 from guard.asked import Question, attempt_of
 from guard.config import load
-from guard.detectors.subject import ANSWERED, Past, Subject, mark
+from guard.detectors.origins import Origins
+from guard.detectors.recent import ANSWERED, Past, Recent
+from guard.detectors.subject import Subject, mark
 from guard.detectors.subjects import AT_WORK
 from guard.detectors.words import DAY, HOUR
 from guard.engine import Engine
-from guard.model import CallAttempt
+from guard.model import SECOND, CallAttempt
 from guard.net.garbage import Garbage
 from guard.numbering.number import Dial, normalise
 from guard.policy.load import Policy, load_policy
+from guard.proxy.effects import Ended
 from guard.sources import Sources
 from sim.bench import AT, BODY, Calls, answer, request
-from sim.site import ALICE, Site
+from sim.site import ALICE, IPBX, Site
 
 RANGE: Final = "+3317*"  # of which two million numbers are allotted: +33170 and +33171
 STRIDE: Final = 611_953  # from one caller to the next: prime, so that all have their turn, and neighbours do not
@@ -42,6 +46,9 @@ PAST_CALLS: Final = 60  # of each known line, one an hour: it is settled
 PLENTY: Final = 200_000  # calls at once, and a second: nothing is refused
 SDP: Final = "Content-Type: application/sdp\r\n"
 BEFORE: Final = 2_000  # calls before anything is measured: what is remembered of the last ones is as it will be
+LINGERS: Final = 35 * SECOND  # what is over is kept for 32 s (RFC 3261 17.2.2): so long calls begin and end before
+ADDRESS, AGENT = mark(IPBX), mark("bench")  # that every line shows, beside its number
+TALK: Final = 180 * SECOND
 
 
 class Grown(Struct, frozen=True):
@@ -77,6 +84,9 @@ class World(Calls):
         for _ in range(self.calls):
             self.begin(self.number)
         after = resident()
+        for _ in range(LINGERS // self.gap):
+            self.begin(self.number)
+            self.end()
         begun = time.thread_time()
         gc.collect()
         took = time.thread_time() - begun
@@ -94,9 +104,16 @@ class World(Calls):
             return
         subjects, state, dial = self.desk.watch.subjects, self.desk._state, Dial()
         usual = settled()
+        calls = usual.recent.all()
         for n in range(self.lines):
             caller = number_of(n)
             callee = f"+33199{n * 7919 % 1_000_000:06d}"
+            shown = mark(caller)
+            usual.recent, usual.origins = Recent(), Origins()
+            for past in calls:
+                past.caller = shown & 0xFFFF
+                usual.recent.add(past, 0)
+            usual.origins.seen((ADDRESS, AGENT, shown), AT - DAY)
             subjects.rest(f"n:{caller}", usual)
             call = replace(
                 attempt, at=AT - DAY, line=caller, caller=normalise(caller, dial), callee=normalise(callee, dial)
@@ -141,6 +158,11 @@ class World(Calls):
             self.core.wake(self.now)
         return took + time.thread_time() - begun
 
+    def over(self, effect: Ended) -> None:
+        """A call is over."""
+        if self.desk is not None:
+            self.desk.ended(effect.ticket, self.now, replace(effect.ended, talk_us=TALK))
+
     def took(self, data: bytes, flow: object) -> float:
         """Seconds of processor time for one message."""
         begun = time.thread_time()
@@ -164,7 +186,7 @@ def settled() -> Subject:
     for n in range(PAST_CALLS):
         at = first + n * HOUR
         callee = 33_199_000_000 + n * 7919
-        found.seen_with((mark("127.0.0.2"), mark("bench"), mark(number_of(0))), at)
+        found.origins.seen((ADDRESS, AGENT, mark(number_of(0))), at)
         found.usual.one_more(at // HOUR, frozen=False)
         past = Past(at, callee, 1, 0, ANSWERED)
         found.called(past)

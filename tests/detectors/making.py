@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from guard.detectors.measure import Found, Ready, View, holds
-from guard.detectors.subject import OPEN, Past, Subject, mark
+from guard.detectors.recent import OPEN, Past
+from guard.detectors.subject import Subject, mark
 from guard.detectors.watch import Watch
 from guard.detectors.words import DAY, FREE, HOUR, Clause, Evidence, Pattern, Per, Price, Signal
 from guard.model import SECOND, CallAttempt, CallEnded, Direction, Outcome

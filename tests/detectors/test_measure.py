@@ -7,21 +7,20 @@ from typing import Any
 import pytest
 
 from guard.detectors.measure import GAPS, IRREGULAR, RUN, Ready, View, evidence, holds
-from guard.detectors.subject import (
+from guard.detectors.recent import (
     ANSWERED,
     CANCELLED,
     CLOSED,
     DEAR,
     FAILED,
     HYPER,
-    NEXT,
     REFUSED,
     SHORT,
     STEP,
     SVA,
     Past,
-    Subject,
 )
+from guard.detectors.subject import NEXT, Subject
 from guard.detectors.words import BACKS, DAY, FEATURES, MAX_SPAN_S, ORIGINS, RECENT, Clause, Feature
 from guard.model import SECOND
 from tests.detectors.making import START, held, past, subject
@@ -157,7 +156,7 @@ def test_cost() -> None:
 def test_cost_above_what_is_usual() -> None:
     def used_to(cents: int, minute: int) -> Subject:
         found = subject()
-        found.counted(START - 3 * DAY, cents=cents)
+        found.cost(START - 3 * DAY, cents)
         found.called(past(30, cents=minute))
         return found
 
@@ -176,6 +175,12 @@ def test_calls_received() -> None:
     assert held(clause(at_least={"received": 1}), line, START, number) is not None
 
 
+def test_of_no_call_nothing_alarms() -> None:
+    assert held(clause(at_most={"received": 0}), subject()) is None
+    assert held(clause(at_most={"received": 0}), subject(past(901))) is None
+    assert held(clause(at_most={"received": 0}, to="sva"), subject(past(9))) is None
+
+
 def test_calls_that_go_out_as_others_come_in() -> None:
     one = subject(*several(3, marks=STEP), *several(2))
     assert least("received", 3, one, step=True) == 3
@@ -190,8 +195,8 @@ def test_calls_that_were_refused() -> None:
 
 def test_origins() -> None:
     one = subject(past(9))
-    one.seen_with((1, 2, 3), START - 9 * DAY)
-    one.seen_with((4, 5, 3), START)
+    one.origins.seen((1, 2, 3), START - 9 * DAY)
+    one.origins.seen((4, 5, 3), START)
     assert least("origins", 2, one) == 2
     assert least("origins", 3, one) is None
 
@@ -200,6 +205,9 @@ def test_callers_of_these_calls() -> None:
     one = subject(*(past(9 - n, caller=c) for n, c in enumerate("aabc")))
     assert least("origins", 3, one, callers=True) == 3
     assert least("origins", 4, one, callers=True) is None
+    same = subject(past(9), past(8))
+    assert least("origins", 1, same, callers=True) == 1
+    assert least("origins", 2, same, callers=True) is None
 
 
 def test_what_is_usual_for_the_line() -> None:

@@ -8,25 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.detectors.measure import Ready, View
-from guard.detectors.subject import (
+from guard.detectors.recent import (
     ANSWERED,
     CANCELLED,
-    DAYS,
     DEAR,
     FAILED,
     HYPER,
-    MOST,
     NEAR,
-    NEXT,
     OPEN,
     REFUSED,
     SHORT,
     STEP,
     SVA,
     Past,
-    Subject,
-    unpack,
 )
+from guard.detectors.subject import DAYS, GRAIN, MOST, NEXT, Subject, unpack
 from guard.detectors.words import BACKS, DAY, FEATURES, HOUR, MAX_SPAN_S, ORIGINS, RECENT, Clause
 from guard.model import SECOND
 from tests.detectors.making import MINUTE, START, past, subject
@@ -60,13 +56,13 @@ def test_a_call_that_did_not_come_about_costs_nothing() -> None:
 
 def test_the_last_calls_are_kept() -> None:
     one = subject(*(past(100 - n, n + 1) for n in range(RECENT + 5)))
-    assert [p.callee for p in one.recent] == list(range(6, RECENT + 6))
+    assert [p.callee for p in one.recent.all()] == list(range(6, RECENT + 6))
     assert one.calls == RECENT + 5
 
 
 def test_a_number_beside_the_last_is_near() -> None:
     one = subject(past(9, 1000), past(8, 1000), past(7, 1000 + NEXT), past(6, 1001 + 2 * NEXT), past(5, 1001 + NEXT))
-    assert [bool(p.marks & NEAR) for p in one.recent] == [False, False, True, False, True]
+    assert [bool(p.marks & NEAR) for p in one.recent.all()] == [False, False, True, False, True]
 
 
 def test_a_run_of_rising_numbers_is_counted() -> None:
@@ -78,11 +74,12 @@ def test_a_run_of_rising_numbers_is_counted() -> None:
 
 def test_an_end_is_heard_of_also_where_the_call_was_forgotten() -> None:
     first = past(500, 1)
-    one = subject(first.copy(), *(past(400 - n, n + 2) for n in range(RECENT)))
-    assert one.known(first) is None
-    one.over(first).outcome = FAILED
-    assert one.recent[-1].callee == 1
-    assert one.recent[-1].outcome == FAILED
+    one = subject(first, *(past(400 - n, n + 2) for n in range(RECENT)))
+    assert not one.recent.drop(first)
+    first.outcome = FAILED
+    one.recent.over(first, REFUSED)
+    last = one.recent.all()[-1]
+    assert (last.callee, last.outcome, last.marks) == (1, FAILED, REFUSED)
     assert len(one.recent) == RECENT
 
 
@@ -91,7 +88,7 @@ def test_call_backs_and_calls_received_are_bounded() -> None:
     for n in range(BACKS + 3):
         one.called_back(START + n)
         one.got(START + n)
-    assert one.backs == one.received == [START + n for n in range(3, BACKS + 3)]
+    assert one.backs == one.received == tuple(START + n for n in range(3, BACKS + 3))
 
 
 # ---- days ------------------------------------------------------------------------------------------------------------
@@ -99,11 +96,11 @@ def test_call_backs_and_calls_received_are_bounded() -> None:
 
 def test_the_dearest_of_thirty_days_without_today() -> None:
     one = Subject(START - 40 * DAY)
-    one.counted(START - 30 * DAY, cents=900)
-    one.counted(START - 29 * DAY, cents=500)
-    one.counted(START - DAY, cents=100)
-    one.counted(START - DAY, cents=50)
-    one.counted(START, cents=700)
+    one.cost(START - 30 * DAY, 900)
+    one.cost(START - 29 * DAY, 500)
+    one.cost(START - DAY, 100)
+    one.cost(START - DAY, 50)
+    one.cost(START, 700)
     assert one.dearest(START) == 500
     assert one.dearest(START + DAY) == 700
     assert one.dearest(START + DAYS * DAY) == 0
@@ -111,15 +108,15 @@ def test_the_dearest_of_thirty_days_without_today() -> None:
 
 def test_days_without_a_call_are_empty() -> None:
     one = Subject(START)
-    one.counted(START, cents=500)
-    one.counted(START + (DAYS + 3) * DAY, cents=1)
+    one.cost(START, 500)
+    one.cost(START + (DAYS + 3) * DAY, 1)
     assert one.dearest(START + (DAYS + 4) * DAY) == 1
 
 
 def test_a_day_counts_up_to_the_most() -> None:
     one = Subject(START)
     for _ in range(3):
-        one.counted(START, cents=MOST - 1, calls=MOST - 1)
+        one.cost(START, MOST - 1)
     assert one.dearest(START + DAY) == MOST
 
 
@@ -128,9 +125,9 @@ def test_a_day_counts_up_to_the_most() -> None:
 
 def test_origins_that_were_never_seen_before_this_day() -> None:
     one = Subject(START - 40 * DAY)
-    one.seen_with((1, 2, 3), START - 10 * DAY)
+    one.origins.seen((1, 2, 3), START - 10 * DAY)
     assert one.new_origins(START) == 0
-    one.seen_with((1, 9, 8), START)
+    one.origins.seen((1, 9, 8), START)
     assert one.new_origins(START) == 2
     assert one.new_origins(START + 23 * HOUR) == 2
     assert one.new_origins(START + 25 * HOUR) == 0
@@ -138,20 +135,26 @@ def test_origins_that_were_never_seen_before_this_day() -> None:
 
 def test_of_a_young_line_one_of_each_kind_is_its_own() -> None:
     one = Subject(START)
-    one.seen_with((1, 2, 3), START)
+    one.origins.seen((1, 2, 3), START)
     assert one.new_origins(START) == 0
-    one.seen_with((1, 2, 4), START)
+    one.origins.seen((1, 2, 4), START)
     assert one.new_origins(START) == 1
 
 
 def test_the_longest_unused_origins_are_forgotten() -> None:
     one = Subject(START)
-    one.seen_with(tuple(range(ORIGINS)), START)
-    one.seen_with((0, 99), START)
+    one.origins.seen(tuple(range(ORIGINS)), START)
+    one.origins.seen((0, 99), START)
     assert len(one.origins) == ORIGINS
-    assert 1 not in one.origins
-    assert {0, 99} <= set(one.origins)
+    one.origins.seen((2, 98), START + 2 * DAY)
+    assert one.new_origins(START + 2 * DAY) == 1, "2 was still known, 98 is new"
+    one.origins.seen((1,), START + 4 * DAY)
+    assert one.new_origins(START + 4 * DAY) == 1, "1 was forgotten"
 
+
+# Octets of one that holds the most: head, calls, their prices and set-ups, usual hours, origins, call-backs and calls
+# received, days; filled up.
+SIZE: Final = -(-(42 + RECENT * (20 + 6 + 4) + 336 + ORIGINS * 8 + 2 * BACKS * 8 + 4 + 2 * DAYS) // GRAIN) * GRAIN
 
 # ---- a rest ----------------------------------------------------------------------------------------------------------
 
@@ -190,16 +193,17 @@ def apply(one: Subject, open_calls: list[Past], now: int, step: Step) -> None:
     _, what, n, kind = step
     if what == "call":
         fresh = Past(now, n, kind, MARKS[kind], OPEN, 20 if MARKS[kind] else 0, 0, 0)
-        one.called(fresh.copy())
-        one.seen_with((n, kind + 100), now)
+        one.called(fresh)
+        one.origins.seen((n, kind + 100), now)
         one.usual.one_more(now // HOUR, frozen=kind == 7)
         open_calls.append(fresh)
     elif what == "over" and open_calls:
-        over = one.over(open_calls.pop(n % len(open_calls)))
+        over = open_calls.pop(n % len(open_calls))
         over.outcome, mark = ENDS[n % len(ENDS)]
-        over.marks |= mark
         over.talk = n
-        one.counted(now, cents=over.cost(now))
+        one.recent.over(over, mark)
+        if over.cost(now):
+            one.cost(now, over.cost(now))
     elif what == "got":
         one.got(now)
     elif what == "back":
@@ -226,12 +230,14 @@ def test_it_rests_and_comes_back_measuring_the_same(steps: list[Step], rests: se
 def test_a_call_that_lasted_for_days_takes_its_place_also_after_a_rest() -> None:
     """What is last heard of pushes out what was first: a rest may not make room that was not there."""
     long = past(2 * 86_400, 999)
-    one = subject(long.copy(), *(past(600 - n, n + 1) for n in range(RECENT - 1)))
-    one.over(long)
+    one = subject(long, *(past(600 - n, n + 1) for n in range(RECENT - 1)))
+    one.recent.over(long, 0)
     other = unpack(one.packed())
     for who in (one, other):
         who.called(past(0, 777))
-    assert [p.callee for p in one.recent if p.callee != 999] == [p.callee for p in other.recent if p.callee != 999]
+    assert [p.callee for p in one.recent.all() if p.callee != 999] == [
+        p.callee for p in other.recent.all() if p.callee != 999
+    ]
     assert measured(one, START) == measured(other, START)
 
 
@@ -249,6 +255,39 @@ def test_calls_of_days_ago_take_no_octets() -> None:
     assert len(unpack(one.packed()).recent) == 1
 
 
+def test_it_rests_with_all_that_it_may_hold() -> None:
+    """Each part of the octets as full as it gets."""
+    one = Subject(START - 40 * DAY)
+    for n in range(RECENT + 5):
+        at = START - (RECENT + 5 - n) * SECOND
+        one.called(Past(at, 10**18 - n, MOST, 255, OPEN, MOST, MOST, 0))
+        one.origins.seen((3 * n, 3 * n + 1, 3 * n + 2), at)
+        one.usual.one_more(at // HOUR, frozen=False)
+        one.called_back(at)
+        one.got(at)
+    for day in range(DAYS):
+        one.cost(START - (DAYS - day) * DAY, MOST - day)
+    once = one.packed()
+    again = unpack(once)
+    assert again.packed() == once
+    assert len(once) <= SIZE
+    assert measured(again, START) == measured(one, START)
+    assert again.backs == again.received == one.backs
+    assert (len(again.backs), len(again.recent), len(again.origins)) == (BACKS, RECENT, ORIGINS)
+    assert [again.dearest(START + n * DAY) for n in range(DAYS)] == [one.dearest(START + n * DAY) for n in range(DAYS)]
+
+
+def test_what_nobody_can_ask_for_any_more_takes_no_octets() -> None:
+    """What its calls cost, once thirty days are over; calls back and calls received of more than a day before."""
+    one, other = subject(past(1)), subject(past(1))
+    one.cost(START - DAYS * DAY, 500)
+    one.got(START - DAY - 2 * SECOND)
+    one.called_back(START - DAY - 2 * SECOND)
+    assert one.packed() == other.packed()
+    one.cost(START, 500)
+    assert one.packed() != other.packed()
+
+
 def test_it_rests_whatever_its_counters_have_come_to() -> None:
     one = subject(past(1))
     one.calls = 1 << 40
@@ -262,6 +301,6 @@ def test_two_calls_of_one_instant_to_one_number_both_end() -> None:
     """As two targets of a list, or all calls while the clock is being set back: none of them stays up for ever."""
     one = subject(past(60, 5, cents=20), past(60, 5, cents=20))
     for _ in range(2):
-        one.over(past(60, 5)).outcome = CANCELLED
-    assert [p.outcome for p in one.recent] == [CANCELLED, CANCELLED]
-    assert sum(p.cost(START) for p in one.recent) == 0
+        one.recent.over(past(60, 5, outcome=CANCELLED, cents=20), 0)
+    assert [p.outcome for p in one.recent.all()] == [CANCELLED, CANCELLED]
+    assert sum(p.cost(START) for p in one.recent.all()) == 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.detectors.usual import COUNTED, FLOOR, HOURS, LEVELS, NEEDED, SPREADS, WEEK, Usual, unpacked
+from guard.detectors.usual import COUNTED, FLOOR, HOURS, LEVELS, NEEDED, SPREADS, UNKNOWN, WEEK, Usual, unpacked
 
 HOUR: Final = 500_000  # some hour of Unix time
 
@@ -68,6 +68,25 @@ def test_four_empty_weeks_are_learned_at_once() -> None:
     for hour in range(HOUR + 24, HOUR + HOURS + 1, 24):
         slow.one_more(hour, frozen=False)
     assert slow.limit() == FLOOR
+
+
+@given(st.integers(0, 2 * HOURS), st.lists(st.integers(1, HOURS + 3), max_size=6))
+def test_many_hours_without_a_call_are_learned_as_each_is(start: int, gaps: list[int]) -> None:
+    """Two hours stand in an octet, and the end of the four weeks is their beginning."""
+    usual = Usual()
+    known: dict[int, int] = {}  # hour of the four weeks -> level
+    hour = HOUR + start
+    usual.one_more(hour, frozen=False)
+    for gap in gaps:
+        known[hour % HOURS] = 1
+        known |= dict.fromkeys((n % HOURS for n in range(hour + 1, hour + gap)), 0)
+        if gap >= HOURS:
+            known = dict.fromkeys(range(HOURS), 0)
+        hour += gap
+        usual.one_more(hour, frozen=False)
+    cells = usual.packed() or b"\xff" * (HOURS // 2)
+    levels = [level for cell in cells for level in (cell & 15, cell >> 4)]
+    assert levels == [known.get(n, UNKNOWN) for n in range(HOURS)]
 
 
 @pytest.mark.parametrize("frozen", [True, False])

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from guard.desk import Desk
 from guard.detectors import watch as module
-from guard.detectors.subject import LONG_AGO, STEP
+from guard.detectors.recent import STEP
 from guard.detectors.watch import MAX_NAME, Watch
 from guard.detectors.words import (
     BACKS,
@@ -242,7 +242,7 @@ def test_what_a_released_line_showed_is_its_own() -> None:
     assert here.talks("0199000001", agent="new") == ()
     known = here.watch.subjects.find("l:pbx/200")
     assert known is not None
-    assert LONG_AGO in known.origins.values()
+    assert known.new_origins(here.now) == 0
 
 
 @pytest.mark.interpreted
@@ -280,7 +280,7 @@ def test_calls_go_out_as_others_come_in_where_that_is_no_chance(
         here.watch.attempt(f"x{n}", one, FREE)
     line = here.watch.subjects.find("l:pbx/200")
     assert line is not None
-    assert sum(1 for p in line.recent if p.marks & STEP) == passed_on
+    assert sum(1 for p in line.recent.all() if p.marks & STEP) == passed_on
 
 
 # ---- floods ----------------------------------------------------------------------------------------------------------

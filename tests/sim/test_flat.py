@@ -17,10 +17,11 @@ GROWN = Grown(known=1000, line_kb=4.8, call_kb=2.5, collection_ms=27)
 
 
 def test_a_worker_knows_its_lines_carries_its_calls_and_tells_what_one_costs() -> None:
-    places = [Place("lines, all calling", 30, 5, 0), Place("calls", 30, 10, 20)]
+    places = [Place("lines, all calling", 30, 5, 0), Place("calls and callers", 30, 10, 20), Place("calls", 30, 5, 30)]
     found = turns("interpreted", ROOT, places, 2, 20)
-    assert [grown.known for grown, _ in found] == [30, 30]
-    assert [len(times) for _, times in found] == [2, 2]
+    assert [grown.known for grown, _ in found] == [30, 30, 30]
+    assert [len(times) for _, times in found] == [2, 2, 2]
+    assert found[0] == found[2], "what is the same is measured once"
     assert all(us > 0 for _, times in found for us in times)
     assert all(grown.collection_ms > 0 for grown, _ in found)
 
@@ -43,8 +44,11 @@ def test_every_axis_begins_with_what_the_others_are_compared_with() -> None:
     places = laid_out([1_000, 2_000], [10, 20])
     assert [(p.axis, p.size) for p in places] == [
         ("lines, all calling", 1_000), ("lines, all calling", 2_000), ("lines, the same calling", 1_000),
-        ("lines, the same calling", 2_000), ("calls", 10), ("calls", 20),
+        ("lines, the same calling", 2_000), ("calls, the same callers", 10), ("calls, the same callers", 20),
+        ("calls and callers", 10), ("calls and callers", 20),
     ]  # fmt: skip
+    assert {(p.lines, p.callers) for p in places if p.axis == "calls, the same callers"} == {(400, 400)}
+    assert [p.callers for p in places if p.axis == "calls and callers"] == [200, 400]
     assert {p.callers for p in places if p.axis == "lines, the same calling"} == {1_000}
 
 
@@ -60,7 +64,7 @@ def test_ratios_are_of_the_same_round_and_to_the_smallest() -> None:
         [
             Point("lines, all calling", 1_000, GROWN, [100, 200, 400]),
             Point("lines, all calling", 1_000_000, GROWN, [110, 220, 800]),
-            Point("calls", 10, GROWN, [50, 50, 50]),
+            Point("calls and callers", 10, GROWN, [50, 50, 50]),
         ],
     )
     text = page([found], "python -m sim flat", "all", 0.5, 48, 3, 400)

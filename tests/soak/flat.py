@@ -7,8 +7,7 @@ from typing import Final
 from guard import incidents, sources, ways
 from guard.detectors import watch
 from guard.detectors.subject import DAYS
-from guard.detectors.usual import CELLS
-from guard.detectors.words import BACKS, ORIGINS, RECENT
+from guard.detectors.words import ORIGINS, RECENT
 from guard.numbering import number
 from guard.rules import traffic_scanner
 from guard.sip import fields, message, remember, uri
@@ -43,19 +42,16 @@ REMEMBERED: Final = {
 LEARNED: Final = {
     "detectors.subjects.Subjects._work": 1,
     "detectors.subject.Subject": 1,
-    "detectors.subject.Subject.backs": BACKS,
-    "detectors.subject.Subject.days": 2 * DAYS,
-    "detectors.subject.Subject.origins": ORIGINS,
-    "detectors.subject.Subject.received": BACKS,
-    "detectors.subject.Subject.recent": RECENT,
-    "detectors.subject.Subject.set_ups": RECENT,
-    "detectors.subject.Past": RECENT,
+    "detectors.subject.Subject.spent": DAYS,
+    "detectors.recent.Recent": 1,
+    "detectors.recent.Recent.set_ups": RECENT,
+    "detectors.origins.Origins": 1,
+    "detectors.origins.Origins._known": ORIGINS,
     "detectors.usual.Usual": 1,
-    "detectors.usual.Usual._cells": CELLS,
     "detectors.watch.Watch._rang": RECENT,
 }
 GUARD: Final = 200_000  # octets that all the rest may add: names of policies and keys, tables that have been larger
-A_SUBJECT: Final = 6_000  # octets of it (guard/detectors/subjects.py, AT_WORK)
+A_SUBJECT: Final = 3_000  # octets of it (guard/detectors/subjects.py, AT_WORK)
 
 # Objects that those results are made of.
 FIELDS: Final = fields.MAX_FIELDS + remember.REMEMBERED
