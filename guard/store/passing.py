@@ -8,31 +8,14 @@ that wait once they are `BATCH`. It is read in its order, as the records of a wh
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from guard.ledger.penalties import Figures
 from guard.ledger.record import MS
 from guard.model import CallAttempt, CallEnded, Decision, Outcome
 from guard.store.entries import Decided, Done, Entry
 from guard.store.errors import StoreError
-from guard.store.migrations import CALL, ENTRY, INTAKE, SEARCHED
-from guard.store.rows import Row, commit, through_view
 from guard.store.sqlite import BATCH, FLUSH_PATIENCE, SqliteWriter
-
-_KIND, _CALL_SEQ, _AT, _HASH = (ENTRY.index(name) for name in ("kind", "call_seq", "at", "hash"))
-_OF_CALL = slice(len(ENTRY), len(ENTRY) + len(CALL))
-_RULES, _OUTCOME, _ACCRUED, _AVOIDED = (INTAKE.index(name) for name in ("rules", "outcome", "accrued", "avoided"))
-
-
-def _into(table: str, columns: tuple[str, ...]) -> str:
-    return f"INTO {table}({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-
-
-_INTO_ENTRIES = "INSERT " + _into("entries", ENTRY)
-_INTO_CALLS = "INSERT " + _into("calls", ("seq", "at", *CALL))
-# Of a call that ended twice the first counts.
-_INTO_ENDS = "INSERT OR IGNORE " + _into("ends", ("call_seq", "seq", "at", "outcome"))
 
 
 class PassingLog(SqliteWriter):
@@ -59,8 +42,6 @@ class PassingLog(SqliteWriter):
         while self._backlog:
             if not self._commit():
                 return
-        self._db.execute("DELETE FROM call_spans")
-        self._db.execute(SEARCHED[0])  # the times of each run of entries, at once
 
     def _hand_over(self, entry: Entry, *, urgent: bool) -> None:
         if self._closed:
@@ -69,9 +50,6 @@ class PassingLog(SqliteWriter):
         self._backlog.append(entry)
         if urgent:
             self.flush()
-
-    def _transaction(self, batch: list[Entry]) -> None:
-        self._tip = commit(self._db, self._builder, batch, self._tip, put)
 
 
 class SummedLog(PassingLog):
@@ -117,21 +95,3 @@ class SummedLog(PassingLog):
         self.allowed += 1
         self.held += silent.decision.held_us >= MS
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-
-
-def put(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
-    """Write rows, all of them or none: the usual ones straight into their tables, in less than half the time, and those
-    with rules or money through the view `intake`, which knows where their parts belong."""
-    if not rows:
-        return
-    if not db.in_transaction:
-        db.execute("BEGIN IMMEDIATE")
-    usual = [r for r in rows if r[_RULES] is None and not r[_ACCRUED] and not r[_AVOIDED]]
-    decisions = [(r[0], r[_AT], *r[_OF_CALL]) for r in usual if r[_KIND] == "decision"]
-    ends = [(r[_CALL_SEQ], r[0], r[_AT], r[_OUTCOME]) for r in usual if r[_KIND] == "end"]
-    db.executemany(_INTO_ENTRIES, [r[: len(ENTRY)] for r in usual])
-    db.executemany(_INTO_CALLS, decisions)
-    db.executemany(_INTO_ENDS, ends)
-    through_view(db, [r for r in rows if r[_RULES] is not None or r[_ACCRUED] or r[_AVOIDED]])
-    db.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (rows[-1][0], rows[-1][_HASH]))
-    db.execute("COMMIT")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from time import sleep
 
 import msgspec
@@ -28,33 +27,16 @@ from guard.ledger.record import (
 )
 from guard.store.entries import Chained, Decided, Ended, Entry, Erase, Errand, Mark, Sign
 from guard.store.erasing import Eraser, Tokens
-from guard.store.migrations import CALL, EXPOSURE, INTAKE
 from guard.store.signing import Signer, sign
-
-Value = str | int | bytes | None
-Row = tuple[Value, ...]
+from guard.store.tables import NO_CALL, NO_EXPOSURE, PAUSE, Pace, Row, Tables, Value
 
 FINED_CACHE = 4096  # numbers whose penalties are remembered as counted, so that a flood from one asks the file once
-# Rows in one statement: the smallest that holds them all is taken, and filled up with empty rows, so that few
-# statements need preparing and one is enough (see migrations).
-GROUPS = (1, 4, 16, 64, 256)
 # Entries after which the thread lets others have interpreter and core, some 0.1 ms where caches are cold: Python's own
-# turns are a millisecond. And rows in one statement, of which binding holds it as long. It sleeps for so many s: who
-# only lets go has it again before the loop, just woken, is on its way.
+# turns are a millisecond.
 POLITE = 4
-SHORT = 16
-PAUSE = 50e-6
-# Entries in one batch, some of which calls wait for: so many come together where the thread cannot keep up. It makes
-# way for nobody then: each turn that a busy loop is let go before costs it one of Python's, and calls waited a second.
+# Entries in one batch, some of which calls wait for: so many come together where the thread cannot keep up.
 BEHIND = 256
-BODY = INTAKE.index("body")
 _DECISION = msgspec.json.Decoder(DecisionBody)
-# What stands for None where it is bound, and the columns in which it is made None again: elsewhere nobody looks at it
-# (the callers of an end, the outcome of a decision, the money of neither).
-ABSENT = ""
-ABSENTEES = frozenset({"seq", "call_seq", "rules"})
-NO_CALL: tuple[None, ...] = (None,) * (len(CALL) + 1)
-NO_EXPOSURE: tuple[None, ...] = (None,) * len(EXPOSURE)
 
 
 KINDS: dict[type, chain.Kind] = {DecisionBody: "decision", EndBody: "end", LostBody: "lost", ErasedBody: "erased"}
@@ -125,18 +107,19 @@ class Builder:
         self._eraser = Eraser(db, tokens)
         self._salts = salts
         self._signer = signer
+        self.tables = Tables(db)
 
     def forget(self) -> None:
         """The transaction was rolled back."""
         self._fined.forget()
+        self.tables.forget()
 
-    def build(self, batch: Sequence[Entry], tip: bytes, *, polite: bool = False) -> tuple[list[Row], bytes]:
-        """The rows of `batch` for `intake`, and the hash of its last entry; `tip` is the hash before it. `polite`:
-        making way for others on the way."""
+    def build(self, batch: Sequence[Entry], tip: bytes, pace: Pace = "alone") -> tuple[list[Row], bytes]:
+        """The rows of `batch`, and the hash of its last entry; `tip` is the hash before it."""
         rows: list[Row] = []
         salts = self._salts(chain.SALT_SIZE * len(batch))
         for n, entry in enumerate(batch):
-            if polite and n and not n % POLITE:
+            if pace == "polite" and n and not n % POLITE:
                 sleep(PAUSE)
             if isinstance(entry, Mark | Sign | Errand):
                 self._aside(entry, tip)
@@ -147,8 +130,7 @@ class Builder:
             digest = chain.body_hash(salt, data)
             kind = KINDS[type(body)]
             tip = chain.link(tip, entry.seq, kind, digest)
-            call_seq = body.call if isinstance(body, EndBody) else None
-            rows.append((entry.seq, kind, call_seq, body.at, digest, tip, salt, data, *index(body)))
+            rows.append(_row(entry.seq, kind, body, (digest, tip, salt, data)))
         return rows, tip
 
     def _aside(self, entry: Mark | Sign | Errand, tip: bytes) -> None:
@@ -183,7 +165,7 @@ class Builder:
 
     def _late(self, end: EndBody, rows: Sequence[Row], seq: int) -> Money:
         """What late findings cost; the decision is on disk, or among the rows of this batch."""
-        data = next((row[BODY] for row in reversed(rows) if row[0] == end.call), None)
+        data = next((row.body for row in reversed(rows) if row.seq == end.call), None)
         if data is None:
             found = self._db.execute("SELECT body FROM entries WHERE seq = ? AND kind = 'decision'", (end.call,))
             data = next((row[0] for row in found), None)
@@ -195,16 +177,25 @@ class Builder:
         return NO_MONEY if stake is None else stake.money(first=self._fined.first(body.trunk, stake, seq))
 
 
-def index(body: Body) -> Row:
-    """What of a body goes into the index: the columns of `intake` after those of the entry itself."""
+def _row(seq: int, kind: chain.Kind, body: Body, octets: tuple[bytes, bytes, bytes, bytes]) -> Row:
+    """An entry's row; `octets` are the digest of its body, its hash, its salt and its body."""
+    digest, tip, salt, data = octets
+    call: tuple[Value, ...] = NO_CALL
+    exposure: tuple[Value, ...] = NO_EXPOSURE
+    call_seq = outcome = rules = None
     if isinstance(body, EndBody):
-        return (*NO_CALL[:-1], rules_of(body), body.outcome, *exposure_columns(body.money))
-    if isinstance(body, LostBody | ErasedBody):
-        return (*NO_CALL, None, *NO_EXPOSURE)
-    return (*call_columns(body), rules_of(body), None, *exposure_columns(body.money))
+        call_seq, outcome = body.call, body.outcome
+    elif isinstance(body, DecisionBody):
+        call = call_columns(body)
+    if isinstance(body, EndBody | DecisionBody):
+        rules, exposure = rules_of(body), exposure_columns(body.money)
+    return Row(
+        seq=seq, kind=kind, call_seq=call_seq, at=body.at, body_hash=digest, hash=tip, salt=salt, body=data,
+        call=call, rules=rules, outcome=outcome, exposure=exposure,
+    )  # fmt: skip
 
 
-def call_columns(b: DecisionBody) -> Row:
+def call_columns(b: DecisionBody) -> tuple[str, ...]:
     """The columns CALL."""
     return (b.verdict, b.caller, b.presented, b.callee, b.source, b.trunk, b.line, b.call_id, b.direction)
 
@@ -214,33 +205,21 @@ def rules_of(body: DecisionBody | EndBody) -> str | None:
     return msgspec.json.encode([f.rule for f in body.findings]).decode() if body.findings else None
 
 
-def exposure_columns(m: Money) -> Row:
+def exposure_columns(m: Money) -> tuple[Value, ...]:
     """The columns EXPOSURE."""
     if not m.accrued and not m.avoided:
         return NO_EXPOSURE
     return (m.number, m.rule, m.accrued, m.avoided, m.per_number, m.contract, m.reading)
 
 
-def commit(
-    db: sqlite3.Connection,
-    builder: Builder,
-    batch: Sequence[Entry],
-    tip: bytes,
-    put: Callable[[sqlite3.Connection, Sequence[Row]], None] | None = None,
-    *,
-    polite: bool = False,
-) -> bytes:
-    """Write `batch`, all of it or nothing, by `put` (`insert`); the hash of the last entry, given that of the one
-    before. `polite`: making way for others on the way."""
+def commit(db: sqlite3.Connection, builder: Builder, batch: Sequence[Entry], tip: bytes, pace: Pace = "alone") -> bytes:
+    """Write `batch`, all of it or nothing; the hash of the last entry, given that of the one before."""
     if db.in_transaction:  # one that could not even be rolled back: what is left of it must not go with this one
         db.execute("ROLLBACK")
         builder.forget()
     try:
-        rows, tip = builder.build(batch, tip, polite=polite)
-        if put is not None:
-            put(db, rows)
-        else:
-            insert(db, rows, SHORT if polite else GROUPS[-1])
+        rows, tip = builder.build(batch, tip, pace)
+        builder.tables.put(rows, pace)
     except BaseException:
         builder.forget()
         if db.in_transaction:
@@ -252,39 +231,3 @@ def commit(
 def behind(batch: Sequence[Entry]) -> bool:
     """Whether calls wait for records that come faster than they are written."""
     return len(batch) >= BEHIND and any(entry.done is not None for entry in batch)
-
-
-def insert(db: sqlite3.Connection, rows: Sequence[Row], most: int = GROUPS[-1]) -> None:
-    """Write rows, all of them or none, `most` in a statement (one of GROUPS)."""
-    if len(rows) > most and not db.in_transaction:
-        db.execute("BEGIN IMMEDIATE")
-    through_view(db, rows, most)
-    if db.in_transaction:
-        db.execute("COMMIT")
-
-
-def through_view(db: sqlite3.Connection, rows: Sequence[Row], most: int = GROUPS[-1]) -> None:
-    """Hand rows to the view `intake`, a group of `most` in a statement, with a pause between two short ones."""
-    for start in range(0, len(rows), most):
-        if start and most == SHORT:
-            sleep(PAUSE)
-        part = rows[start : start + most]
-        size = next(g for g in GROUPS if g >= len(part))
-        values = [_bound(value) for row in part for value in row]
-        values.extend(ABSENT for _ in range(len(INTAKE) * (size - len(part))))
-        db.execute(_statement(size), values)
-
-
-def _bound(value: Value) -> int | str | bytearray:
-    """A value as sqlite3 binds it quickest: for None and for bytes it asks around for an adapter each time (3 300
-    instructions, a third of all that a commit costs)."""
-    if value is None:
-        return ABSENT
-    return bytearray(value) if isinstance(value, bytes) else value
-
-
-@lru_cache(maxsize=len(GROUPS))
-def _statement(rows: int) -> str:
-    one = f"({', '.join('?' * len(INTAKE))})"
-    taken = (f"nullif(column{n + 1}, '')" if c in ABSENTEES else f"column{n + 1}" for n, c in enumerate(INTAKE))
-    return f"INSERT INTO intake SELECT {', '.join(taken)} FROM (VALUES {', '.join([one] * rows)})"

@@ -32,6 +32,7 @@ from guard.store.reader import SqliteReader
 from guard.store.rows import Builder, behind, commit
 from guard.store.schema import MEMORY, Durability, damaging, explained, open_writer
 from guard.store.signing import Signer
+from guard.store.tables import Pace
 
 QUEUE_LIMIT = 50_000  # entries that wait for the disk: some 100 MB, and 100 s of a stopped disk at 500 entries a second
 BATCH = 1_000  # entries in one transaction: what waits behind it waits some 20 ms
@@ -96,18 +97,18 @@ class SqliteWriter:
         self._builder = Builder(self._db, site, money or {}, salts, signer, books)
         self._backlog: deque[Entry] = deque()  # the thread's own: taken from the queue, not yet on disk
         self._size = BATCH
-        self._thread: threading.Thread | None = None
+        self._worker: threading.Thread | None = None
         self._begin()
 
     def _begin(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="guard-log", daemon=True)
-        self._thread.start()
+        self._worker = threading.Thread(target=self._run, name="guard-log", daemon=True)
+        self._worker.start()
 
     def _finish(self) -> None:
         """Commit what is left, as far as the disk takes it."""
         self._signals.put(True)
-        if self._thread is not None:
-            self._thread.join()
+        if self._worker is not None:
+            self._worker.join()
 
     # The caller's thread
 
@@ -327,8 +328,8 @@ class SqliteWriter:
 
     def _transaction(self, batch: list[Entry]) -> None:
         # Who waits for the disk itself has no calls to carry meanwhile.
-        polite = self._overflow == "drop" and not behind(batch)
-        self._tip = commit(self._db, self._builder, batch, self._tip, polite=polite)
+        pace: Pace = "alone" if self._overflow == "wait" else "behind" if behind(batch) else "polite"
+        self._tip = commit(self._db, self._builder, batch, self._tip, pace)
 
     def _refused(self, error: sqlite3.Error) -> None:
         """The disk said no: all who wait hear it, also those behind this batch; the entries stay."""

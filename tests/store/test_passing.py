@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from guard.ledger.record import MS
 from guard.model import CallEnded, Finding
-from guard.store import passing
 from guard.store.contract import Query
 from guard.store.errors import StoreError
 from guard.store.passing import PassingLog, SummedLog
 from guard.store.sqlite import BATCH, SqliteWriter
+from guard.store.tables import Tables
 from tests.store.making import AT, attempt, decision, ended, finding
 from tests.store.making_log import DIGITS, details, verified
 
@@ -90,20 +90,20 @@ def test_a_disk_that_refuses_holds_the_group_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "guard.db"
-    whole = passing.put
+    whole = Tables.put
 
-    def refuses(db: sqlite3.Connection, group: object) -> None:
+    def refuses(own: Tables, rows: object, pace: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     with closing(PassingLog(path, site="hq", money={"operator": DIGITS})) as writer:
-        monkeypatch.setattr(passing, "put", refuses)
+        monkeypatch.setattr(Tables, "put", refuses)
         for n in range(BATCH):
             writer.decided(attempt(n), decision("blocked", PREMIUM), None)
         for _ in range(2):
             with pytest.raises(StoreError, match=r"guard\.db.*full"):
                 writer.decided(attempt(BATCH), decision(), None)
         assert writer.pending == BATCH
-        monkeypatch.setattr(passing, "put", whole)
+        monkeypatch.setattr(Tables, "put", whole)
         assert writer.decided(attempt(BATCH), decision(), None) == BATCH + 1
     assert verified(path).ok
     assert sum(bool(d.body.money.per_number) for d in details(path)) == 1

@@ -17,12 +17,13 @@ from guard.ledger.record import DecisionBody, LostBody
 from guard.model import CallAttempt, Finding
 from guard.store import rows as rows_module
 from guard.store import sqlite as module
+from guard.store import tables
 from guard.store.contract import Query
 from guard.store.entries import Entry, Errand, Mark
 from guard.store.errors import StoreError, StoreFull
 from guard.store.passing import PassingLog
-from guard.store.rows import Row
 from guard.store.sqlite import SqliteWriter
+from guard.store.tables import Pace, Row, Tables
 from tests.store.making import AT, attempt, decision, ended, finding
 from tests.store.making_log import DIGITS, details, seqs, verified
 
@@ -106,13 +107,14 @@ def test_a_group_is_bounded(tmp_path: Path) -> None:
 
 def pauses_of(entries: int) -> int:
     """In a transaction: while its rows are built, and between its statements."""
-    return (entries - 1) // rows_module.POLITE + (entries - 1) // rows_module.SHORT
+    return (entries - 1) // rows_module.POLITE + (entries - 1) // tables.GROUP
 
 
 def test_its_thread_makes_way_for_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It never takes the core from another thread that runs, and lets go of the interpreter every few entries."""
     pauses: list[float] = []
     monkeypatch.setattr(rows_module, "sleep", pauses.append)
+    monkeypatch.setattr(tables, "sleep", pauses.append)
     before = {thread.native_id for thread in threading.enumerate()}
     writer = Grouped(tmp_path / "guard.db", site="hq")
     writer.groups = []
@@ -122,7 +124,7 @@ def test_its_thread_makes_way_for_the_loop(tmp_path: Path, monkeypatch: pytest.M
             writer.decided(attempt(n), decision(), None)
     until(lambda: [os.sched_getscheduler(native) for native in own if native] == [os.SCHED_BATCH])
     writer.close()
-    assert pauses == [rows_module.PAUSE] * sum(map(pauses_of, map(len, writer.groups)))
+    assert pauses == [tables.PAUSE] * sum(map(pauses_of, map(len, writer.groups)))
     assert pauses
 
 
@@ -130,6 +132,7 @@ def test_a_thread_that_cannot_keep_up_makes_way_for_nobody(tmp_path: Path, monke
     """Where calls wait for a crowd of records; a crowd that nobody waits for is none."""
     pauses: list[float] = []
     monkeypatch.setattr(rows_module, "sleep", pauses.append)
+    monkeypatch.setattr(tables, "sleep", pauses.append)
     for waited in (True, False):
         writer = Grouped(tmp_path / f"{waited}.db", site="hq")
         writer.groups = []
@@ -139,7 +142,7 @@ def test_a_thread_that_cannot_keep_up_makes_way_for_nobody(tmp_path: Path, monke
         writer.close()
         small = [group for group in writer.groups if not waited or len(group) < rows_module.BEHIND]
         assert len(small) < len(writer.groups) or not waited
-        assert pauses == [rows_module.PAUSE] * sum(map(pauses_of, map(len, small)))
+        assert pauses == [tables.PAUSE] * sum(map(pauses_of, map(len, small)))
         pauses.clear()
 
 
@@ -149,11 +152,12 @@ def test_a_thread_that_its_caller_waits_for_makes_way_for_nobody(
     """What a replay or a tool writes: there are no calls beside it."""
     pauses: list[float] = []
     monkeypatch.setattr(rows_module, "sleep", pauses.append)
+    monkeypatch.setattr(tables, "sleep", pauses.append)
     for writer in (
         SqliteWriter(tmp_path / "kept.db", site="hq", overflow="wait"),
         PassingLog(tmp_path / "passing.db", site="hq"),
     ):
-        for n in range(4 * rows_module.SHORT):
+        for n in range(4 * tables.GROUP):
             writer.decided(attempt(n), decision(), None)
         writer.close()
     assert pauses == []
@@ -270,15 +274,15 @@ def test_a_penalty_and_its_entry_are_written_together_or_not_at_all(
     path = tmp_path / "guard.db"
     answers = Answers()
     failed: list[int] = []
-    insert = rows_module.insert
+    put = Tables.put
 
-    def once(db: sqlite3.Connection, rows: Sequence[Row], most: int) -> None:
+    def once(own: Tables, rows: Sequence[Row], pace: Pace) -> None:
         if not failed:
             failed.append(len(rows))
             raise sqlite3.OperationalError("disk I/O error")
-        insert(db, rows, most)
+        put(own, rows, pace)
 
-    monkeypatch.setattr(rows_module, "insert", once)
+    monkeypatch.setattr(Tables, "put", once)
     with closing(SqliteWriter(path, site="hq", money={"operator": DIGITS})) as writer:
         blocked(writer, 0, answers)
         assert str(answers.get(timeout=PATIENCE)) == "disk I/O error"
