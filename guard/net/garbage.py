@@ -12,9 +12,9 @@ from time import perf_counter
 from typing import Final
 
 NEVER: Final = 1 << 30  # collections of the middle generation before Python thinks of a full one: none in practice
-# Collections of the young between two of the middle generation. Python's ten let it grow to 7 000 objects: calls waited
-# 2 to 5 ms for one, seven times a second at 400 calls; so it is 1 400 of them, 0.3 ms, and less work altogether.
-MIDDLE: Final = 0
+# Collections of the young between two of the middle generation: none, each is of both, so that what outlives one is
+# passed through once. With Python's ten the middle one grew to 7 000 objects, and calls waited 2 to 5 ms for it.
+MIDDLE: Final = -1
 FEW: Final = 1_000  # transactions and calls kept at a moment; so few are passed through in a few milliseconds
 PAUSE: Final = 60 * 1_000_000  # µs between full collections while it is quiet
 # Lines at work are passed through as well: 12 000 of them take 130 ms. One moment of so many at most is a collection's:

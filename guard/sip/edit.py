@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from guard.sip.fields import Field
 from guard.sip.headers import BadHeader, Via
 from guard.sip.message import Message
@@ -46,6 +48,7 @@ def received_marks(m: Message, host: str, port: int) -> list[Slice]:
     return out
 
 
+@mypyc_attr(acyclic=True)
 class Edit:
     """Edits of one message, rendered at once. Slices must not overlap."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from guard.sip.grammar import FOLD, LF, SPACE, TOKEN, WHITE, split_values, trim
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_via, usual_name_addr, usual_via
 
@@ -33,6 +35,7 @@ _UNREAD: Final = -2
 _CODE: Final = (1 << 30) - 1
 
 
+@mypyc_attr(acyclic=True)
 class Field:
     """One field: its bytes without the last CRLF, its canonical name (lower case, compact forms expanded), its value
     unfolded and without white space around it, and where in the bytes that begins. `code` is the same for the same

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from guard.sip.grammar import COMMA, CR, SPACE, TAB, WHITE, closing_quote, find_outside, parse_params, quote_text
 from guard.sip.remember import keep
 
@@ -40,6 +42,7 @@ class BadHeader(ValueError):
         self.reason = reason
 
 
+@mypyc_attr(acyclic=True)
 class Via:
     """One Via value. `rport` is None where the parameter is absent, b"" where it is empty; `received` likewise.
 
@@ -194,6 +197,7 @@ def usual_via(data: bytes, start: int) -> Via | None:
     return via
 
 
+@mypyc_attr(acyclic=True)
 class NameAddr:
     """A name-addr or addr-spec with its parameters: From, To, Contact, Route, the identity headers.
 

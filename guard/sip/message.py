@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from guard.sip.fields import KNOWN, Field, field_of
 from guard.sip.grammar import CR, LF, TOKEN
 from guard.sip.headers import BadHeader, NameAddr, Via
@@ -65,6 +67,7 @@ class BadMessage(ValueError):
         self.headers = headers
 
 
+@mypyc_attr(acyclic=True)
 class Message:
     """One message: its bytes, and its header `fields` in order (what has no name is there under b""), `index` where
     each name stands first among them, and `repeated` the names that stand there more than once.
@@ -197,6 +200,7 @@ class Message:
         return self.data[self.body_at :]
 
 
+@mypyc_attr(acyclic=True)
 class _Shape:
     """The names of the fields of a message, in order: where each stands first, and which stand there more than once.
     Messages of one kind and peer have the same, and share it."""

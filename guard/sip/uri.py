@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from guard.sip.grammar import PERCENT
 
@@ -38,7 +40,8 @@ class BadUri(ValueError):
         self.scheme = scheme
 
 
-class Uri(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Uri:
     """One URI. `user` is still escaped, and keeps a password or parameters of its own; `host` is lower case, IPv6 in
     brackets; `params`, which nobody changes, maps lower-case names to values (None: without); `headers` is what stands
     after `?`.
@@ -46,12 +49,18 @@ class Uri(NamedTuple):
     Of a scheme other than sip and sips only `scheme` is read, and `user` holds the rest.
     """
 
-    scheme: str
-    user: bytes | None
-    host: str
-    port: int | None
-    params: dict[str, str | None]
-    headers: bytes = b""
+    __slots__ = ("headers", "host", "params", "port", "scheme", "user")
+
+    def __init__(
+        self, scheme: str, user: bytes | None, host: str, port: int | None, params: dict[str, str | None],
+        headers: bytes = b"",
+    ) -> None:  # fmt: skip
+        self.scheme = scheme
+        self.user = user
+        self.host = host
+        self.port = port
+        self.params = params
+        self.headers = headers
 
 
 def unescape(raw: bytes) -> bytes:
