@@ -17,7 +17,7 @@ from guard.ledger.record import NO_MONEY, DecisionBody, decision_body
 from guard.model import CallAttempt, Decision, Direction, Header, Identity, Usage
 from guard.numbering.number import NONE, Dial, emergency_of, normalise
 from guard.policy.load import Policy
-from guard.sources import Source
+from guard.sources import Source, usage_of
 from guard.state.memory import MemoryState
 
 
@@ -63,7 +63,7 @@ def attempt_of(question: Question) -> CallAttempt:
         trunk=source.trunk,
         line=line,
         callee=normalise(callee, dial, scheme=scheme, callee=True),
-        usage=question.usage or source.usage_of(line, caller.value, lambda name: headers.get(name.lower(), "")),
+        usage=question.usage or usage_of(source, line, caller.value, lambda name: headers.get(name.lower(), "")),
         country=source.country,
         forwarded=source.forwarded,
         caller=caller,

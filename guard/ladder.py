@@ -61,7 +61,7 @@ def noted(steps: list[Noted], offset: int, mark: str) -> None:
     """One more step, `offset` µs after the set-up was seen. Of a long call the middle is forgotten."""
     steps.append((offset, mark))
     if len(steps) > MAX_STEPS:
-        if steps[FIRST] is not CUT:
+        if steps[FIRST][1] != CUT[1]:
             steps[FIRST] = CUT
         elif len(steps) > MAX_STEPS + 1:
             del steps[FIRST + 1]

@@ -27,17 +27,6 @@ class UsageRule(Struct, frozen=True, kw_only=True):
     caller: tuple[str, ...] = ()
     header: tuple[str, str] | None = None
 
-    def matches(self, line: str, caller: str, header: Callable[[str], str]) -> bool:
-        """Whether a call from `line` presenting `caller` (E.164) is of this usage; `header` reads one by name."""
-        if self.line and not _fit(self.line, line):
-            return False
-        if self.caller and not _fit(self.caller, caller):
-            return False
-        if self.header is not None:
-            value = header(self.header[0])
-            return bool(value) and _fit((self.header[1],), value)
-        return True
-
 
 def _fit(patterns: tuple[str, ...], value: str) -> bool:
     whole, beginnings = _compiled(patterns)
@@ -76,12 +65,25 @@ class Source(Struct, frozen=True, kw_only=True):
         """Whether calls to a number (E.164, "" for none) are named as its own."""
         return bool(number) and _fit(self.inbound, number)
 
-    def usage_of(self, line: str, caller: str, header: Callable[[str], str]) -> tuple[Usage, ...]:
-        """The usage of one call: the first `[[usage]]` that matches, else the source's own."""
-        for rule in self.usages:
-            if rule.matches(line, caller, header):
-                return rule.usage
-        return self.usage
+
+def matches(rule: UsageRule, line: str, caller: str, header: Callable[[str], str]) -> bool:
+    """Whether a call from `line` presenting `caller` (E.164) is of this usage; `header` reads one by name."""
+    if rule.line and not _fit(rule.line, line):
+        return False
+    if rule.caller and not _fit(rule.caller, caller):
+        return False
+    if rule.header is not None:
+        value = header(rule.header[0])
+        return bool(value) and _fit((rule.header[1],), value)
+    return True
+
+
+def usage_of(source: Source, line: str, caller: str, header: Callable[[str], str]) -> tuple[Usage, ...]:
+    """The usage of one call: the first `[[usage]]` that matches, else the source's own."""
+    for rule in source.usages:
+        if matches(rule, line, caller, header):
+            return rule.usage
+    return source.usage
 
 
 class Sources:

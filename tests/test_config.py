@@ -13,6 +13,7 @@ from guard.config import Config, ConfigError, host_port, load, read
 from guard.confighops import Hop
 from guard.numbering.number import Dial
 from guard.rules.numbers import NEVER
+from guard.sources import usage_of
 from guard.tomlread import Problem
 
 ROOT: Final = Path(__file__).parent.parent
@@ -127,8 +128,8 @@ def test_the_example_of_the_interfaces_loads(tmp_path: Path) -> None:
     (source,) = config.sources
     assert source.networks == (ip_network("192.0.2.5"), ip_network("192.0.2.64/28"))
     assert source.dial == Dial(international="00", national="0", strip="")
-    assert source.usage_of("201", "", lambda _: "") == ("automated",)
-    assert source.usage_of("301", "", lambda _: "") == ("human",)
+    assert usage_of(source, "201", "", lambda _: "") == ("automated",)
+    assert usage_of(source, "301", "", lambda _: "") == ("human",)
     assert config.store_path == Path("/var/lib/guard/guard.db")
     assert config.file.rules["rate.cps"].parameters == {"hold_ms": 2000}
     assert config.warnings == ()

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from guard import sources
-from guard.sources import Source, Sources, UsageRule
+from guard.sources import Source, Sources, UsageRule, matches
 
 RULE = UsageRule(
     usage=("automated",), line=("200", "80*"), caller=("+33145678901", "+339*"), header=("X-Kind", "robot*")
@@ -31,13 +31,13 @@ RULE = UsageRule(
     ],
 )
 def test_every_condition_has_to_fit(line: str, caller: str, kind: str, fits: bool) -> None:
-    assert RULE.matches(line, caller, lambda name: kind if name == "X-Kind" else "") is fits
+    assert matches(RULE, line, caller, lambda name: kind if name == "X-Kind" else "") is fits
 
 
 def test_what_is_not_asked_does_not_matter() -> None:
-    assert UsageRule(usage=("human",)).matches("", "", lambda _: "")
-    assert UsageRule(usage=("human",), line=("*",)).matches("", "", lambda _: "")
-    assert not UsageRule(usage=("human",), header=("X-Kind", "*")).matches("", "", lambda _: "")
+    assert matches(UsageRule(usage=("human",)), "", "", lambda _: "")
+    assert matches(UsageRule(usage=("human",), line=("*",)), "", "", lambda _: "")
+    assert not matches(UsageRule(usage=("human",), header=("X-Kind", "*")), "", "", lambda _: "")
 
 
 def test_the_first_source_whose_network_holds_the_address(monkeypatch: pytest.MonkeyPatch) -> None:

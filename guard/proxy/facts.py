@@ -14,7 +14,7 @@ from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message
 from guard.sip.remember import keep
 from guard.sip.uri import BadUri, parse_uri, unescape
-from guard.sources import Source
+from guard.sources import Source, usage_of
 
 MAX_TEXT: Final = 256  # characters kept of a Call-ID, tag, line or User-Agent: records must not grow with the sender
 MAX_IDENTITIES: Final = 16  # identity values looked at; one more is a malformed identity, so that none hides behind
@@ -232,7 +232,7 @@ def attempt(
         line = line_of(m, source, from_user)
         usage = source.usage
         if source.usages:
-            usage = source.usage_of(line, caller.value, lambda name: text(m.first(name.lower().encode())))
+            usage = usage_of(source, line, caller.value, lambda name: text(m.first(name.lower().encode())))
     privacy = m.first(b"privacy")
     return CallAttempt(
         call_id=text(m.first(b"call-id")),

@@ -53,6 +53,12 @@ class Wire:
             raise BlockingIOError
         return self.waiting.popleft()
 
+    def register(self, fd: int, mask: int) -> None:
+        """It watches nothing but itself."""
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        return [(-1, 1)] if self.waiting else []
+
     def sendto(self, data: bytes, peer: Peer) -> None:
         self.sent.append((self._clock.at, data, peer))
 
@@ -106,7 +112,7 @@ class Bench:
         self.verdicts = Verdicts(
             self.core, self.desk, self.log, FaultPolicy(), self.driver.counters, self.driver.hurry, self.driver.fault
         )
-        sock = UdpSocket(self.wire, self.driver.counters)  # type: ignore[arg-type]  # a stand-in
+        sock = UdpSocket(self.wire, self.driver.counters, lambda: self.wire)  # type: ignore[arg-type]  # a stand-in
         streams: Streams = FakeStreams()  # type: ignore[assignment]
         self.driver.attach([sock], streams, self.verdicts)
 
