@@ -11,7 +11,7 @@ from typing import Final
 
 from guard.detectors.subject import Subject, unpack
 
-AT_WORK: Final = 36_000  # subjects kept as objects, 1.4 kB each: on a busy site, whose calls of minutes ago still go on
+AT_WORK: Final = 24_000  # subjects kept as objects, 2 kB each: on a busy site, whose calls of minutes ago still go on
 MAX_SUBJECTS: Final = 1_000_000  # at rest: about 900 octets each after a month of ten calls a day
 SETTLED: Final = 8  # calls from which on a subject is not young any more
 YOUNG_PART: Final = 4  # a quarter of all places is for the young

@@ -108,7 +108,7 @@ def _words() -> Iterator[str]:
         "a line that is known by its number is one, a line with a name and a number is two): 750 000 that have called "
         "eight times or more, and 250 000 that are young, so that no flood of new callers pushes the others out. Of a "
         "million lines here 750 000 are known; one that was forgotten is young again when it calls. "
-        f"{AT_WORK:_} are objects, about 1.4 kB each; the others are octets, of which a few slices make a subject when "
+        f"{AT_WORK:_} are objects, about 2 kB each; the others are octets, of which a few slices make a subject when "
         "the line calls: where all call in turn, every call pays for that, for a memory that no cache of the processor "
         "holds, and for fields and numbers that nobody remembers: those of 1 000 callers are (guard/sip/fields.py).\n"
     ).replace("_000 are objects", " 000 are objects")
