@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final, Protocol
 
+_monotonic: Final = time.monotonic_ns
+_wall: Final = time.time_ns
 WALL_JUMP: Final = 1_000_000  # µs; a wall clock that moved further than this against the timeline was set, not slewed
 
 
@@ -24,12 +26,12 @@ class SystemClock:
     @staticmethod
     def now() -> int:
         """The timeline: monotonic, of no particular beginning."""
-        return time.monotonic_ns() // 1000
+        return _monotonic() // 1000
 
     @staticmethod
     def wall() -> int:
         """Unix time."""
-        return time.time_ns() // 1000
+        return _wall() // 1000
 
 
 def anchored(clock: Clock, offset: int) -> int:

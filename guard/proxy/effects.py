@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from guard.model import CallAttempt, CallEnded
 
@@ -29,16 +30,20 @@ class Flow(Struct, frozen=True):
     unproven: bool = False
 
 
-class Send(Struct, frozen=True):
+@mypyc_attr(acyclic=True)
+class Send:
     """Bytes for the wire. Towards a TCP or TLS peer with `conn` 0 the driver connects, or re-uses a connection to it.
 
     `key` names the client transaction to tell by `ProxyCore.send_failed(key, now)` when the peer cannot be reached,
     "" when nobody needs to know.
     """
 
-    flow: Flow
-    data: bytes
-    key: str = ""
+    __slots__ = ("data", "flow", "key")
+
+    def __init__(self, flow: Flow, data: bytes, key: str = "") -> None:
+        self.flow = flow
+        self.data = data
+        self.key = key
 
 
 class Decide(Struct, frozen=True):

@@ -31,9 +31,9 @@ from guard.store.signing import Signer, sign
 from guard.store.tables import NO_CALL, NO_EXPOSURE, PAUSE, Pace, Row, Tables, Value
 
 FINED_CACHE = 4096  # numbers whose penalties are remembered as counted, so that a flood from one asks the file once
-# Entries after which the thread lets others have interpreter and core, some 0.1 ms where caches are cold: Python's own
-# turns are a millisecond.
-POLITE = 4
+# Entries after which the thread lets others have interpreter and core, some 0.2 ms where caches are cold: Python's own
+# turns are milliseconds. Every four entries it was two fifths of all that the thread took.
+POLITE = 16
 # Entries in one batch, some of which calls wait for: so many come together where the thread cannot keep up.
 BEHIND = 256
 _DECISION = msgspec.json.Decoder(DecisionBody)
