@@ -86,7 +86,7 @@ class Rates:
 
     def _line(self, now: int, offset: int, *, clean: bool) -> bytes:
         windows = tuple(
-            msgspec.structs.replace(w, left=tuple(at + offset for at in w.left)) for w in self._state.windows(now)
+            msgspec.structs.replace(w, left=tuple([at + offset for at in w.left])) for w in self._state.windows(now)
         )
         return msgspec.json.encode(Kept(now + offset, clean, windows)) + b"\n"
 

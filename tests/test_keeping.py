@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from guard import keeping
-from guard.keeping import Keeper, Known, Line, add, path_of, read, renew, write
+from guard.keeping import SLICE, Keeper, Known, Line, add, path_of, read, renew, write
 from guard.model import Decision
 from guard.proxy.calls import SILENCE_WAIT
 from guard.proxy.core import ProxyCore
@@ -123,6 +123,18 @@ def test_calls_in_set_up_and_calls_that_are_over_are_not_kept(tmp_path: Path) ->
     Leg(one.w, call_id="refused", branch="f").answer(486)
     Leg(one.w, call_id="over", branch="o").up().bye()
     one.write()
+    assert read(file(tmp_path)) == ([], 0)
+
+
+def test_a_call_that_is_answered_and_over_between_two_looks_leaves_no_line(tmp_path: Path) -> None:
+    one = Life(file(tmp_path))
+    short, long = Leg(one.w, call_id="short", branch="s").up(), Leg(one.w, call_id="long", branch="l").up()
+    short.bye()
+    one.write()
+    assert file(tmp_path).read_bytes().count(b'{"n":') == 1
+    long.bye()
+    one.write()
+    assert file(tmp_path).read_bytes().count(b'{"n":') == 2
     assert read(file(tmp_path)) == ([], 0)
 
 
@@ -311,6 +323,28 @@ def test_it_is_written_every_second_and_at_the_end(tmp_path: Path, monkeypatch: 
     run(scene)
 
 
+def test_messages_have_their_turn_while_many_calls_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "EVERY", 0.01)
+    looked: list[int] = []  # how many calls before each turn of the loop
+
+    async def scene() -> None:
+        life = Life(file(tmp_path))
+        for n in range(3 * SLICE + 1):
+            Leg(life.w, call_id=f"c{n}", branch=f"b{n}").up()
+        life.keeper.start()
+        while sum(looked) < 3 * SLICE + 1:
+            before = life.keeper.counters["kept_calls"]
+            await asyncio.sleep(0)
+            looked.append(life.keeper.counters["kept_calls"] - before)
+        await life.keeper.stop()
+        assert [n for n in looked if n] == [SLICE, SLICE, SLICE, 1]
+        assert len(read(file(tmp_path))[0]) == 3 * SLICE + 1
+
+    run(scene)
+
+
 def test_what_is_over_goes_within_the_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "EVERY", 0.01)
     monkeypatch.setattr(keeping, "HOUR", 0.03)
@@ -318,7 +352,10 @@ def test_what_is_over_goes_within_the_hour(tmp_path: Path, monkeypatch: pytest.M
     async def scene() -> None:
         life = Life(file(tmp_path))
         life.keeper.start()
-        Leg(life.w).up().bye()
+        leg = Leg(life.w).up()
+        while not file(tmp_path).stat().st_size:
+            await asyncio.sleep(0.01)
+        leg.bye()
         while file(tmp_path).stat().st_size:
             await asyncio.sleep(0.01)
         Leg(life.w, call_id="c2", branch="c2").up()

@@ -31,6 +31,7 @@ from guard.sip.headers import BadHeader
 from guard.sip.message import BadMessage, Message, parse
 from guard.sources import Sources
 
+ALL: Final = 1 << 30  # calls: more than there are
 FIRED: Final = 256  # timers that fire in a row, some 5 ms: who reads the sockets comes in between
 
 __all__ = ["CoreSettings", "ProxyCore"]
@@ -113,12 +114,16 @@ class ProxyCore:
         """From now on remember which answered calls something happens to, for `changed`."""
         self._c.calls.changed = set()
 
-    def changed(self) -> dict[int, Call | None]:
-        """Answered calls that something has happened to since this was last asked, by ticket; None: it is over."""
+    def changed(self, most: int = ALL) -> dict[int, Call | None]:
+        """Answered calls that something has happened to since this was last asked, by ticket; None: it is over. No more
+        than `most`; the others are told next time."""
         calls = self._c.calls
-        if calls.changed is None:
+        if not calls.changed:
             return {}
-        tickets, calls.changed = calls.changed, set()
+        if len(calls.changed) <= most:
+            tickets, calls.changed = calls.changed, set()
+        else:
+            tickets = {calls.changed.pop() for _ in range(most)}
         return {ticket: calls.get(ticket) for ticket in tickets}
 
     def revive(self, kept: KeptCall, now: int) -> int:
