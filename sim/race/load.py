@@ -26,6 +26,7 @@ CALLERS: Final = ("+331457",)  # the site's numbers begin so
 DESTINATIONS: Final = ("+33199",)  # and these are called: numbers that books and films may use
 GRACE: Final = 6.0  # seconds beyond their time for the last calls to end: three repetitions of an INVITE
 START: Final = 5.0  # seconds until a side listens
+APART: Final = 0.9  # of the time from call to call, that calls placed evenly are apart at least: late ones catch up
 
 
 class Ports(Struct, frozen=True):
@@ -100,7 +101,7 @@ def call(folder: Path, where: Ports, core: int, ends: Ends, first: int, even: st
 def evenly(folder: Path) -> str:
     """A library that makes sipp place its calls one by one, made by the C compiler; empty where there is none."""
     made = folder / "evenly.so"
-    words = ["cc", "-O2", "-shared", "-fPIC", "-o", str(made), str(SCENARIOS / "evenly.c"), "-ldl"]
+    words = ["cc", "-O2", "-shared", "-fPIC", "-o", str(made), str(SCENARIOS / "evenly.c"), "-ldl", "-lpthread"]
     try:
         done = subprocess.run(words, capture_output=True, check=False)
     except FileNotFoundError:
@@ -117,7 +118,8 @@ class Caller:
         self._stats.unlink(missing_ok=True)
         limit = ends.calls / ends.rate + ends.talk_ms / 1000 + GRACE
         target = f"{OPERATOR}:{where.callee}" if where.direct else f"{GUARD}:{where.proxy}"
-        preload = ["env", f"LD_PRELOAD={even}"] if even else []
+        apart = int(APART / ends.rate * 1_000_000)
+        preload = ["env", f"LD_PRELOAD={even}", f"EVENLY_US={apart}"] if even else []
         words = [*pinned(core), *preload, "sipp", target, "-sf", str(SCENARIOS / "caller.xml"), "-i", IPBX]
         words += ["-p", str(where.caller), "-t", "u1", "-inf", str(people(folder / "people.csv", first, ends.calls))]
         words += ["-r", f"{ends.rate:g}", "-m", str(ends.calls), "-l", str(ends.calls), "-d", str(ends.talk_ms)]
