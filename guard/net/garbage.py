@@ -17,7 +17,7 @@ NEVER: Final = 1 << 30  # collections of the middle generation before Python thi
 MIDDLE: Final = -1
 FEW: Final = 1_000  # transactions and calls kept at a moment; so few are passed through in a few milliseconds
 PAUSE: Final = 60 * 1_000_000  # µs between full collections while it is quiet
-# Lines at work are passed through as well: 12 000 of them take 130 ms. One moment of so many at most is a collection's:
+# Lines at work are passed through as well: 20 000 of them take 15 ms. One moment of so many at most is a collection's:
 # fewer than one call in a thousand meets it.
 SELDOM: Final = 6_000
 AT_LAST: Final = 6 * 3600 * 1_000_000  # µs after which one is due even if it never was quiet

@@ -126,7 +126,7 @@ def _setups(result: Result) -> Iterator[str]:
         "Milliseconds, p50 · p99 · p99.9: the INVITE's and its 200's way through the proxy together, from the kernel's "
         "stamps before and behind it (dumpcap on loopback, not while processor time is measured). "
         + (
-            "sipp places its calls by the fine clock here (sim/race/evenly.c), one by one.\n"
+            "sipp places its calls one by one here, by the fine clock (sim/race/evenly.c).\n"
             if result.even
             else "sipp wakes up every 4 ms and places all calls that are due by then one upon the other: they queue.\n"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as Tree
@@ -30,6 +31,7 @@ from sim.race.proxies import ROOT, Proxy, Running, compiled_modules, proxies
 from sim.race.results import Build, Result, Row, Stamp, joined
 from sim.race.rounds import LOWER, SEARCH, Course, Round, levels, share, turns
 from sim.race.wire import added, may_capture
+from sim.site import OPERATOR
 from tests.live.world import need
 
 RATE, SECONDS = 40.0, 0.5
@@ -226,6 +228,24 @@ def test_sipp_has_the_fine_clock_while_its_calls_are_stamped(tmp_path: Path) -> 
     assert int(told[1]) < 9, "the coarse one ticks every few milliseconds"
     assert "one by one" in page(result([Row("guard", "guard", [one()], 0, [], None)], even=True))
     assert "one upon the other" in page(result([Row("guard", "guard", [one()], 0, [], None)]))
+
+
+def test_calls_that_are_due_together_leave_one_by_one(tmp_path: Path) -> None:
+    """All of them, as they were; what is no INVITE does not wait behind them."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind((OPERATOR, 0))
+        peer.settimeout(10)
+        text = (
+            "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); to = "
+            f"('{OPERATOR}', {peer.getsockname()[1]}); "
+            "[s.sendto(b'INVITE %d' % n + bytes(3000), to) for n in range(3)]; s.sendto(b'BYE', to); time.sleep(1)"
+        )
+        env = {**os.environ, "LD_PRELOAD": evenly(tmp_path), "EVENLY_US": "200000"}
+        subprocess.run([sys.executable, "-c", text], env=env, check=True)
+        heard = [peer.recv(65_535) for _ in range(4)]
+    assert heard.index(b"BYE") < 2
+    heard.remove(b"BYE")
+    assert heard == [b"INVITE %d" % n + bytes(3000) for n in range(3)]
 
 
 def test_a_page_of_one_part_says_nothing_of_the_others() -> None:
