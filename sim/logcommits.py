@@ -1,23 +1,26 @@
-"""`python -m sim logcommits`: what a call costs the log's writer, with what finds calls for a page and without it."""
+"""`python -m sim logcommits`: what a call costs the log's thread, straight into the tables and through the view."""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 from typing import Final
 
+from guard.ledger.chain import GENESIS
 from guard.model import CallAttempt, CallEnded, Decision, Finding, Text
 from guard.numbering.number import Number
-from guard.store.migrations import MIGRATIONS
+from guard.store.entries import Decided, Ended, Entry
+from guard.store.rows import Builder, commit
 from guard.store.schema import open_writer
-from guard.store.sqlite import SqliteWriter
+from guard.store.tables import Pace
 
 CALLS: Final = 20_000
 ROUNDS: Final = 5
-BEFORE: Final = 4  # the version of the log before there was anything to find a page by
+GROUP: Final = 250  # entries in a transaction: half a second's at 250 calls/s
 AT: Final = 1_795_251_600_000_000  # 2026-11-21 09:00:00 UTC, µs
 FINDING: Final = Finding(
     rule="cli.premium",
@@ -34,30 +37,32 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print microseconds of processor time a call (its decision and its end), all threads, rounds in turns."""
+    """Print microseconds of processor time a call (its decision and its end), rounds in turns."""
     for refused in (0, 4, 100):
-        times: dict[int, list[float]] = {BEFORE: [], len(MIGRATIONS): []}
+        times: dict[Pace, list[float]] = {"behind": [], "alone": []}
         for _ in range(ROUNDS):
-            for version, found in times.items():
-                found.append(_round(args.calls, refused, version))
-        before, after = (median(found) for found in times.values())
-        print(f"{refused:3} % refused: {before:6.1f} µs a call before, {after:6.1f} after, {after - before:+5.1f}")
+            for pace, found in times.items():
+                found.append(_round(args.calls, refused, pace))
+        viewed, straight = (median(found) for found in times.values())
+        print(f"{refused:3} % refused: {straight:6.1f} µs a call, {viewed:6.1f} where all goes through the view")
     return 0
 
 
-def _round(count: int, refused: int, version: int) -> float:
-    calls = [_call(n, n % 100 < refused) for n in range(count)]
-    with tempfile.TemporaryDirectory(prefix="sim-log-") as folder:
-        path = Path(folder) / "guard.db"
-        db = open_writer(str(path), "process", upto=version)
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")  # the writer takes it as it is
-        db.close()
-        writer = SqliteWriter(path, site="hq", overflow="wait")
+def _round(count: int, refused: int, pace: Pace) -> float:
+    entries: list[Entry] = []
+    for n in range(count):
+        call, decision = _call(n, n % 100 < refused)
+        end = CallEnded(at=call.at, outcome="answered", talk_us=1_000_000, final_status=200)
+        entries.append(Decided(seq=2 * n + 1, call=call, decision=decision, done=None))
+        entries.append(Ended(seq=2 * n + 2, call=2 * n + 1, ended=end))
+    with (
+        tempfile.TemporaryDirectory(prefix="sim-log-") as folder,
+        closing(open_writer(str(Path(folder) / "guard.db"), "process")) as db,
+    ):
+        builder, tip = Builder(db, "hq", {}), GENESIS
         begun = time.process_time()
-        for call, decision in calls:
-            seq = writer.decided(call, decision, None)
-            writer.ended(seq, CallEnded(at=call.at, outcome="answered", talk_us=1_000_000, final_status=200))
-        writer.close()
+        for start in range(0, len(entries), GROUP):
+            tip = commit(db, builder, entries[start : start + GROUP], tip, pace)
         return (time.process_time() - begun) / count * 1e6
 
 

@@ -62,6 +62,14 @@ class Uri:
         self.params = params
         self.headers = headers
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Uri):
+            return NotImplemented
+        return self._parts() == other._parts()
+
+    def _parts(self) -> tuple[object, ...]:
+        return self.scheme, self.user, self.host, self.port, self.params, self.headers
+
 
 def unescape(raw: bytes) -> bytes:
     """Percent escapes resolved, once (RFC 3261 19.1.4); what is no escape stays as it is."""
