@@ -41,7 +41,7 @@ class BadUri(ValueError):
 
 
 @mypyc_attr(acyclic=True)
-class Uri:
+class Uri:  # noqa: PLW1641 - nothing is looked up by one, and `params` could not be
     """One URI. `user` is still escaped, and keeps a password or parameters of its own; `host` is lower case, IPv6 in
     brackets; `params`, which nobody changes, maps lower-case names to values (None: without); `headers` is what stands
     after `?`.
