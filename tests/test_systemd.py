@@ -97,7 +97,7 @@ def test_it_may_do_what_the_guard_does_and_no_more(unit: Unit) -> None:
     assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == [""]
     assert service["ProtectSystem"] == ["strict"]
     assert service["RestrictAddressFamilies"] == ["AF_INET AF_INET6 AF_UNIX"]
-    own = "sched_setscheduler sched_setattr setpriority"  # to ask for less, or a shorter turn: realtime stays forbidden
+    own = "sched_setscheduler sched_setattr"  # what asks for less, and for a shorter turn: realtime stays forbidden
     assert service["SystemCallFilter"] == ["@system-service", "~@privileged @resources", own]
     assert Path(Store().path).parent == Path("/var/lib") / service["StateDirectory"][0]
     assert int(service["LimitNOFILE"][0]) > MAX_CONNECTIONS * 2

@@ -38,9 +38,6 @@ QUEUE_LIMIT = 50_000  # entries that wait for the disk: some 100 MB, and 100 s o
 BATCH = 1_000  # entries in one transaction: what waits behind it waits some 20 ms
 LAZY = 0.5  # seconds an entry that nobody waits for may wait to be committed with others (contract: one second)
 RETRY = 0.5  # seconds between tries while the disk refuses; somebody who waits makes it try at once
-# More than the loop's: where both have work, a quarter of a core is the thread's, and the loop pushes it off once it is
-# woken. The records of as many calls as the rest can carry take a tenth.
-NICE = 5
 CLOSE_PATIENCE = 5.0  # seconds that closing goes on trying while the disk refuses
 ERASE_LIMIT = 250  # entries erased in one transaction: what waits behind it waits some 10 ms
 FLUSH_PATIENCE = 60.0  # seconds: a full queue on a slow disk takes a few
@@ -263,8 +260,6 @@ class SqliteWriter:
             # So that it does not push the loop off their core whenever the loop lets go of the interpreter for a system
             # call: datagrams waited up to 5 ms for a group commit.
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-            own = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + NICE)
         give_up = 0.0
         while True:
             self._wait()

@@ -1,8 +1,8 @@
 """How rows get into the tables of the log: the usual ones straight, many in a statement, the others through the view
 `intake`, whose triggers know where each part of them belongs.
 
-Straight takes two fifths of the time, but three statements instead of one, and for each of them the interpreter's
-lock is let go and had again: while a busy loop has it, that is one of Python's turns each time.
+Straight takes a quarter less of a whole commit, but three statements instead of one, and for each of them the
+interpreter's lock is let go and had again: while a busy loop has it, that is one of Python's turns each time.
 """
 
 from __future__ import annotations

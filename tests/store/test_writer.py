@@ -123,8 +123,6 @@ def test_its_thread_makes_way_for_the_loop(tmp_path: Path, monkeypatch: pytest.M
         for n in range(10 * rows_module.POLITE):
             writer.decided(attempt(n), decision(), None)
     until(lambda: [os.sched_getscheduler(native) for native in own if native] == [os.SCHED_BATCH])
-    nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) + module.NICE
-    until(lambda: [os.getpriority(os.PRIO_PROCESS, native) for native in own if native] == [min(nice, 19)])
     writer.close()
     assert pauses == [tables.PAUSE] * sum(map(pauses_of, map(len, writer.groups)))
     assert pauses
