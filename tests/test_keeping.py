@@ -345,6 +345,28 @@ def test_messages_have_their_turn_while_many_calls_are_looked_at(
     run(scene)
 
 
+def test_where_each_turn_brings_more_calls_they_are_written_down_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "EVERY", 0.01)
+    monkeypatch.setattr(keeping, "SLICES", 2)
+
+    async def scene() -> None:
+        life = Life(file(tmp_path))
+        for n in range(SLICE):
+            Leg(life.w, call_id=f"c{n}", branch=f"b{n}").up()
+        gather = life.keeper._gather
+        monkeypatch.setattr(life.keeper, "_gather", lambda most: gather(most) or most)  # it never ends
+        life.keeper.start()
+        while not read(file(tmp_path))[0]:
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(life.keeper, "_gather", gather)
+        await life.keeper.stop()
+        assert len(read(file(tmp_path))[0]) == SLICE
+
+    run(scene)
+
+
 def test_what_is_over_goes_within_the_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "EVERY", 0.01)
     monkeypatch.setattr(keeping, "HOUR", 0.03)

@@ -57,7 +57,7 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def usual(self) -> bool:
         """Whether no rule spoke, and nothing is owed or spared."""
-        return self.rules is None and self.exposure is NO_EXPOSURE
+        return self.rules is None and self.exposure == NO_EXPOSURE
 
 
 class Tables:
