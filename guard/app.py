@@ -179,7 +179,7 @@ class App:
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
-        self._every(WATCH, self._reloader.look)
+        self._every(WATCH, self._reloader.watch)
         self._every(WATCH, self.certificates.look)
         self._hops.start()
         self.driver.turn(self.core.begin)

@@ -23,7 +23,7 @@ from guard.net.say import LOG
 from guard.proxy.call import Call
 from guard.proxy.core import ALL
 from guard.proxy.kept import KeptCall, keep
-from guard.ratekeeping import Rates
+from guard.ratekeeping import Departures, Rates
 
 EVERY: Final = 1.0  # s between two looks at what has changed
 SLICE: Final = 8  # calls that are looked at before messages have their turn: at 1 000 calls/s all took 2 to 5 ms
@@ -146,7 +146,7 @@ class Keeper:
     ) -> None:
         self._rates = rates
         self._now = now
-        self._rates_line = b""  # what the file of departures is to hold, b"" where it holds that
+        self._left: Departures | None = None  # what the file of departures is to hold, None where it holds that
         self._path = path
         self._core = core
         self._seq_of = seq_of
@@ -198,7 +198,7 @@ class Keeper:
         if self._rates is None:
             return
         try:
-            self._rates_line = self._rates.load(now, self._core.wall_offset)
+            self._left = self._rates.load(now, self._core.wall_offset)
         except ValueError as error:
             self.counters["kept_unreadable"] += 1
             LOG.warning("%s: %s; the last second of the life before is not counted", self._rates.path, error)
@@ -216,7 +216,7 @@ class Keeper:
             await asyncio.gather(self._task, return_exceptions=True)
         self._gather()
         if self._rates is not None:
-            self._rates_line = self._rates.last(self._now(), self._core.wall_offset)
+            self._left = self._rates.last(self._now(), self._core.wall_offset)
         self._renewing = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, self._taken())
         self._thread.shutdown()
@@ -234,7 +234,7 @@ class Keeper:
                 self._note_rates()
                 if loop.time() - renewed > HOUR:
                     self._renewing, renewed = True, loop.time()
-                if self._pending or self._renewing or self._rates_line:
+                if self._pending or self._renewing or self._left is not None:
                     await asyncio.shield(loop.run_in_executor(self._thread, self._write, self._taken()))
             except Exception as error:  # noqa: BLE001 - told: calls go on, whatever becomes of this file
                 self._fault(error)
@@ -258,7 +258,7 @@ class Keeper:
 
     def _note_rates(self) -> None:
         if self._rates is not None:
-            self._rates_line = self._rates.changed(self._now(), self._core.wall_offset) or self._rates_line
+            self._left = self._rates.changed(self._now(), self._core.wall_offset) or self._left
 
     def _taken(self) -> list[bytes]:
         taken, self._pending = self._pending, []
@@ -283,11 +283,11 @@ class Keeper:
 
     def _write_rates(self) -> None:
         """Raises OSError."""
-        line = self._rates_line
-        if self._rates is not None and line:
-            write(self._rates.path, (line,))
-            if self._rates_line is line:
-                self._rates_line = b""
+        left = self._left
+        if self._rates is not None and left is not None:
+            write(self._rates.path, (left.line(),))
+            if self._left is left:
+                self._left = None
 
     def _failed(self, error: OSError) -> None:
         self.counters["kept_errors"] += 1

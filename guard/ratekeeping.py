@@ -37,6 +37,22 @@ class Kept(Struct, frozen=True):
 _DECODE: Final = msgspec.json.Decoder(Kept)
 
 
+class Departures(Struct, frozen=True):
+    """What the file is to hold, by the timeline; `offset` is wall clock minus timeline."""
+
+    now: int
+    offset: int
+    clean: bool
+    windows: tuple[Places, ...]
+
+    def line(self) -> bytes:
+        """The file. For the thread that writes it: of 1 000 departures this takes half a millisecond."""
+        windows = tuple(
+            msgspec.structs.replace(w, left=tuple([at + self.offset for at in w.left])) for w in self.windows
+        )
+        return msgspec.json.encode(Kept(self.now + self.offset, self.clean, windows)) + b"\n"
+
+
 def path_of(store: Path) -> Path:
     """The file of a log's departures."""
     return store.with_name(store.name + "-rates")
@@ -50,14 +66,14 @@ class Rates:
         self._state = state
         self._last = 0  # the latest departure that was written
 
-    def load(self, now: int, offset: int) -> bytes:
-        """Count what left in the life before; what the file is to hold from now on, b"" for nothing. Raises OSError,
+    def load(self, now: int, offset: int) -> Departures | None:
+        """Count what left in the life before; what the file is to hold from now on, None for nothing. Raises OSError,
         and ValueError for a file that is none."""
         try:
             with self.path.open("rb") as file:
                 data = file.read(MAX_FILE)
         except FileNotFoundError:
-            return b""
+            return None
         try:
             kept = _DECODE.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -70,25 +86,22 @@ class Rates:
                 missing = min(window.limit, MAX_LIMIT) - len(left)
                 left += [kept.at + UNKNOWN_TIME - offset] * missing
             self._state.recall(msgspec.structs.replace(window, left=tuple(sorted(min(at, now) for at in left))), now)
-        return self._line(now, offset, clean=False)
+        return self._departures(now, offset, clean=False)
 
-    def changed(self, now: int, offset: int) -> bytes:
-        """What the file is to hold, b"" where nothing has left since it was written."""
+    def changed(self, now: int, offset: int) -> Departures | None:
+        """What the file is to hold, None where nothing has left since it was written."""
         latest = self._state.latest
         if latest == self._last:
-            return b""
+            return None
         self._last = latest
-        return self._line(now, offset, clean=False)
+        return self._departures(now, offset, clean=False)
 
-    def last(self, now: int, offset: int) -> bytes:
+    def last(self, now: int, offset: int) -> Departures:
         """What the file is to hold once nothing leaves any more."""
-        return self._line(now, offset, clean=True)
+        return self._departures(now, offset, clean=True)
 
-    def _line(self, now: int, offset: int, *, clean: bool) -> bytes:
-        windows = tuple(
-            msgspec.structs.replace(w, left=tuple([at + offset for at in w.left])) for w in self._state.windows(now)
-        )
-        return msgspec.json.encode(Kept(now + offset, clean, windows)) + b"\n"
+    def _departures(self, now: int, offset: int, *, clean: bool) -> Departures:
+        return Departures(now, offset, clean, tuple(self._state.windows(now)))
 
 
 def rates_of(config: Config, state: State) -> Rates | None:

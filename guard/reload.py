@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from guard import certificates, refusals
+from guard.beside import aside
 from guard.config import Config, ConfigError, read
 from guard.net.say import LOG, told
 from guard.net.tls import Contexts
@@ -120,13 +121,23 @@ class Reloader:
     def __init__(self, running: Running, config: Config) -> None:
         self._running = running
         self._task: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._seen = self._rested = stamp(config)
         self.done = 0
         self.failed = 0
 
-    def look(self) -> None:
-        """Called every few seconds: files that have changed since the last look, and not since the one before."""
-        now = stamp(self._running.config)
+    def watch(self) -> None:
+        """Called every few seconds: `look`, unless the last one still waits for a disk."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self.look())
+
+    async def look(self) -> None:
+        """For files that have changed since the last look, and not since the one before. A thread asks the disk: a
+        dozen files take half a millisecond, and a disk that hangs takes no calls with it."""
+        config, seen = self._running.config, self._seen
+        now = await aside(stamp, config)
+        if config is not self._running.config or seen is not self._seen:
+            return  # they were read meanwhile
         changed = now not in {self._seen, self._rested}
         if now != self._seen and now == self._rested:
             self.ask()
@@ -143,10 +154,11 @@ class Reloader:
 
     async def stop(self) -> None:
         """Give up a reading that is under way."""
-        if self._task is not None:
-            self._task.cancel()
-            # Whatever came of it: nothing here may keep the log from being committed.
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._looking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        # Whatever came of it: nothing here may keep the log from being committed.
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _reload(self) -> None:
         config = self._running.config

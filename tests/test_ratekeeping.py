@@ -40,9 +40,9 @@ class Life:
         return self.begun - 7 * SECOND
 
     def load(self) -> None:
-        line = self.rates.load(self.now(self.begun), self.offset)
-        if line:
-            self.rates.path.write_bytes(line)
+        left = self.rates.load(self.now(self.begun), self.offset)
+        if left is not None:
+            self.rates.path.write_bytes(left.line())
 
     def leave(self, at: int) -> bool:
         """One more set-up leaves at that instant of the wall clock, if it may."""
@@ -54,7 +54,8 @@ class Life:
         return reading.taken
 
     def write(self, at: int, *, last: bool = False) -> bytes:
-        line = (self.rates.last if last else self.rates.changed)(self.now(at), self.offset)
+        left = (self.rates.last if last else self.rates.changed)(self.now(at), self.offset)
+        line = left.line() if left is not None else b""
         if line:
             self.rates.path.write_bytes(line)
         return line

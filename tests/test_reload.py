@@ -161,23 +161,23 @@ def test_files_that_changed_and_rested_are_read_again(tmp_path: Path) -> None:
     async def scene() -> None:
         async with guard(tmp_path) as g:
             reloader = g.app._reloader
-            reloader.look()
-            reloader.look()
+            await reloader.look()
+            await reloader.look()
             assert under_way(reloader) is None, "nothing has changed"
             add(g, MORE_NUMBERS)
-            reloader.look()
+            await reloader.look()
             assert under_way(reloader) is None, "somebody may still be writing"
             add(g, "# more\n")
             os.utime(g.site.config, ns=(1, 1))
-            reloader.look()
+            await reloader.look()
             assert under_way(reloader) is None, "it has changed again"
-            reloader.look()
+            await reloader.look()
             task = under_way(reloader)
             assert task is not None
             await task
             assert reloader.done == 1
-            reloader.look()
-            reloader.look()
+            await reloader.look()
+            await reloader.look()
             assert under_way(reloader) is task, "nothing has changed since"
             await g.carried(1, caller=FOREIGN)
 
@@ -190,7 +190,7 @@ def test_a_wrong_file_is_told_once(tmp_path: Path) -> None:
             reloader = g.app._reloader
             add(g, "oops\n")
             for _ in range(5):
-                reloader.look()
+                await reloader.look()
                 if reloader._task is not None:
                     await reloader._task
             assert reloader.failed == 1

@@ -23,6 +23,9 @@ TALK: Final = 7
 KINDS: Final = 8
 NEVER: Final = 2**61  # µs; after any instant, and what a machine word still holds
 TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step 11)
+# Places in a queue that are looked at when another one is taken, whether anybody still waits there: when a timer fires,
+# all that were given up since the last one would come up at once, 0.7 ms of them at 1 000 calls a second.
+PASSED: Final = 2
 UNARMED: Final = [0] * KINDS  # of whoever was never armed: nearly every server transaction
 
 
@@ -65,7 +68,11 @@ class Timers:
         """The same `wait` from `now` on, which never goes back: one of a handful of constants."""
         at = now + wait
         if self._set(owner, kind, at):
-            _queue(self._waiting, wait).append((at, owner))
+            queue = _queue(self._waiting, wait)
+            for _ in range(PASSED):
+                if not queue or self._stands(queue):
+                    break
+            queue.append((at, owner))
 
     def _set(self, owner: Owner, kind: int, at: int) -> bool:
         """Arm it; whether it has to stand there."""
@@ -130,16 +137,10 @@ class Timers:
                 at, owner = queue[0]
                 if at > until:
                     break
-                if owner.queued == at:
-                    if _armed_for(owner, at) >= 0:
-                        if at < soonest:
-                            soonest, first = at, owner
-                        break
-                    due = owner.queued = _soonest(owner)
-                    if due:
-                        self._n += 1
-                        heappush(self._heap, (due, self._n, owner))
-                queue.popleft()
+                if self._stands(queue):
+                    if at < soonest:
+                        soonest, first = at, owner
+                    break
         heap = self._heap
         while heap:
             at, n, owner = heap[0]
@@ -154,6 +155,19 @@ class Timers:
                     continue
             heappop(heap)
         return soonest, first
+
+    def _stands(self, queue: deque[tuple[int, Owner]]) -> bool:
+        """Whether the first of a queue has a timer where it stands. If not, it goes where it belongs."""
+        at, owner = queue[0]
+        if owner.queued == at:
+            if _armed_for(owner, at) >= 0:
+                return True
+            due = owner.queued = _soonest(owner)
+            if due:
+                self._n += 1
+                heappush(self._heap, (due, self._n, owner))
+        queue.popleft()
+        return False
 
     def __len__(self) -> int:
         queued = [*self._waiting.values(), *self._lingering.values()]

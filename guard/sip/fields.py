@@ -14,6 +14,7 @@ from mypy_extensions import mypyc_attr
 
 from guard.sip.grammar import FOLD, LF, SPACE, TOKEN, WHITE, split_values, trim
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_via, usual_name_addr, usual_via
+from guard.sip.remember import room
 
 MAX_NAMES: Final = 2048  # spellings of header names remembered
 MAX_NAME: Final = 64  # bytes of a spelling worth remembering: a flood of long ones must not fill the memory
@@ -136,7 +137,7 @@ def field_of(raw: bytes) -> Field | None:
     found = Field(raw, name, len(spelled) + 1)
     if len(raw) <= LONGEST:
         if len(KNOWN) >= MAX_FIELDS:
-            KNOWN.clear()
+            room(KNOWN)
         KNOWN[raw] = found
     return found
 
@@ -149,6 +150,6 @@ def _name(spelled: bytes) -> bytes:
     name = COMPACT.get(name, name)
     if len(spelled) <= MAX_NAME:
         if len(_names) >= MAX_NAMES:
-            _names.clear()  # only a flood of invented names gets here
+            room(_names)  # only a flood of invented names gets here
         _names[spelled] = name
     return name

@@ -8,6 +8,7 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from guard.sip.grammar import PERCENT
+from guard.sip.remember import room
 
 MAX_URI: Final = 4096  # bytes; longer than any phone or SBC writes, shorter than an attack
 KNOWN: Final = 8192  # parsed URIs remembered: those of a busy site's lines and peers
@@ -85,7 +86,7 @@ def parse_uri(raw: bytes) -> Uri:
         raise BadUri("URI too long")
     found = _usual(raw) or _read(raw)
     if len(_known) >= KNOWN:
-        _known.clear()
+        room(_known)
     _known[raw] = found
     return found
 

@@ -234,7 +234,7 @@ class MemoryState:
         found: list[Places] = []
         for key, window in self._windows.items():
             self.places -= window.prune(now)
-            found.append(Places(key, window.span, window.limit, tuple(at for at, _ in window.left)))
+            found.append(Places(key, window.span, window.limit, tuple([at for at, _ in window.left])))
         return found
 
     def recall(self, kept: Places, now: int) -> None:

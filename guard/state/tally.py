@@ -14,6 +14,7 @@ from guard.state.contract import TallyFullError, Touch
 
 MAX_MEMBERS: Final = 2_000_000  # over all counters: some 300 MB; a month of a busy site is a tenth of it
 SWEEP: Final = 10_000  # members from which on counters that nobody reads any more are looked for
+SWEPT: Final = 16  # of these with each member: all at once stopped the guard for a second, where a million were counted
 MANY: Final = 64  # members of one counter from which on it pays to know when its oldest was counted
 MAX_OF_ONE: Final = 100_000  # of one counter; the largest quota of the contracts is 500 different numbers a month
 
@@ -34,6 +35,7 @@ class Tallies:
         self._mixed: set[str] = set()  # tallies whose members are not in the order of their instants
         self._latest = 0
         self._sweep_at = SWEEP
+        self._sweeping: list[str] = []  # counters that this sweep has yet to look at
         self.members = 0
 
     # ---- different members -----------------------------------------------------------------------------------------
@@ -55,7 +57,7 @@ class Tallies:
 
     def take(self, t: Touch) -> None:
         """Count a member, or count it anew. Raises TallyFullError."""
-        if self.members >= self._sweep_at:
+        if self._sweeping or self.members >= self._sweep_at:
             self._sweep(t.at)
         tally = self._tallies.setdefault(t.key, {})
         if t.span_us:
@@ -132,11 +134,19 @@ class Tallies:
                 self._mixed.discard(key)
 
     def _sweep(self, at: int) -> None:
-        """Forget what has left the span of its counter: a counter that is never read again would keep it for good. Done
-        whenever there are twice as many members as were left, so each costs little."""
-        for key, span in list(self._spans.items()):
-            self._prune(key, self._tallies[key], at - span)
-        self._sweep_at = max(2 * self.members, SWEEP)
+        """Forget what has left the span of its counter: a counter that is never read again would keep it for good. All
+        are looked at, a few with each member that is counted, whenever there are twice as many members as were left."""
+        if not self._sweeping:
+            self._sweeping = list(self._spans)
+        for _ in range(SWEPT):
+            if not self._sweeping:
+                break
+            key = self._sweeping.pop()
+            span = self._spans.get(key)
+            if span is not None:
+                self._prune(key, self._tallies[key], at - span)
+        if not self._sweeping:
+            self._sweep_at = min(max(2 * self.members, SWEEP), MAX_MEMBERS - SWEEP)
 
     def each(self, since: int) -> Iterator[tuple[str, int, str, int]]:
         """Key, span, member and instant of all that was counted since; others may count on meanwhile."""

@@ -102,6 +102,19 @@ def test_a_day_of_silence_is_counted_from_the_last_word() -> None:
     assert (ended.by, ended.talk_us) == ("silence", 100_500_000)
 
 
+def test_those_that_were_stopped_do_not_come_up_all_at_once() -> None:
+    timers = Timers()
+    waits = Owner()
+    for n in range(1_000):
+        owner = Owner()
+        timers.after(owner, TIMED[0], n, 5_000)
+        owner.armed[TIMED[0]] = 0
+        if n == 500:
+            timers.after(waits, TIMED[0], n, 5_000)
+        assert len(timers) <= 2 if n <= 500 else timers.next() == 5_500
+    assert timers.due(5_500) == (waits, TIMED[0])
+
+
 def test_who_was_never_armed_shares_what_stands_for_nothing() -> None:
     timers, owners = Timers(), [Owner(), Owner()]
     timers.after(owners[0], TIMED[0], 1, 5)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from guard.state.contract import Touch
-from guard.state.tally import SWEEP, Tallies
+from itertools import pairwise
 
+from guard.state.contract import Touch
+from guard.state.tally import MAX_MEMBERS, SWEEP, SWEPT, Tallies
+
+ALL = SWEEP // SWEPT  # members with which all of so many counters are looked at
 SPAN = 1_000
 NOW = 10**12
 
@@ -48,12 +51,39 @@ def test_counters_of_a_month_are_not_swept() -> None:
 def test_a_counter_that_was_swept_begins_anew() -> None:
     tallies = Tallies()
     fill(tallies, SWEEP, NOW)
+    fill(tallies, ALL, NOW + 10 * SPAN)
+    assert tallies.members == ALL
     again = touch(f"{NOW}-0", NOW + 10 * SPAN)
     tallies.take(again)
-    assert tallies.members == 1
+    assert tallies.members == ALL + 1
     assert tallies.look(again) == (1, True, True, 0)
     tallies.forget(again.ident)
-    assert tallies.members == 0
-    fill(tallies, SWEEP, NOW + 20 * SPAN)
-    fill(tallies, 1, NOW + 40 * SPAN)
-    assert tallies.members == 1
+    assert tallies.members == ALL
+
+
+def test_a_member_that_is_counted_pays_for_a_few_others_only() -> None:
+    tallies = Tallies()
+    fill(tallies, SWEEP, NOW)
+    left = []
+    for n in range(ALL):
+        tallies.take(touch(f"new {n}", NOW + 10 * SPAN))
+        left.append(tallies.members - n - 1)
+    assert all(a - b <= SWEPT for a, b in pairwise([SWEEP, *left]))
+    assert left[-1] == 0
+
+
+def test_one_that_is_read_meanwhile_is_swept_but_once() -> None:
+    tallies = Tallies()
+    fill(tallies, SWEEP, NOW)
+    for n in range(ALL):
+        tallies.take(touch(f"new {n}", NOW + 10 * SPAN))
+        tallies.look(touch(f"{NOW}-{n}", NOW + 10 * SPAN))  # which forgets it, before or after the sweep
+    assert tallies.members == ALL
+
+
+def test_a_full_memory_is_swept_again_and_again() -> None:
+    tallies = Tallies()
+    tallies.members = MAX_MEMBERS - SWEEP  # as many that stay for a month
+    fill(tallies, SWEEP // 2, NOW)
+    fill(tallies, SWEEP - 1, NOW + 10 * SPAN)
+    assert tallies.members == MAX_MEMBERS - 1
