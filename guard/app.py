@@ -178,6 +178,7 @@ class App:
         self._every(TICK, self.detection.tick)
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
+        self.driver.tidy = self._garbage.tidy
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
         self._every(WATCH, self._reloader.watch)
         self._every(WATCH, self.certificates.look)

@@ -6,6 +6,7 @@ exception, so that no caller can stop a decision. Texts are cut to stated length
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final
 
 from guard.model import CallAttempt, Direction, Header, Identity, Usage
@@ -38,8 +39,8 @@ def text(raw: bytes | None) -> str:
     return raw[: MAX_TEXT * 4].decode("utf-8", "replace")[:MAX_TEXT] if raw else ""
 
 
-_numbers: Final[dict[bytes, tuple[str, str]]] = {}  # what was dialled, by URI
-_urgent: Final[dict[tuple[bytes, Dial], str]] = {}  # which emergency number that is, "" for none
+_numbers: Final[OrderedDict[bytes, tuple[str, str]]] = OrderedDict()  # what was dialled, by URI
+_urgent: Final[OrderedDict[tuple[bytes, Dial], str]] = OrderedDict()  # which emergency number that is, "" for none
 
 
 def _dialled(raw: bytes) -> tuple[str, str]:

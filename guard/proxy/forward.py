@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 from zlib import crc32
@@ -54,8 +55,8 @@ class Forwarder:
         self._token = token.encode()
         self.loose = b"tag=" + self._token[:8] + LOOSE  # in the To of an ACK that nothing is left to hear
         self._n = 0
-        self._ours: dict[bytes, bool] = {}  # URIs that were asked about, and Record-Route lines
-        self._only_ours: dict[bytes, bool] = {}
+        self._ours: OrderedDict[bytes, bool] = OrderedDict()  # URIs that were asked about, and Record-Route lines
+        self._only_ours: OrderedDict[bytes, bool] = OrderedDict()
 
     # ---- requests --------------------------------------------------------------------------------------------------
 

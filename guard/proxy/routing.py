@@ -6,6 +6,7 @@ that the operator itself named in the dialog, or an address of a source (RFC 326
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -109,7 +110,7 @@ class Here:
         return Flow(transport, local, (host, port))
 
 
-_targets: Final[dict[bytes, Target | None]] = {}  # of the URIs that were asked about
+_targets: Final[OrderedDict[bytes, Target | None]] = OrderedDict()  # of the URIs that were asked about
 
 
 def target_of(raw: bytes) -> Target | None:

@@ -6,6 +6,7 @@ Offsets are into the bytes that they were read from, so that a value can be edit
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -132,8 +133,8 @@ class _Tail:
         self.at, self.size = at, len(rport)  # of rport, from the beginning of the tail
 
 
-_heads: Final[dict[bytes, _Head]] = {}
-_tails: Final[dict[bytes, _Tail]] = {}
+_heads: Final[OrderedDict[bytes, _Head]] = OrderedDict()
+_tails: Final[OrderedDict[bytes, _Tail]] = OrderedDict()
 
 
 def _head(text: bytes) -> _Head | None:

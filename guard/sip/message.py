@@ -14,7 +14,6 @@ from mypy_extensions import mypyc_attr
 from guard.sip.fields import KNOWN, Field, field_of
 from guard.sip.grammar import CR, LF, TOKEN
 from guard.sip.headers import BadHeader, NameAddr, Via
-from guard.sip.remember import room
 
 MAX_LINES: Final = 512  # header lines of one message: the longest route and Via paths seen have about 60
 
@@ -236,7 +235,7 @@ def _shape(fields: list[Field], key: int) -> _Shape:
     found = _Shape(fields)
     if len(fields) <= MAX_SHAPE:
         if len(_shapes) >= MAX_SHAPES:
-            room(_shapes)
+            _shapes.clear()
         _shapes[key] = found
     return found
 
@@ -342,7 +341,7 @@ def _start_line(m: Message, line: bytes) -> None:
         m.status, m.reason = int(found.group(1)), found.group(2)
         if len(line) <= MAX_STATUS:
             if len(_statuses) >= MAX_STATUSES:
-                room(_statuses)
+                _statuses.clear()
             _statuses[line] = m.status, m.reason
         return
     if line[:4].upper() == b"SIP/":

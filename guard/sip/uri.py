@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -30,7 +31,7 @@ _USUAL_PARAMS: Final[dict[bytes | None, dict[str, str | None]]] = {
     b";lr": {"lr": None},
     b";transport=udp": {"transport": "udp"},
 }
-_known: Final[dict[bytes, Uri]] = {}
+_known: Final[OrderedDict[bytes, Uri]] = OrderedDict()
 
 
 class BadUri(ValueError):

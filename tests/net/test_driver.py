@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from guard.net.driver import BREATH, PAUSE, Driver
+from guard.net.driver import BREATH, PAUSE, TIDY, Driver
 from guard.net.faults import FaultPolicy
 from guard.net.intake import LONGEST
 from guard.net.say import Voice
@@ -152,6 +152,19 @@ def test_every_effect_goes_where_it_belongs_in_order() -> None:
     assert r.core.verdict(1) == "allowed"
     assert [e.outcome for _, e in r.log.ends] == ["answered", "blocked"]
     assert r.driver.counters["sends"] == 2
+
+
+def test_garbage_is_looked_for_after_every_few_messages_and_not_before_they_are_served() -> None:
+    r = Rig()
+    served: list[int] = []
+    r.driver.tidy = lambda: served.append(r.driver.received["udp"])
+    for _ in range(2 * TIDY - 1):
+        r.receive()
+    assert len(r.loop.turns) == 1
+    r.receive()
+    for what in r.loop.turns:
+        what()
+    assert served == [2 * TIDY] * 2
 
 
 def test_a_held_call_that_is_withdrawn() -> None:

@@ -54,6 +54,20 @@ def test_what_outlives_a_small_collection_is_passed_through_once(garbage: Garbag
     assert most <= young + 100
 
 
+def test_as_many_let_go_as_made_are_no_reason_to_wait(garbage: Garbage) -> None:
+    """Calls that end let go of what the first ones left, so Python's own count of new objects never grows."""
+    young = gc.get_threshold()[0]
+    old: list[list[int]] = [[] for _ in range(10 * young)]
+    garbage.tidy()
+    new: list[list[int]] = []
+    for _ in range(len(old)):
+        old.pop()
+        new.append([])
+    assert len(gc.get_objects(0)) + len(gc.get_objects(1)) > 5 * young
+    garbage.tidy()
+    assert len(gc.get_objects(0)) + len(gc.get_objects(1)) < young
+
+
 @pytest.mark.parametrize(
     ("waited", "kept", "collected"),
     [

@@ -30,6 +30,7 @@ REMEMBERED: Final = {
     "rules.prices._closed": 64,
     "rules.traffic_scanner._known": traffic_scanner.AGENTS,
     "sip.fields.KNOWN": fields.MAX_FIELDS,
+    "sip.fields._fields": fields.MAX_FIELDS,  # the same one
     "sip.message.KNOWN": fields.MAX_FIELDS,  # the same one
     "sip.message._shapes": message.MAX_SHAPES,
     "sip.uri._known": uri.KNOWN,
