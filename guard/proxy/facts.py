@@ -6,14 +6,13 @@ exception, so that no caller can stop a decision. Texts are cut to stated length
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
 
 from guard.model import CallAttempt, Direction, Header, Identity, Usage
 from guard.numbering.number import MAX_RAW, NONE, Dial, Number, emergency_of, normalise
 from guard.sip.headers import BadHeader, NameAddr
 from guard.sip.message import Message
-from guard.sip.remember import keep
+from guard.sip.remember import Table, keep
 from guard.sip.uri import BadUri, parse_uri, unescape
 from guard.sources import Source, usage_of
 
@@ -39,13 +38,13 @@ def text(raw: bytes | None) -> str:
     return raw[: MAX_TEXT * 4].decode("utf-8", "replace")[:MAX_TEXT] if raw else ""
 
 
-_numbers: Final[OrderedDict[bytes, tuple[str, str]]] = OrderedDict()  # what was dialled, by URI
-_urgent: Final[OrderedDict[tuple[bytes, Dial], str]] = OrderedDict()  # which emergency number that is, "" for none
+_numbers: Final[Table[bytes, tuple[str, str]]] = Table()  # what was dialled, by URI
+_urgent: Final[Table[tuple[bytes, Dial], str]] = Table()  # which emergency number that is, "" for none
 
 
 def _dialled(raw: bytes) -> tuple[str, str]:
     """The scheme of a URI and what stands for a number in it (tel: with its parameters, sip: the user part)."""
-    found = _numbers.get(raw)
+    found = _numbers.known.get(raw)
     return found if found is not None else keep(_numbers, raw, raw, _read(raw))
 
 
@@ -71,7 +70,7 @@ def _user_part(raw: bytes) -> bytes:
 def emergency(raw_uri: bytes, dial: Dial) -> str:
     """The emergency number that a Request-URI calls, in its plain form, or ""."""
     key = raw_uri, dial
-    found = _urgent.get(key)
+    found = _urgent.known.get(key)
     if found is not None:
         return found
     scheme, number = _dialled(raw_uri)

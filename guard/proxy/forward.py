@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 from zlib import crc32
@@ -15,7 +14,7 @@ from guard.sip.edit import Edit, Slice, response
 from guard.sip.grammar import SEMICOLON, split_values
 from guard.sip.headers import BadHeader, NameAddr, parse_name_addr
 from guard.sip.message import MAX_LINES, BadMessage, Message, parse
-from guard.sip.remember import keep
+from guard.sip.remember import Table, keep
 from guard.sip.uri import BadUri, parse_uri
 
 MAX_FORWARDS: Final = 70  # RFC 3261 8.1.1.6
@@ -55,8 +54,8 @@ class Forwarder:
         self._token = token.encode()
         self.loose = b"tag=" + self._token[:8] + LOOSE  # in the To of an ACK that nothing is left to hear
         self._n = 0
-        self._ours: OrderedDict[bytes, bool] = OrderedDict()  # URIs that were asked about, and Record-Route lines
-        self._only_ours: OrderedDict[bytes, bool] = OrderedDict()
+        self._ours: Table[bytes, bool] = Table()  # URIs that were asked about, and Record-Route lines
+        self._only_ours: Table[bytes, bool] = Table()
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -229,12 +228,12 @@ class Forwarder:
 
     def ours(self, raw: bytes) -> bool:
         """Whether a URI names one of our addresses."""
-        found = self._ours.get(raw)
+        found = self._ours.known.get(raw)
         return found if found is not None else keep(self._ours, raw, raw, self._is_ours(raw))
 
     def only_ours(self, line: bytes) -> bool:
         """Whether all values of a Record-Route line name our addresses."""
-        found = self._only_ours.get(line)
+        found = self._only_ours.known.get(line)
         return found if found is not None else keep(self._only_ours, line, line, self._are_ours(line))
 
     def _is_ours(self, raw: bytes) -> bool:

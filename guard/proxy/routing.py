@@ -6,14 +6,13 @@ that the operator itself named in the dialog, or an address of a source (RFC 326
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Final
 
 from guard.proxy.effects import Address, Flow, Transport
 from guard.proxy.shapes import CoreSettings, Identity, Target, Trunk
-from guard.sip.remember import keep
+from guard.sip.remember import Table, keep
 from guard.sip.uri import BadUri, parse_uri
 
 DEFAULT_PORT: Final = 5060  # RFC 3261 19.1.2
@@ -110,7 +109,7 @@ class Here:
         return Flow(transport, local, (host, port))
 
 
-_targets: Final[OrderedDict[bytes, Target | None]] = OrderedDict()  # of the URIs that were asked about
+_targets: Final[Table[bytes, Target | None]] = Table()  # of the URIs that were asked about
 
 
 def target_of(raw: bytes) -> Target | None:
@@ -118,7 +117,8 @@ def target_of(raw: bytes) -> Target | None:
 
     Names are not looked up here: in a dialog the flow that the call came over serves instead.
     """
-    return _targets[raw] if raw in _targets else keep(_targets, raw, raw, _target_of(raw))
+    known = _targets.known
+    return known[raw] if raw in known else keep(_targets, raw, raw, _target_of(raw))
 
 
 def _target_of(raw: bytes) -> Target | None:

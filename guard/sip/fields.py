@@ -8,14 +8,13 @@ own bytes, and nobody changes a field.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from typing import Final
 
 from mypy_extensions import mypyc_attr
 
 from guard.sip.grammar import FOLD, LF, SPACE, TOKEN, WHITE, split_values, trim
 from guard.sip.headers import BadHeader, NameAddr, Via, parse_name_addr, parse_via, usual_name_addr, usual_via
-from guard.sip.remember import room
+from guard.sip.remember import Table
 
 MAX_NAMES: Final = 2048  # spellings of header names remembered
 MAX_NAME: Final = 64  # bytes of a spelling worth remembering: a flood of long ones must not fill the memory
@@ -30,8 +29,8 @@ COMPACT: Final = {
     b"j": b"reject-contact", b"d": b"request-disposition", b"y": b"identity", b"n": b"identity-info",
 }  # fmt: skip
 _CSEQ: Final = re.compile(rb"(\d+)[ \t\r\n]+([^ \t\r\n]+)")
-_fields: Final[OrderedDict[bytes, Field]] = OrderedDict()  # by its bytes
-KNOWN: Final[dict[bytes, Field]] = _fields  # the same, by the type in which compiled code finds faster
+_fields: Final[Table[bytes, Field]] = Table(MAX_FIELDS)  # by its bytes
+KNOWN: Final[dict[bytes, Field]] = _fields.known
 _names: Final[dict[bytes, bytes]] = {}
 MAX_DIGITS: Final = 10  # of a number: what 32 bits can say
 _UNREAD: Final = -2
@@ -138,9 +137,7 @@ def field_of(raw: bytes) -> Field | None:
         return None
     found = Field(raw, name, len(spelled) + 1)
     if len(raw) <= LONGEST:
-        if len(KNOWN) >= MAX_FIELDS:
-            room(_fields)
-        _fields[raw] = found
+        _fields.put(raw, found)
     return found
 
 

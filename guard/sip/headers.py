@@ -6,13 +6,12 @@ Offsets are into the bytes that they were read from, so that a value can be edit
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from typing import Final
 
 from mypy_extensions import mypyc_attr
 
 from guard.sip.grammar import COMMA, CR, SPACE, TAB, WHITE, closing_quote, find_outside, parse_params, quote_text
-from guard.sip.remember import keep
+from guard.sip.remember import Table, keep
 
 __all__ = ["BadHeader", "NameAddr", "Via", "parse_name_addr", "parse_via", "quote_text", "usual_name_addr", "usual_via"]
 
@@ -133,13 +132,13 @@ class _Tail:
         self.at, self.size = at, len(rport)  # of rport, from the beginning of the tail
 
 
-_heads: Final[OrderedDict[bytes, _Head]] = OrderedDict()
-_tails: Final[OrderedDict[bytes, _Tail]] = OrderedDict()
+_heads: Final[Table[bytes, _Head]] = Table()
+_tails: Final[Table[bytes, _Tail]] = Table()
 
 
 def _head(text: bytes) -> _Head | None:
     """As it was read before, or anew; None where it has another form. Raises BadHeader."""
-    known = _heads.get(text)
+    known = _heads.known.get(text)
     if known is not None:
         return known
     found = _USUAL_HEAD.fullmatch(text)
@@ -150,7 +149,7 @@ def _head(text: bytes) -> _Head | None:
 
 def _tail(text: bytes) -> _Tail | None:
     """As it was read before, or anew; None where it has another form."""
-    known = _tails.get(text)
+    known = _tails.known.get(text)
     if known is not None:
         return known
     found = _USUAL_TAIL.fullmatch(text)

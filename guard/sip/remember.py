@@ -6,8 +6,8 @@ find a result in one is a tenth of the work of calling a function that looks for
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Final, TypeVar
+from collections import deque
+from typing import Final, Generic, TypeVar
 
 REMEMBERED: Final = 4096  # results in one table: those of a busy site's lines, peers and calls in progress
 LONGEST: Final = 256  # bytes of an input worth remembering: the URI of a phone or a proxy has about 60
@@ -16,17 +16,35 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def keep(known: OrderedDict[K, V], key: K, raw: bytes, result: V) -> V:
+class Table(Generic[K, V]):
+    """At most so many results, in `known`, where whoever asks looks. The oldest makes room for a new one: to forget
+    8 192 fields at once took 2 ms, in which calls waited, and those of calls under way had to be read anew. An
+    OrderedDict takes 1.6 ms whenever it is laid out anew."""
+
+    __slots__ = ("_most", "_order", "known")
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self.known: dict[K, V] = {}
+        self._order: deque[K] = deque()
+        self._most = most
+
+    def put(self, key: K, result: V) -> None:
+        """Remember a result that is not known yet."""
+        known, order = self.known, self._order
+        if len(order) >= self._most:
+            known.pop(order.popleft(), None)
+        order.append(key)
+        known[key] = result
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self.known.clear()
+        self._order.clear()
+
+
+def keep(table: Table[K, V], key: K, raw: bytes, result: V) -> V:
     """The same result, which is in the table from now on, if it is of so few bytes. It must not be changed by
     anybody."""
     if len(raw) <= LONGEST:
-        if len(known) >= REMEMBERED:
-            room(known)
-        known[key] = result
+        table.put(key, result)
     return result
-
-
-def room(known: OrderedDict[K, V]) -> None:
-    """Forget the oldest result of a table that is full. To forget 8 192 fields at once took 2 ms, in which calls
-    waited, and those of calls under way had to be read anew."""
-    known.popitem(last=False)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from typing import Final
 
 from mypy_extensions import mypyc_attr
 
 from guard.sip.grammar import PERCENT
-from guard.sip.remember import room
+from guard.sip.remember import Table
 
 MAX_URI: Final = 4096  # bytes; longer than any phone or SBC writes, shorter than an attack
 KNOWN: Final = 8192  # parsed URIs remembered: those of a busy site's lines and peers
@@ -31,7 +30,7 @@ _USUAL_PARAMS: Final[dict[bytes | None, dict[str, str | None]]] = {
     b";lr": {"lr": None},
     b";transport=udp": {"transport": "udp"},
 }
-_known: Final[OrderedDict[bytes, Uri]] = OrderedDict()
+_known: Final[Table[bytes, Uri]] = Table(KNOWN)
 
 
 class BadUri(ValueError):
@@ -80,15 +79,13 @@ def unescape(raw: bytes) -> bytes:
 
 def parse_uri(raw: bytes) -> Uri:
     """Read one URI. Raises BadUri."""
-    found = _known.get(raw)
+    found = _known.known.get(raw)
     if found is not None:
         return found
     if len(raw) > MAX_URI:
         raise BadUri("URI too long")
     found = _usual(raw) or _read(raw)
-    if len(_known) >= KNOWN:
-        room(_known)
-    _known[raw] = found
+    _known.put(raw, found)
     return found
 
 

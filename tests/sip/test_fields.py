@@ -20,9 +20,9 @@ from tests.sip.making import ANYTHING, BASE, CORPUS, wire
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """Nothing of other tests is at hand."""
-    fields.KNOWN.clear()
+    fields._fields.clear()
     yield
-    fields.KNOWN.clear()
+    fields._fields.clear()
 
 
 HOLDERS = (MemberDescriptorType, property, GetSetDescriptorType)  # attributes as written; those of a compiled class

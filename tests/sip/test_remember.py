@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
-import pytest
-
-from guard.sip import remember
-from guard.sip.remember import LONGEST, keep
+from guard.sip.remember import LONGEST, Table, keep
 
 
-@pytest.mark.interpreted
-def test_results_are_at_hand_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remember, "REMEMBERED", 3)
-    known: OrderedDict[tuple[bytes, int], int] = OrderedDict()
+def test_results_are_at_hand_and_bounded_and_the_oldest_makes_room() -> None:
+    table: Table[tuple[bytes, int], int] = Table(3)
     for raw in (b"a", b"b", b"c"):
-        assert keep(known, (raw, 1), raw, len(raw)) == 1
-    assert list(known) == [(b"a", 1), (b"b", 1), (b"c", 1)]
-    keep(known, (b"d", 1), b"d", 1)
-    assert list(known) == [(b"b", 1), (b"c", 1), (b"d", 1)]
+        assert keep(table, (raw, 1), raw, len(raw)) == 1
+    assert list(table.known) == [(b"a", 1), (b"b", 1), (b"c", 1)]
+    for _ in range(100):
+        keep(table, (b"d", 1), b"d", 1)
+        keep(table, (b"e", 1), b"e", 1)
+    assert list(table.known) == [(b"d", 1), (b"e", 1)]  # put twice: as two threads may
+    table.clear()
+    assert table.known == {}
+    keep(table, (b"f", 1), b"f", 7)
+    assert table.known == {(b"f", 1): 7}
 
 
 def test_long_inputs_are_not_kept() -> None:
-    known: OrderedDict[bytes, int] = OrderedDict()
+    table: Table[bytes, int] = Table()
     for size in (LONGEST, LONGEST + 1):
-        assert keep(known, b"x" * size, b"x" * size, size) == size
-    assert list(known.values()) == [LONGEST]
+        assert keep(table, b"x" * size, b"x" * size, size) == size
+    assert list(table.known.values()) == [LONGEST]

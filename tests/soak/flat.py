@@ -18,22 +18,19 @@ SLACK: Final = 8  # entries of a table that is in use just when it is looked at
 STAYS: Final = 400  # octets of the log that a call leaves when it is erased: two entries and what its money needs
 AN_INCIDENT: Final = 2_000  # octets of the books
 
+TABLES: Final = fields.MAX_FIELDS + uri.KNOWN + 7 * remember.REMEMBERED
 # Results that are remembered, each up to its bound.
 REMEMBERED: Final = {
     "detectors.watch.Watch._marks": watch.MAX_MARKS,
     "incidents.Incidents._known": incidents.REMEMBERED,
     "numbering.number._normalise": number.REMEMBERED,
-    "proxy.facts._numbers": remember.REMEMBERED,
-    "proxy.facts._urgent": remember.REMEMBERED,
-    "proxy.forward.Forwarder._only_ours": remember.REMEMBERED,
-    "proxy.forward.Forwarder._ours": remember.REMEMBERED,
     "rules.prices._closed": 64,
     "rules.traffic_scanner._known": traffic_scanner.AGENTS,
     "sip.fields.KNOWN": fields.MAX_FIELDS,
-    "sip.fields._fields": fields.MAX_FIELDS,  # the same one
     "sip.message.KNOWN": fields.MAX_FIELDS,  # the same one
     "sip.message._shapes": message.MAX_SHAPES,
-    "sip.uri._known": uri.KNOWN,
+    "sip.remember.Table.known": TABLES,
+    "sip.remember.Table._order": TABLES,
     "sources.Sources._cache": sources.KNOWN_ADDRESSES,
     "store.rows.Fined._known": rows.FINED_CACHE,
     "ways.Ways._known": ways.KINDS,

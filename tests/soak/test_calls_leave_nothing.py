@@ -37,7 +37,7 @@ def test_calls_leave_nothing(tmp_path: Path) -> None:
             calls.core.wake(calls.now)  # so many timers at a time
         calls.core.effects.clear()
         assert (calls.core.calls, calls.core.transactions) == (0, 0)
-        for table in (fields.KNOWN, uri._known, facts._numbers, facts._urgent):
+        for table in (fields._fields, uri._known, facts._numbers, facts._urgent):
             table.clear()  # they fill and empty as calls go by: not what is looked for here
         gc.collect()
         objects.append(len(gc.get_objects()))
