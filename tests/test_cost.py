@@ -29,7 +29,7 @@ GROWTH: Final = 10  # percent by which a step may grow before somebody has to lo
 KNOWN: Final = {"INVITE": 14974, "180": 2915, "200": 2244, "ACK": 3417, "BYE": 4346, "200 to BYE": 2864}
 
 # A call that is refused for want of time, and its ACK: told apart, read, answered, let go.
-REFUSED: Final = {"told apart": 462, "INVITE": 3372, "ACK": 92}
+REFUSED: Final = {"told apart": 551, "INVITE": 3495, "ACK": 92}
 CHEAP: Final = (
     7  # times as much is what a call costs that is carried, at least; the kernel and the log take more of that one
 )

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Final, Generic, TypeVar
 
 REMEMBERED: Final = 4096  # results in one table: those of a busy site's lines, peers and calls in progress
+PART: Final = 128  # one in so many makes room at once, some 15 µs of it: one by one takes three times as long
 LONGEST: Final = 256  # bytes of an input worth remembering: the URI of a phone or a proxy has about 60
 
 K = TypeVar("K")
@@ -17,9 +18,9 @@ V = TypeVar("V")
 
 
 class Table(Generic[K, V]):
-    """At most so many results, in `known`, where whoever asks looks. The oldest makes room for a new one: to forget
-    8 192 fields at once took 2 ms, in which calls waited, and those of calls under way had to be read anew. An
-    OrderedDict takes 1.6 ms whenever it is laid out anew."""
+    """At most so many results, in `known`, where whoever asks looks. The oldest make room for new ones: to forget 8 192
+    fields at once took 2 ms, in which calls waited, and those of calls under way had to be read anew. An OrderedDict
+    takes 1.6 ms whenever it is laid out anew."""
 
     __slots__ = ("_most", "_order", "known")
 
@@ -32,7 +33,8 @@ class Table(Generic[K, V]):
         """Remember a result that is not known yet."""
         known, order = self.known, self._order
         if len(order) >= self._most:
-            known.pop(order.popleft(), None)
+            for _ in range(self._most // PART + 1):
+                known.pop(order.popleft(), None)
         order.append(key)
         known[key] = result
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from guard.net.garbage import AT_LAST, FEW, MIDDLE, NEVER, PAUSE, SELDOM, Garbage
+from guard.net.garbage import AT_LAST, CLEAN, FEW, FINDS, LOOKS, MIDDLE, NEVER, PAUSE, SELDOM, Garbage
 from tests.net.fakes import SECOND
 from tests.proxy.world import UP, Leg, World
 
@@ -54,27 +54,80 @@ def test_what_outlives_a_small_collection_is_passed_through_once(garbage: Garbag
     assert most <= young + 100
 
 
+class Cycle:
+    """Something that only a collection lets go of."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        self.me = self
+        Cycle.alive += 1
+
+    def __del__(self) -> None:
+        Cycle.alive -= 1
+
+
+def young() -> int:
+    return len(gc.get_objects(0)) + len(gc.get_objects(1))
+
+
 def test_as_many_let_go_as_made_are_no_reason_to_wait(garbage: Garbage) -> None:
     """Calls that end let go of what the first ones left, so Python's own count of new objects never grows."""
-    young = gc.get_threshold()[0]
-    old: list[list[int]] = [[] for _ in range(10 * young)]
+    most = gc.get_threshold()[0]
+    old: list[list[int]] = [[] for _ in range(10 * most)]
     garbage.tidy()
     new: list[list[int]] = []
     for _ in range(len(old)):
         old.pop()
         new.append([])
-    assert len(gc.get_objects(0)) + len(gc.get_objects(1)) > 5 * young
+    assert young() > 5 * most
     garbage.tidy()
-    assert len(gc.get_objects(0)) + len(gc.get_objects(1)) < young
+    assert young() < most
+
+
+def test_what_calls_leave_is_passed_through_seldom_where_it_has_no_cycles(garbage: Garbage) -> None:
+    gc.collect()
+    ran: list[int] = []
+
+    def look(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            ran.append(info["generation"])
+
+    kept: list[list[int]] = []
+    gc.callbacks.append(look)
+    try:
+        for _ in range(10 * LOOKS):
+            kept += ([] for _ in range(300))
+            garbage.tidy()
+    finally:
+        gc.callbacks.remove(look)
+    assert ran == [1] * 10
+
+
+def test_once_a_cycle_is_found_all_are(garbage: Garbage) -> None:
+    find_one(garbage)
+    before = Cycle.alive
+    assert before == LOOKS - 1  # all but the last were put aside before anybody looked
+    for _ in range(10):
+        Cycle()
+        garbage.tidy()
+        assert Cycle.alive == before
+    for _ in range(FINDS + LOOKS):
+        garbage.tidy()
+    Cycle()
+    garbage.tidy()
+    assert Cycle.alive == before + 1
+    garbage.look(FEW, NOW + PAUSE)
+    assert (garbage.collections, Cycle.alive) == (1, 0)
 
 
 @pytest.mark.parametrize(
     ("waited", "kept", "collected"),
     [
-        (PAUSE - 1, 0, False),
-        (PAUSE, 0, True),
-        (PAUSE, FEW, True),
-        (PAUSE, FEW + 1, False),
+        (CLEAN - 1, 0, False),
+        (CLEAN, 0, True),
+        (CLEAN, FEW, True),
+        (CLEAN, FEW + 1, False),
         (AT_LAST - 1, FEW + 1, False),
         (AT_LAST, 1_000_000, True),
     ],
@@ -87,14 +140,24 @@ def test_a_good_moment(garbage: Garbage, waited: int, kept: int, collected: bool
         assert garbage.collections == 1, "not twice in a row"
 
 
+def find_one(garbage: Garbage) -> None:
+    """Have it know that there are cycles to be found."""
+    for _ in range(LOOKS):
+        Cycle()
+        garbage.tidy()
+
+
 def test_a_long_collection_is_a_seldom_one(garbage: Garbage, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([1.0, 1.0 + PAUSE / SELDOM / 1_000_000, 2.0, 2.130, 3.0, 3.0])
     monkeypatch.setattr("guard.net.garbage.perf_counter", lambda: next(clock))
     at = NOW + PAUSE
+    find_one(garbage)
     garbage.look(0, at)  # 10 ms: a minute later again
     at += PAUSE
+    find_one(garbage)
     garbage.look(0, at)  # 130 ms: in thirteen minutes
     assert garbage.collections == 2
+    find_one(garbage)
     garbage.look(0, at + 129_000 * SELDOM)
     assert garbage.collections == 2
     garbage.look(0, at + 131_000 * SELDOM)
@@ -102,18 +165,8 @@ def test_a_long_collection_is_a_seldom_one(garbage: Garbage, monkeypatch: pytest
 
 
 def test_cycles_are_found_then(garbage: Garbage) -> None:
-    class Cycle:
-        alive = 0
-
-        def __init__(self) -> None:
-            self.me = self
-            Cycle.alive += 1
-
-        def __del__(self) -> None:
-            Cycle.alive -= 1
-
     Cycle()
-    garbage.look(0, NOW + PAUSE)
+    garbage.look(0, NOW + CLEAN)
     assert Cycle.alive == 0
 
 

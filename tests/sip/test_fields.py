@@ -83,7 +83,7 @@ def test_only_so_many_are_remembered() -> None:
     for start in range(0, MAX_FIELDS + 200, 100):
         parse(wire(*(b"X: %d" % n for n in range(start, start + 100))))
         assert len(fields.KNOWN) <= MAX_FIELDS
-    assert len(fields.KNOWN) == MAX_FIELDS
+    assert len(fields.KNOWN) > MAX_FIELDS * 9 // 10
     newest = b"X: %d" % (MAX_FIELDS + 199)
     assert newest in fields.KNOWN
     assert b"X: 0" not in fields.KNOWN

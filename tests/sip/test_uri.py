@@ -103,7 +103,7 @@ def test_only_so_many_are_remembered() -> None:
     assert len(uri._known.known) == KNOWN
     assert parse_uri(b"sip:0@b") == Uri("sip", b"0", "b", None, {})
     parse_uri(b"sip:another@b")
-    assert len(uri._known.known) == KNOWN
+    assert len(uri._known.known) > KNOWN * 9 // 10
     assert b"sip:0@b" not in uri._known.known
     assert list(uri._known.known)[-2:] == [b"sip:%d@b" % (KNOWN - 1), b"sip:another@b"]
 
