@@ -23,8 +23,8 @@ TALK: Final = 7
 KINDS: Final = 8
 NEVER: Final = 2**61  # µs; after any instant, and what a machine word still holds
 TIMER_C_WAIT: Final = 185_000_000  # µs; over three minutes (RFC 3261 16.6 step 11)
-# Places taken in a queue after which twice as many at its front are looked at, whether anybody still waits there: when a
-# timer fires, all that were given up since the last one would come up at once, 0.7 ms at 1 000 calls a second.
+# Places taken in a queue after which twice as many at its front are looked at, whether anybody still waits there: when
+# a timer fires, all that were given up since the last one would come up at once, 0.7 ms at 1 000 calls a second.
 PASSED: Final = 32
 UNARMED: Final = [0] * KINDS  # of whoever was never armed: nearly every server transaction
 

@@ -25,7 +25,7 @@ from sim.race.machine import awake, cores, load, source, versions
 from sim.race.pages import PLOT, page, plot
 from sim.race.proxies import COMPILED, ROOT, Proxy, compiled_modules, proxies
 from sim.race.results import Build, Result, Row, Stamp, joined
-from sim.race.rounds import Course, Round, levels, turns
+from sim.race.rounds import Course, Round, levels, settled, turns
 from sim.race.wire import may_capture
 
 PAGE: Final = "docs/performance-race.md"
@@ -36,6 +36,7 @@ PARTS: Final = {
     "awake": "the same with cores that do not sleep",
     "most": "the highest rate",
     "levels": "added time at shares of the highest rate",
+    "settled": "added time at half of it, after half a minute",
     "memory": "memory of a call that is up",
     "alone": "decisions a second, memory of a line",
     "replay": "a capture read",
@@ -141,6 +142,7 @@ def _parts(args: argparse.Namespace) -> list[str]:
     none = {
         "most": args.hold <= 0,
         "levels": args.hold <= 0,
+        "settled": args.hold <= 0,
         "memory": args.calls <= 0,
         "alone": args.lines <= 0,
         "replay": args.people <= 0,
@@ -205,13 +207,27 @@ class _Race:
         if part == "most":
             found = {p.key: self._highest(p, known.get(p.key)) for p in racers}
             return [replace(row, highest=found[row.key]) for row in rows]
-        if part == "levels":
+        if part in {"levels", "settled"}:
             highest = {key: row.highest for key, row in known.items()}
             if not any(highest.get(p.key) for p in racers):
-                raise SimError('--parts levels: measure "most" first')
+                raise SimError(f'--parts {part}: measure "most" first')
+            if part == "settled":
+                return self._settled(rows, highest) if course.tapped else rows
             added = levels(course, racers, highest, args.seconds, args.rounds, _tell) if course.tapped else {}
             return [replace(row, levels=added.get(row.key, [])) for row in rows]
         return [replace(row, call_kb=self._memory(proxy)) for row, proxy in zip(rows, racers, strict=True)]
+
+    def _settled(self, rows: list[Row], highest: Mapping[str, float]) -> list[Row]:
+        """As cores sleep, then with cores that do not."""
+        args, racers = self._args, self._racers
+        asleep = settled(self._course, racers, highest, args.seconds, args.rounds, _tell)
+        try:
+            with awake():
+                found = settled(self._course, racers, highest, args.seconds, args.rounds, _tell)
+        except OSError as error:
+            _tell(f"cores go to sleep as they like: {error}")
+            found = {}
+        return [replace(row, settled=asleep.get(row.key, ()), settled_awake=found.get(row.key, ())) for row in rows]
 
     def _awake(self) -> list[Round]:
         """Rounds with cores that do not sleep; none where that may not be asked for."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from sim.race.machine import processor
 from sim.race.results import Result, Row
-from sim.race.rounds import LEVELS
+from sim.race.rounds import HALF, LEVELS, SETTLED
 
 PLOT: Final = "performance-race.svg"
 BAR, GAP, LEFT, WIDE = 22, 10, 300, 420  # of the plot, in pixels
@@ -115,16 +115,19 @@ def _setups(result: Result) -> Iterator[str]:
         yield f"Not measured: {' '.join(result.hindered.split())}\n"
         return
     shares = " | ".join(f"{of:.0%} of its most" for of in LEVELS)
-    yield f"| proxy | {result.rate:g} calls/s | {shares} |"
-    yield f"|---|---:|{'---:|' * len(LEVELS)}"
+    more = f"{HALF:.0%}, settled | {HALF:.0%}, settled, cores awake"
+    yield f"| proxy | {result.rate:g} calls/s | {shares} | {more} |"
+    yield f"|---|---:|{'---:|' * len(LEVELS)}---:|---:|"
     for row in result.rows:
         if row.key != "direct":
             cells = [_ms(row.added), *(_ms(level) for level in row.levels), *[NONE] * (len(LEVELS) - len(row.levels))]
+            cells += [_ms(row.settled), _ms(row.settled_awake)]
             yield f"| {row.title} | {' | '.join(cells)} |"
     yield ""
     yield (
         "Milliseconds, p50 · p99 · p99.9: the INVITE's and its 200's way through the proxy together, from the kernel's "
-        "stamps before and behind it (dumpcap on loopback, not while processor time is measured). "
+        "stamps before and behind it (dumpcap on loopback, not while processor time is measured). *Settled*: after "
+        f"{SETTLED:g} s at that rate, when as many calls are forgotten as come, in place of a second. "
         + (
             "sipp places its calls one by one here, by the fine clock (sim/race/evenly.c).\n"
             if result.even

@@ -27,7 +27,8 @@ class Stamp(Struct, frozen=True):
 
 class Row(Struct, frozen=True):
     """One proxy: its rounds; the highest rate without a lost call (0: not looked for, or none); ms added at `LEVELS`
-    of that, medians; kB for a call that is up; rounds with cores that do not sleep. What was not measured is empty."""
+    of that, medians; kB for a call that is up; rounds with cores that do not sleep; ms added at half of its highest
+    rate once it has settled, and the same with cores that do not sleep. What was not measured is empty."""
 
     key: str
     title: str
@@ -36,6 +37,8 @@ class Row(Struct, frozen=True):
     levels: list[tuple[float, ...]]
     call_kb: float | None
     awake: list[Round] = []
+    settled: tuple[float, ...] = ()
+    settled_awake: tuple[float, ...] = ()
 
     @property
     def cpu_us(self) -> float:
@@ -127,6 +130,8 @@ def joined(old: Result, new: Result) -> Result:
             row.levels or before.levels,
             before.call_kb if row.call_kb is None else row.call_kb,
             row.awake or before.awake,
+            row.settled or before.settled,
+            row.settled_awake or before.settled_awake,
         )
     builds = {build.title: build for build in (*old.builds, *new.builds)}
     again = {(stamp.part, who) for stamp in new.stamps for who in stamp.who.split(",")}
@@ -138,8 +143,8 @@ def joined(old: Result, new: Result) -> Result:
         seconds=new.seconds if "calls" in parts else old.seconds,
         hold=new.hold if "most" in parts else old.hold,
         calls=new.calls if "memory" in parts else old.calls,
-        hindered=new.hindered if parts & {"calls", "levels"} else old.hindered,
-        even=new.even if parts & {"calls", "levels"} else old.even,
+        hindered=new.hindered if parts & {"calls", "levels", "settled"} else old.hindered,
+        even=new.even if parts & {"calls", "levels", "settled"} else old.even,
         rows=list(rows.values()),
         builds=list(builds.values()),
         compiled=new.compiled or old.compiled,

@@ -30,6 +30,8 @@ ON_TIME: Final = 0.97  # of the calls a second that were asked for
 TAPPED: Final = 0.4  # as much longer goes a round on, with each message stamped
 SHARES: Final = (0.5, 0.99, 0.999)
 LEVELS: Final = (0.1, 0.5, 0.9)  # of the highest rate
+HALF: Final = 0.5  # of the highest rate, at which it settles
+SETTLED: Final = 34.0  # seconds of calls after which as many are forgotten as come: what is over lingers for 32 s
 HELD: Final = 8_000  # milliseconds that calls stay up while their memory is looked at
 
 
@@ -115,6 +117,17 @@ class Course(Struct, frozen=True):
             self.call(running, Ends(min(highest, 100), 50), ELSEWHERE)
             rates = [highest * of for of in LEVELS]
             return [self.added(running, Ends(rate, max(1, round(rate * seconds))))[1] for rate in rates]
+        finally:
+            callee.stop()
+            running.stop()
+
+    def settled(self, proxy: Proxy, highest: float, seconds: float) -> tuple[float, ...]:
+        """The same at half of its highest rate, once it has carried that for `SETTLED`."""
+        running, callee = self.running(proxy)
+        try:
+            rate = highest * HALF
+            self.call(running, Ends(rate, round(rate * SETTLED)), ELSEWHERE)
+            return self.added(running, Ends(rate, max(1, round(rate * seconds))))[1]
         finally:
             callee.stop()
             running.stop()
@@ -222,6 +235,27 @@ def levels(
         key: [tuple(median(column) for column in zip(*level, strict=True)) for level in zip(*each, strict=True)]
         for key, each in found.items()
     }
+
+
+def settled(
+    course: Course,
+    racers: Sequence[Proxy],
+    highest: Mapping[str, float],
+    seconds: float,
+    rounds: int,
+    tell: Callable[[str], None],
+) -> dict[str, tuple[float, ...]]:
+    """What each adds at half of its highest rate once it has settled, by its key: medians of so many rounds, in
+    turns."""
+    found: dict[str, list[tuple[float, ...]]] = {}
+    for n in range(rounds):
+        at = n % len(racers)
+        for proxy in (*racers[at:], *racers[:at]):
+            if highest.get(proxy.key) and proxy.words is not None:
+                one = course.settled(proxy, highest[proxy.key], seconds)
+                found.setdefault(proxy.key, []).append(one)
+                tell(f"{n + 1}/{rounds} {proxy.key}: {' '.join(f'{ms:.2f}' for ms in one)} ms added, settled")
+    return {key: tuple(median(column) for column in zip(*each, strict=True)) for key, each in found.items()}
 
 
 def share(values: Sequence[float], of: float) -> float:

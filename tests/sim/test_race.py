@@ -29,7 +29,7 @@ from sim.race.machine import Cores, taken
 from sim.race.pages import page, plot
 from sim.race.proxies import ROOT, Proxy, Running, compiled_modules, proxies
 from sim.race.results import Build, Result, Row, Stamp, joined
-from sim.race.rounds import LOWER, SEARCH, Course, Round, levels, share, turns
+from sim.race.rounds import LOWER, SEARCH, Course, Round, levels, settled, share, turns
 from sim.race.wire import added, may_capture
 from sim.site import OPERATOR
 from tests.live.world import need
@@ -147,6 +147,9 @@ class Adding(Course, frozen=True):
         rounds.write_text("x" * n)
         return [(n * 1.0, 2.0, 3.0), (highest, 5.0, 6.0), (7.0, 8.0, 9.0)]
 
+    def settled(self, proxy: Proxy, highest: float, seconds: float) -> tuple[float, ...]:
+        return self.levels(proxy, highest, seconds)[0]
+
 
 def test_added_times_at_levels_are_medians_of_rounds_in_turns(tmp_path: Path) -> None:
     racers, told = [proxies(ROOT)[4], proxies(ROOT)[0], proxies(ROOT)[5]], list[str]()
@@ -155,6 +158,16 @@ def test_added_times_at_levels_are_medians_of_rounds_in_turns(tmp_path: Path) ->
     )
     assert found == {"guard": [(2.0, 2.0, 3.0), (700.0, 5.0, 6.0), (7.0, 8.0, 9.0)]}
     assert len(told) == 3
+
+
+def test_once_they_have_settled_it_is_medians_too(tmp_path: Path) -> None:
+    racers, told = [proxies(ROOT)[0], proxies(ROOT)[4], proxies(ROOT)[5]], list[str]()
+    course = Adding(tmp_path, Cores(0, 0), tapped=True)
+    assert settled(course, racers, {"guard": 700.0}, 1, 3, told.append) == {"guard": (2.0, 2.0, 3.0)}
+    assert len(told) == 3
+    row = Row("guard", "guard", [one()], 700, [], None, [], (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    text = page(joined(result([row]), result([Row("guard", "guard", [], 0, [], None)])))
+    assert "| – | – | – | 0.10 · 0.20 · 0.30 | 0.40 · 0.50 · 0.60 |" in text
 
 
 def stamp(part: str, who: str, commit: str) -> Stamp:
