@@ -15,7 +15,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "day": ("sim.score.day", "how fast detection is, and how much it holds, on a day of calls of very many lines"),
     "logfill": ("sim.logfill", "a log of very many calls, to measure reading on"),
     "logbench": ("sim.logbench", "how long each filter of the log takes for a page"),
-    "logcommits": ("sim.logcommits", "what a call costs the log's writer, straight into its tables and through the view"),
+    "logcommits": ("sim.logcommits", "what a call costs the log's thread, into its tables and through the view"),
     "watchers": ("sim.watchers", "what people who watch the live page cost the process that calls go through"),
     "overload": ("sim.overload", "what a guard carries, what it does at twice that, and what floods do to its callers"),
     "startup": ("sim.startup", "how long a guard takes from its start to its first call, and its commands"),
