@@ -2,7 +2,7 @@
 
 A full collection stops the loop for about 1 µs an object: a fifth of a second at a few thousand calls, and longer than
 an emergency call or a rate limit should have to wait. Calls and transactions leave no cycles behind, so there is next
-to nothing to collect: what exceptions leave can wait.
+to nothing to collect: what exceptions leave can wait, and what is young is looked at by sample.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Garbage:
         Python passes through all that is young after 700 more objects were made than let go. When as many old ones are
         let go as new ones are made, it puts that off until tens of thousands are young, and calls waited 2 to 10 ms for
         it; and to look at what a call leaves, each time, takes a fifteenth of all that the call takes."""
+        if self._thresholds is None:
+            return  # it was called for before the end
         self._tidied += 1
         if self._looks or not self._tidied % LOOKS:
             self._looks = max(self._looks - 1, 0)

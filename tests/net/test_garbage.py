@@ -21,6 +21,7 @@ def garbage() -> Iterator[Garbage]:
     found.start(NOW)
     yield found
     found.stop()
+    found.tidy()
     assert (gc.get_threshold(), gc.get_freeze_count()) == before
     found.stop()
 
