@@ -60,9 +60,10 @@ compiled: build/compiled/.ready
 wheel: build/compiled/.ready
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist build/compiled
 
-# Some forty minutes, on a machine that does nothing else; writes docs/performance-race.md, docs/performance-flat.md and
-# their plots. LOG=ten.db looks for pages in a log of ten million calls too (filled first if it is not there: ten minutes
-# and 10 GB); RACE="--hold 60" holds the highest rates for a minute; RACE="--parts calls,most" measures these only.
+# Some forty minutes, and as long again for what is added once a proxy has settled, on a machine that does nothing else;
+# writes docs/performance-race.md, docs/performance-flat.md and their plots. LOG=ten.db looks for pages in a log of ten
+# million calls too (filled first if it is not there: ten minutes and 10 GB); RACE="--hold 60" holds the highest rates for
+# a minute; RACE="--parts calls,most" measures these only.
 bench: setup programs build/compiled/.ready
 	$(BIN)/python -m sim.bench
 	$(BIN)/python -m sim race --write $(if $(LOG),--log $(LOG)) $(RACE)

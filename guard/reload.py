@@ -12,7 +12,6 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from guard import certificates, refusals
-from guard.beside import aside
 from guard.config import Config, ConfigError, read
 from guard.net.say import LOG, told
 from guard.net.tls import Contexts
@@ -135,7 +134,8 @@ class Reloader:
         """For files that have changed since the last look, and not since the one before. A thread asks the disk: a
         dozen files take half a millisecond, and a disk that hangs takes no calls with it."""
         config, seen = self._running.config, self._seen
-        now = await aside(stamp, config)
+        # Not waited for by whoever stops: the disk may hang, and a stamp leaves nothing to be closed.
+        now = await asyncio.get_running_loop().run_in_executor(None, stamp, config)
         if config is not self._running.config or seen is not self._seen:
             return  # they were read meanwhile
         changed = now not in {self._seen, self._rested}

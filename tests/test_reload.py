@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from guard.config import load
-from guard.reload import Reloader, kept_back, stamp
+from guard.config import Config, load
+from guard.reload import Reloader, Stamp, kept_back, stamp
 from sim.site import ALICE, Site
 from tests.apprig import FOREIGN, Rig, guard, run
 
@@ -180,6 +181,29 @@ def test_files_that_changed_and_rested_are_read_again(tmp_path: Path) -> None:
             await reloader.look()
             assert under_way(reloader) is task, "nothing has changed since"
             await g.carried(1, caller=FOREIGN)
+
+    run(scene)
+
+
+def test_a_disk_that_hangs_is_asked_once_and_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            asked, mends, reloader = list[Config](), threading.Event(), g.app._reloader
+
+            def hanging(config: Config) -> Stamp:
+                asked.append(config)
+                mends.wait()
+                return stamp(config)
+
+            monkeypatch.setattr("guard.reload.stamp", hanging)
+            for n in range(1, 4):
+                reloader.watch()
+                await g.carried(n)
+            assert len(asked) == 1
+            try:
+                await asyncio.wait_for(reloader.stop(), 5)
+            finally:
+                mends.set()
 
     run(scene)
 

@@ -36,7 +36,7 @@ from guard.proxy.routing import host_text
 EARLIEST: Final = 1_000  # µs; the loop's timers count milliseconds, and waking early is waking twice
 BREATH: Final = 10_000  # µs between timers while they raise: what is broken for good must not keep the loop busy
 PAUSE: Final = 1_000  # µs without a message of any stream, after which none is waiting
-TIDY: Final = 64  # messages after which their garbage is looked for: some 300 objects, 0.1 ms
+TIDY: Final = 64  # messages after which what they left is put aside (guard/net/garbage.py): some 250 objects
 LONG: Final = 1_000  # µs that a message may take; behind one that took longer the next are told apart before they wait
 COUNTERS: Final = (
     *udp.COUNTERS, *stream.COUNTERS, *verdicts.COUNTERS, *intake.COUNTERS, "exceptions", "sends",
@@ -100,7 +100,7 @@ class Driver:
     def __init__(self, core: Core, clock: Clock, voice: Voice) -> None:
         self.core = core
         self.mirror: Mirror | None = None  # gets a copy of each message
-        self.tidy: Callable[[], object] | None = None  # called after every `TIDY` messages, before the next are read
+        self.tidy: Callable[[], object] | None = None  # called after every `TIDY` messages, in the loop's next turn
         self._untidy = 0
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
         self.received: dict[Transport, int] = {"udp": 0, "tcp": 0, "tls": 0}

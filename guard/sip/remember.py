@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final, Generic, TypeVar
 
 REMEMBERED: Final = 4096  # results in one table: those of a busy site's lines, peers and calls in progress
-PART: Final = 128  # one in so many makes room at once, some 15 µs of it: one by one takes three times as long
+PART: Final = 128  # one result in so many makes room at once: 64 of 8 192, next to each other in memory
 LONGEST: Final = 256  # bytes of an input worth remembering: the URI of a phone or a proxy has about 60
 
 K = TypeVar("K")

@@ -14,7 +14,7 @@ from guard.state.contract import TallyFullError, Touch
 
 MAX_MEMBERS: Final = 2_000_000  # over all counters: some 300 MB; a month of a busy site is a tenth of it
 SWEEP: Final = 10_000  # members from which on counters that nobody reads any more are looked for
-SWEPT: Final = 16  # of these with each member: all at once stopped the guard for a second, where a million were counted
+SWEPT: Final = 16  # of these with each member: all at once stopped the guard for 0.9 s, where there were a million
 MANY: Final = 64  # members of one counter from which on it pays to know when its oldest was counted
 MAX_OF_ONE: Final = 100_000  # of one counter; the largest quota of the contracts is 500 different numbers a month
 

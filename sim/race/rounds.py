@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -213,6 +213,14 @@ class Course(Struct, frozen=True):
         return grown / calls
 
 
+def in_turns(racers: Sequence[Proxy], rounds: int) -> Iterator[tuple[str, Proxy]]:
+    """Which round of how many, and whose: each round begins with another one."""
+    for n in range(rounds):
+        at = n % len(racers)
+        for proxy in (*racers[at:], *racers[:at]):
+            yield f"{n + 1}/{rounds}", proxy
+
+
 def levels(
     course: Course,
     racers: Sequence[Proxy],
@@ -223,14 +231,12 @@ def levels(
 ) -> dict[str, list[tuple[float, ...]]]:
     """What each adds at `LEVELS` of its highest rate, by its key: medians of so many rounds, in turns."""
     found: dict[str, list[list[tuple[float, ...]]]] = {}
-    for n in range(rounds):
-        at = n % len(racers)
-        for proxy in (*racers[at:], *racers[:at]):
-            if highest.get(proxy.key) and proxy.words is not None:
-                one = course.levels(proxy, highest[proxy.key], seconds)
-                found.setdefault(proxy.key, []).append(one)
-                said = " | ".join(" ".join(f"{ms:.2f}" for ms in level) for level in one)
-                tell(f"{n + 1}/{rounds} {proxy.key}: {said} ms added")
+    for turn, proxy in in_turns(racers, rounds):
+        if highest.get(proxy.key) and proxy.words is not None:
+            one = course.levels(proxy, highest[proxy.key], seconds)
+            found.setdefault(proxy.key, []).append(one)
+            said = " | ".join(" ".join(f"{ms:.2f}" for ms in level) for level in one)
+            tell(f"{turn} {proxy.key}: {said} ms added")
     return {
         key: [tuple(median(column) for column in zip(*level, strict=True)) for level in zip(*each, strict=True)]
         for key, each in found.items()
@@ -248,13 +254,11 @@ def settled(
     """What each adds at half of its highest rate once it has settled, by its key: medians of so many rounds, in
     turns."""
     found: dict[str, list[tuple[float, ...]]] = {}
-    for n in range(rounds):
-        at = n % len(racers)
-        for proxy in (*racers[at:], *racers[:at]):
-            if highest.get(proxy.key) and proxy.words is not None:
-                one = course.settled(proxy, highest[proxy.key], seconds)
-                found.setdefault(proxy.key, []).append(one)
-                tell(f"{n + 1}/{rounds} {proxy.key}: {' '.join(f'{ms:.2f}' for ms in one)} ms added, settled")
+    for turn, proxy in in_turns(racers, rounds):
+        if highest.get(proxy.key) and proxy.words is not None:
+            one = course.settled(proxy, highest[proxy.key], seconds)
+            found.setdefault(proxy.key, []).append(one)
+            tell(f"{turn} {proxy.key}: {' '.join(f'{ms:.2f}' for ms in one)} ms added, settled")
     return {key: tuple(median(column) for column in zip(*each, strict=True)) for key, each in found.items()}
 
 
@@ -266,15 +270,13 @@ def share(values: Sequence[float], of: float) -> float:
 def turns(
     course: Course, racers: Sequence[Proxy], rate: float, seconds: float, rounds: int, tell: Callable[[str], None]
 ) -> list[Round]:
-    """So many rounds of each, in turns, each turn beginning with another one."""
+    """So many rounds of each, in turns."""
     found: list[Round] = []
-    for n in range(rounds):
-        at = n % len(racers)
-        for proxy in (*racers[at:], *racers[:at]):
-            one = course.round(proxy, rate, seconds)
-            found.append(one)
-            tell(
-                f"{n + 1}/{rounds} {proxy.key}: {one.cpu_us:.0f} µs a call, {one.lost} lost, "
-                f"{' '.join(f'{ms:.2f}' for ms in one.added)} ms added, load {one.load[1]:.1f}"
-            )
+    for turn, proxy in in_turns(racers, rounds):
+        one = course.round(proxy, rate, seconds)
+        found.append(one)
+        tell(
+            f"{turn} {proxy.key}: {one.cpu_us:.0f} µs a call, {one.lost} lost, "
+            f"{' '.join(f'{ms:.2f}' for ms in one.added)} ms added, load {one.load[1]:.1f}"
+        )
     return found
