@@ -18,6 +18,7 @@ import pytest
 import guard
 from guard.config import load
 from guard.policy.load import load_policy
+from guard.sip.remember import Table
 from guard.sources import Sources
 from sim.bench import Calls, answer
 from sim.site import Site
@@ -35,6 +36,15 @@ CHEAP: Final = (
 )
 
 Trace = Callable[[FrameType, str, object], "Trace | None"]
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> None:
+    """Nothing is remembered of the tests before: a table that is full makes room in one call of 64."""
+    for module in [m for name, m in sys.modules.items() if name.startswith("guard.")]:
+        for value in vars(module).values():
+            if isinstance(value, Table):
+                value.clear()
 
 
 def steps(what: Callable[[], object]) -> int:

@@ -112,7 +112,8 @@ def test_a_guard_that_is_killed_amid_a_burst_loses_nothing(tmp_path: Path, broke
                 await refused(world, BURST)
                 await asyncio.to_thread(listener.until, lambda heard: any("/call/" in h.topic for h in heard))
                 burst = [asyncio.ensure_future(refused(world, 1, killed=True)) for _ in range(BURST)]
-                await asyncio.sleep(0)  # all have sent
+                # all have sent, one is refused: the others are on disk, in the guard, or on their way
+                await asyncio.wait(burst, return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.to_thread(world.daemon.kill)
                 await asyncio.to_thread(
                     listener.until,
