@@ -2,17 +2,19 @@
 
 A file beside the log (`-calls` added to its name), only for the guard itself: one line of JSON for each answered call,
 another one when something of it changes or it ends; the last line of a call counts. It is written once a second by a
-thread, and made anew, without what is over, when the guard starts, when it stops, and when it has grown. A guard that
+thread, and made anew, without what is over, when the guard starts, when it stops, and when it has doubled. A guard that
 is killed loses at most the last second of it. Nobody reads it for evidence: that is the log's part.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -28,7 +30,11 @@ from guard.ratekeeping import Departures, Rates
 EVERY: Final = 1.0  # s between two looks at what has changed
 SLICE: Final = 8  # calls that are looked at before messages have their turn: at 1 000 calls/s all took 2 to 5 ms
 SLICES: Final = 512  # of these in a row: where each turn brings more, what was looked at is still written down
-GROWN: Final = 4 * 1024 * 1024  # bytes that are added before the file is made anew: some 4 000 calls
+# Bytes that are added, at least, before the file is made anew: some 4 000 calls. As many as there were, where those are
+# more: with 50 000 calls up it was made anew every 8 s, which took 2 s each, and calls were refused for want of time.
+GROWN: Final = 4 * 1024 * 1024
+POLITE: Final = 64  # lines read before the loop is made way for, some 0.2 ms
+PAUSE: Final = 50e-6  # s: who only lets go of the interpreter has it again before the loop, just woken, is on its way
 HOUR: Final = 3600.0  # s after which it is made anew in any case: what is over is nobody's business any more
 MAX_PENDING: Final = 64 * 1024 * 1024  # bytes that wait while the disk takes none; beyond that the oldest are lost
 MAX_LINE: Final = 256 * 1024  # bytes: a call has a handful of URIs and addresses
@@ -44,6 +50,13 @@ class Line(Struct, frozen=True, omit_defaults=True):
     n: int
     call: KeptCall | None = None
     version: int = VERSION
+
+
+class Place(Struct, frozen=True):
+    """A line as far as it tells whose it is; what it says of the call is well-formed, and not read."""
+
+    n: int
+    call: msgspec.Raw = msgspec.Raw()
 
 
 class Core(Protocol):
@@ -63,6 +76,7 @@ class Core(Protocol):
 
 _ENCODE: Final = msgspec.json.Encoder()
 _DECODE: Final = msgspec.json.Decoder(Line)
+_PLACE: Final = msgspec.json.Decoder(Place)
 
 
 def path_of(store: Path) -> Path:
@@ -75,7 +89,7 @@ def read(path: Path) -> tuple[list[KeptCall], int]:
     there is a file and it cannot be read."""
     calls: dict[int, KeptCall] = {}
     bad = 0
-    for line in _lines(path):
+    for _, line in _lines(path):
         try:
             found = _DECODE.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -90,22 +104,27 @@ def read(path: Path) -> tuple[list[KeptCall], int]:
     return list(calls.values()), bad
 
 
-def _lines(path: Path) -> Iterable[bytes]:
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Where each line begins, and the line; one that is too long in pieces."""
+    at = 0
     try:
         with path.open("rb") as file:
             while line := file.readline(MAX_LINE):
                 if line.strip():
-                    yield line
+                    yield at, line
+                at += len(line)
     except FileNotFoundError:
         return
 
 
-def write(path: Path, lines: Iterable[bytes]) -> None:
-    """Make the file anew: whole, or as it was. Raises OSError."""
+def write(path: Path, lines: Iterable[bytes]) -> int:
+    """Make the file anew: whole, or as it was; how long it is now. Raises OSError."""
     fresh = path.with_name(path.name + ".new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE), "wb") as file:
         file.writelines(lines)
+        size = file.tell()
     fresh.replace(path)
+    return size
 
 
 def add(path: Path, lines: Iterable[bytes]) -> int:
@@ -118,17 +137,31 @@ def add(path: Path, lines: Iterable[bytes]) -> int:
 
 def renew(path: Path) -> int:
     """Make the file anew without what is over; how long it is now. Raises OSError."""
-    last: dict[int, bytes] = {}
-    for line in _lines(path):
+    last: dict[int, int] = {}
+    for at, line in _slowly(_lines(path)):
         try:
-            found = _DECODE.decode(line)
+            found = _PLACE.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
-        last.pop(found.n, None)
-        if found.call is not None:
-            last[found.n] = line
-    write(path, last.values())
-    return sum(map(len, last.values()))
+        if found.call:
+            last[found.n] = at
+        else:
+            last.pop(found.n, None)
+    kept = set(last.values())
+    return write(path, (line for at, line in _slowly(_lines(path)) if at in kept))
+
+
+def _slowly(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The same, with pauses for the loop."""
+    for n, line in enumerate(lines, 1):
+        yield line
+        if not n % POLITE:
+            sleep(PAUSE)
+
+
+def room(size: int) -> int:
+    """How long a file may grow that is so long when it is made anew: the work stays in proportion to what is added."""
+    return size + max(GROWN, size)
 
 
 class Keeper:
@@ -156,7 +189,7 @@ class Keeper:
         self._limit = GROWN
         self._renewing = False  # with the next write
         self._task: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "calls")  # one: lines keep their order
+        self._thread = ThreadPoolExecutor(1, "calls", _behind)  # one: lines keep their order
         self._failing = False
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
 
@@ -186,7 +219,7 @@ class Keeper:
                 self._fault(error)
         self._core.keep()
         try:
-            write(self._path, lines)
+            self._limit = room(write(self._path, lines))
             self._recall(now)
         except OSError as error:
             self._failed(error)
@@ -270,7 +303,7 @@ class Keeper:
             self._write_rates()
             size = add(self._path, lines)
             if size > self._limit or self._renewing:
-                self._limit = renew(self._path) + GROWN
+                self._limit = room(renew(self._path))
                 self._renewing = False
         except OSError as error:
             self._failed(error)
@@ -294,6 +327,12 @@ class Keeper:
         if not self._failing:
             self._failing = True
             LOG.warning("%s: %s; calls that are up would not outlast a restart", self._path, error.strerror or error)
+
+
+def _behind() -> None:
+    """The thread does not push the loop off its core when it is woken."""
+    with contextlib.suppress(OSError):  # where that is forbidden, messages wait for it at times
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _line(line: Line) -> bytes:

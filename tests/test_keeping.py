@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_network
@@ -252,6 +253,47 @@ def test_a_file_that_grew_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monke
         size = file(tmp_path).stat().st_size
         assert size <= life.keeper._limit + 2_000
     assert len(read(file(tmp_path))[0]) == 60
+
+
+def test_a_file_of_many_calls_is_not_made_anew_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read and written to make it anew stays in proportion to what is added, however many calls are up."""
+    monkeypatch.setattr(keeping, "GROWN", 4_000)
+    copied = 0
+
+    def counted(path: Path) -> int:
+        nonlocal copied
+        copied += path.stat().st_size
+        return renew(path)
+
+    monkeypatch.setattr(keeping, "renew", counted)
+    path = file(tmp_path)
+    life = Life(path)
+    for n in range(100):
+        Leg(life.w, call_id=f"c{n}", branch=f"b{n}").up()
+        life.write()
+    life.write()
+    later = Life(path)  # and from the start on, where so many go on
+    for n in range(100):
+        Leg(later.w, call_id=f"d{n}", branch=f"d{n}").up()
+        later.write()
+    assert copied <= 4 * path.stat().st_size
+    assert len(read(path)[0]) == 200
+
+
+def test_to_make_it_anew_lets_calls_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(keeping, "sleep", pauses.append)
+    path = file(tmp_path)
+    (one,) = lines(tmp_path, 1)
+    write(path, [one.replace(b'"n":1', b'"n":%d' % n) for n in range(10 * keeping.POLITE)])
+    renew(path)
+    assert pauses == [keeping.PAUSE] * 20  # it is read twice
+    assert len(read(path)[0]) == 10 * keeping.POLITE
+
+
+def test_its_thread_takes_the_core_from_nobody(tmp_path: Path) -> None:
+    life = Life(file(tmp_path))
+    assert life.keeper._thread.submit(os.sched_getscheduler, 0).result() == os.SCHED_BATCH
 
 
 def test_a_disk_that_takes_nothing_costs_no_call_and_is_told_once(

@@ -15,6 +15,7 @@ import re
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -25,6 +26,7 @@ from msgspec.structs import replace
 
 from guard.asked import Question, attempt_of
 from guard.config import load
+from guard.desk import Desk
 from guard.detectors.origins import Origins
 from guard.detectors.recent import ANSWERED, Past, Recent
 from guard.detectors.subject import Subject, mark
@@ -75,7 +77,9 @@ class World(Calls):
     def grow(self, attempt: CallAttempt) -> Grown:
         """Know the lines, then carry the calls."""
         start = resident()
-        self.know(attempt)
+        if self.desk is not None:
+            last = (self.caller(number) for number in range(-AT_WORK, 0))
+            know(self.desk, self._engine, self.lines, attempt, last)
         lines = resident()
         for _ in range(BEFORE):
             self.begin(self.number)
@@ -97,31 +101,6 @@ class World(Calls):
             call_kb=(after - before) / self.calls,
             collection_ms=took * 1000,
         )
-
-    def know(self, attempt: CallAttempt) -> None:
-        """Every line has called: what detection keeps of it, at rest and at work, and a number that it called."""
-        if self.desk is None or self.desk.watch is None:
-            return
-        subjects, state, dial = self.desk.watch.subjects, self.desk._state, Dial()
-        usual = settled()
-        calls = usual.recent.all()
-        for n in range(self.lines):
-            caller = number_of(n)
-            callee = f"+33199{n * 7919 % 1_000_000:06d}"
-            shown = mark(caller)
-            usual.recent, usual.origins = Recent(), Origins()
-            for past in calls:
-                past.caller = shown & 0xFFFF
-                usual.recent.add(past, 0)
-            usual.origins.seen((ADDRESS, AGENT, shown), AT - DAY)
-            subjects.rest(f"n:{caller}", usual)
-            call = replace(
-                attempt, at=AT - DAY, line=caller, caller=normalise(caller, dial), callee=normalise(callee, dial)
-            )
-            for touch in self._engine.counted(call):
-                state.restore(replace(touch, ident=f"past{n}"))
-        for number in range(-AT_WORK, 0):  # those that called last are at work
-            subjects.find(f"n:{self.caller(number)}")
 
     def caller(self, number: int) -> str:
         """Who places call `number`."""
@@ -174,21 +153,48 @@ class World(Calls):
         return sum(self.begin(self.number) + self.end() for _ in range(count)) / count * 1e6
 
 
+def know(desk: Desk, engine: Engine, lines: int, attempt: CallAttempt, last: Iterable[str]) -> None:
+    """So many lines have called before `attempt`: what detection keeps of them, at rest, and of the `last` ones at
+    work, and for each a number that it called."""
+    if desk.watch is None:
+        return
+    subjects, state, dial = desk.watch.subjects, desk._state, Dial()
+    usual = settled(attempt.at)
+    calls = usual.recent.all()
+    for n in range(lines):
+        caller = number_of(n)
+        callee = f"+33199{n * 7919 % 1_000_000:06d}"
+        shown = mark(caller)
+        usual.recent, usual.origins = Recent(), Origins()
+        for past in calls:
+            past.caller = shown & 0xFFFF
+            usual.recent.add(past, 0)
+        usual.origins.seen((ADDRESS, AGENT, shown), attempt.at - DAY)
+        subjects.rest(f"n:{caller}", usual)
+        call = replace(
+            attempt, at=attempt.at - DAY, line=caller, caller=normalise(caller, dial), callee=normalise(callee, dial)
+        )
+        for touch in engine.counted(call):
+            state.restore(replace(touch, ident=f"past{n}"))
+    for caller in last:
+        subjects.find(f"n:{caller}")
+
+
 def number_of(line: int) -> str:
     """The number of a line, which is all that it is known by."""
     return f"+3317{line:07d}"
 
 
-def settled() -> Subject:
+def settled(at: int) -> Subject:
     """A line as detection knows it after so many hours."""
-    first = AT - PAST_CALLS * HOUR
+    first = at - PAST_CALLS * HOUR
     found = Subject(first)
     for n in range(PAST_CALLS):
-        at = first + n * HOUR
+        then = first + n * HOUR
         callee = 33_199_000_000 + n * 7919
-        found.origins.seen((ADDRESS, AGENT, mark(number_of(0))), at)
-        found.usual.one_more(at // HOUR, frozen=False)
-        past = Past(at, callee, 1, 0, ANSWERED)
+        found.origins.seen((ADDRESS, AGENT, mark(number_of(0))), then)
+        found.usual.one_more(then // HOUR, frozen=False)
+        past = Past(then, callee, 1, 0, ANSWERED)
         found.called(past)
     return found
 

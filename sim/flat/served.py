@@ -1,0 +1,41 @@
+"""`python -P sim/flat/served.py LINES COMMAND ...`: the guard's command line, but that detection and the counters know so
+many lines before the first call: numbers of `world.number_of`, each of which has called once an hour for 60 hours."""
+
+from __future__ import annotations
+
+import sys
+
+from guard.app import App
+from guard.asked import Question, attempt_of
+from guard.cli.main import main
+from guard.detection import Detection
+from guard.detectors.subjects import AT_WORK
+from sim.flat.world import know, number_of
+from sim.site import ALICE
+
+
+async def load(self: Detection) -> None:
+    """Nothing is in the log to learn from, and what is known is not to be replaced by it."""
+    await self._quarantines.load()
+    self.forget()
+
+
+def serve(lines: int) -> None:
+    """Every guard of this process knows so many lines."""
+    begin = App.start
+
+    async def start(self: App) -> None:
+        self.detection.forget()
+        attempt = attempt_of(
+            Question(source=self.config.sources[0], caller=ALICE, callee="0199001234", at=self._clock.wall())
+        )
+        know(self.desk, self._engine, lines, attempt, map(number_of, range(min(lines, AT_WORK))))
+        await begin(self)
+
+    App.start = start  # type: ignore[method-assign]
+    Detection.load = load  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))
+    sys.exit(main(sys.argv[2:]))
