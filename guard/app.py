@@ -181,7 +181,7 @@ class App:
         self.driver.tidy = self._garbage.tidy
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
         self._every(WATCH, self._reloader.watch)
-        self._every(WATCH, self.certificates.look)
+        self._every(WATCH, self.certificates.watch)
         self._hops.start()
         self.driver.turn(self.core.begin)
         await self.asking.start(self._every)

@@ -72,17 +72,27 @@ class Certificates:
         self._seen = self._rested = stamp(files)
         self._take(found)
 
-    def look(self) -> None:
-        """Called every few seconds: files that have changed since the last look, and not since the one before."""
+    def watch(self) -> None:
+        """Called every few seconds: `look`, unless the last one still waits for a disk."""
         self._expiry()
-        now = stamp(self._files)
-        if now != self._seen and now == self._rested and (self._task is None or self._task.done()):
-            self._seen = now
-            self._task = asyncio.get_running_loop().create_task(self._read())
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self.look())
+
+    async def look(self) -> None:
+        """For files that have changed since the last look, and not since the one before. A thread asks the disk: one
+        that hangs takes no calls with it."""
+        files, seen = self._files, self._seen
+        now = await asyncio.get_running_loop().run_in_executor(None, stamp, files)
+        if files is not self._files or seen is not self._seen:
+            return  # they were read meanwhile
+        changed = now != seen and now == self._rested
         self._rested = now
+        if changed:
+            self._seen = now
+            await self._read()
 
     async def stop(self) -> None:
-        """Give up a reading that is under way."""
+        """Give up a look or a reading that is under way."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

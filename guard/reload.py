@@ -162,10 +162,11 @@ class Reloader:
 
     async def _reload(self) -> None:
         config = self._running.config
-        self._seen = stamp(config)
+        loop = asyncio.get_running_loop()
+        self._seen = await loop.run_in_executor(None, stamp, config)
         try:
-            loop = asyncio.get_running_loop()
             loaded = await loop.run_in_executor(None, load_anew, config.path, secrets.token_bytes(16))
+            rested = await loop.run_in_executor(None, stamp, loaded.config)
         except ConfigError as error:
             self.failed += 1
             for problem in error.problems:
@@ -181,6 +182,6 @@ class Reloader:
         for warning in loaded.config.warnings:
             LOG.warning("%s", warning)
         self._running.adopt(loaded)
-        self._seen = self._rested = stamp(loaded.config)
+        self._seen = self._rested = rested
         self.done += 1
         LOG.info("reloaded: mode %s, policy %s", loaded.config.file.mode, loaded.policy.digest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,9 +43,7 @@ class Scene:
         (self.folder / "guard.key").write_bytes(key)
 
     async def look(self) -> None:
-        self.watch.look()
-        if self.watch._task is not None:
-            await self.watch._task
+        await self.watch.look()
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -114,11 +113,38 @@ def test_the_end_is_told_in_time_and_once_a_day(tmp_path: Path, caplog: pytest.L
         told: list[int] = []
         for at in (ends - SOON - timedelta(seconds=1), ends - SOON, ends - SOON + AGAIN / 2, ends - SOON + AGAIN, ends):
             s.now = at
-            await s.look()
+            s.watch.watch()
             told.append(len(caplog.records))
         assert told == [0, 1, 1, 2, 3]
         assert "runs out on" in caplog.records[0].getMessage()
         assert "ran out on" in caplog.records[2].getMessage()
+
+    run(tmp_path, scene)
+
+
+def test_a_disk_that_hangs_is_asked_once_and_waited_for_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, mends, right = list[Files](), threading.Event(), certificates.stamp
+
+    def hanging(files: Files) -> certificates.Stamp:
+        asked.append(files)
+        mends.wait(10)
+        return right(files)
+
+    async def scene(s: Scene) -> None:
+        with monkeypatch.context() as m:
+            m.setattr(certificates, "stamp", hanging)
+            for _ in range(3):
+                s.watch.watch()
+                await asyncio.sleep(0)
+            assert len(asked) == 1
+            try:
+                await asyncio.wait_for(s.watch.stop(), 5)
+            finally:
+                mends.set()
+        await s.look()
+        assert s.counts == (0, 0)
 
     run(tmp_path, scene)
 

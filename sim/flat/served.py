@@ -1,5 +1,5 @@
-"""`python -P sim/flat/served.py LINES COMMAND ...`: the guard's command line, but that detection and the counters know so
-many lines before the first call: numbers of `world.number_of`, each of which has called once an hour for 60 hours."""
+"""`python -P sim/flat/served.py LINES COMMAND ...`: the guard's command line, but that detection and the counters know
+so many lines (`sim.flat.lines`) before the first call. Each has called once an hour for 60 hours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from guard.asked import Question, attempt_of
 from guard.cli.main import main
 from guard.detection import Detection
 from guard.detectors.subjects import AT_WORK
-from sim.flat.world import know, number_of
+from sim.flat.lines import number_of
+from sim.flat.world import know
 from sim.site import ALICE
 
 
@@ -25,10 +26,9 @@ def serve(lines: int) -> None:
     begin = App.start
 
     async def start(self: App) -> None:
+        at = self._clock.wall()
+        attempt = attempt_of(Question(source=self.config.sources[0], caller=ALICE, callee="0199001234", at=at))
         self.detection.forget()
-        attempt = attempt_of(
-            Question(source=self.config.sources[0], caller=ALICE, callee="0199001234", at=self._clock.wall())
-        )
         know(self.desk, self._engine, lines, attempt, map(number_of, range(min(lines, AT_WORK))))
         await begin(self)
 

@@ -40,10 +40,9 @@ from guard.policy.load import Policy, load_policy
 from guard.proxy.effects import Ended
 from guard.sources import Sources
 from sim.bench import AT, BODY, Calls, answer, request
+from sim.flat.lines import RANGE, caller_of, number_of
 from sim.site import ALICE, IPBX, Site
 
-RANGE: Final = "+3317*"  # of which two million numbers are allotted: +33170 and +33171
-STRIDE: Final = 611_953  # from one caller to the next: prime, so that all have their turn, and neighbours do not
 PAST_CALLS: Final = 60  # of each known line, one an hour: it is settled
 PLENTY: Final = 200_000  # calls at once, and a second: nothing is refused
 SDP: Final = "Content-Type: application/sdp\r\n"
@@ -104,7 +103,7 @@ class World(Calls):
 
     def caller(self, number: int) -> str:
         """Who places call `number`."""
-        return number_of(number * STRIDE % self.callers)
+        return caller_of(number, self.callers)
 
     def begin(self, number: int) -> float:
         """A call to where it is answered; seconds that it took."""
@@ -178,11 +177,6 @@ def know(desk: Desk, engine: Engine, lines: int, attempt: CallAttempt, last: Ite
             state.restore(replace(touch, ident=f"past{n}"))
     for caller in last:
         subjects.find(f"n:{caller}")
-
-
-def number_of(line: int) -> str:
-    """The number of a line, which is all that it is known by."""
-    return f"+3317{line:07d}"
 
 
 def settled(at: int) -> Subject:

@@ -20,6 +20,7 @@ from sim.labelled.words import SimError
 from sim.race.apart import measured
 from sim.race.captures import Read, captured, dissected, replayed
 from sim.race.kamailio import complete
+from sim.race.large import Large, large
 from sim.race.load import evenly
 from sim.race.machine import awake, cores, load, source, versions
 from sim.race.pages import PLOT, page, plot
@@ -37,6 +38,7 @@ PARTS: Final = {
     "most": "the highest rate",
     "levels": "added time at shares of the highest rate",
     "settled": "added time at half of it, after half a minute",
+    "large": "processor time where many lines are known and many calls are up",
     "memory": "memory of a call that is up",
     "alone": "decisions a second, memory of a line",
     "replay": "a capture read",
@@ -46,6 +48,7 @@ LOG_ROUNDS: Final = 30
 ROUNDS: Final = 5
 SECONDS: Final = 4.0
 RATE: Final = 500.0
+LONG: Final = 10.0  # seconds of calls, at least, where a guard is measured that took minutes to fill
 HOLD: Final = 3.0
 CALLS: Final = 1_500
 PEOPLE: Final = 2_000  # some 220 000 packets a day
@@ -207,6 +210,8 @@ class _Race:
         if part == "most":
             found = {p.key: self._highest(p, known.get(p.key)) for p in racers}
             return [replace(row, highest=found[row.key]) for row in rows]
+        if part == "large":
+            return [replace(row, large=self._large(proxy)) for row, proxy in zip(rows, racers, strict=True)]
         if part in {"levels", "settled"}:
             highest = {key: row.highest for key, row in known.items()}
             if not any(highest.get(p.key) for p in racers):
@@ -228,6 +233,12 @@ class _Race:
             _tell(f"cores go to sleep as they like: {error}")
             found = {}
         return [replace(row, settled=asleep.get(row.key, ()), settled_awake=found.get(row.key, ())) for row in rows]
+
+    def _large(self, proxy: Proxy) -> list[Large]:
+        args = self._args
+        if proxy.knowing is None:
+            return []
+        return large(self._course, proxy, args.rate, max(args.seconds, LONG), args.rounds, _tell)
 
     def _awake(self) -> list[Round]:
         """Rounds with cores that do not sleep; none where that may not be asked for."""

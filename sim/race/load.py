@@ -15,6 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from sim.flat.lines import caller_of
 from sim.labelled.words import SimError
 from sim.link import free_port
 from sim.site import GUARD, IPBX, OPERATOR
@@ -53,11 +54,13 @@ class Went(Struct, frozen=True):
 
 
 class Ends(Struct, frozen=True):
-    """How they run: calls a second, how many, milliseconds from answer to BYE."""
+    """How they run: calls a second, how many, milliseconds from answer to BYE, and of how many lines that the guard
+    knows by their numbers (0: of LINES others, each with a name)."""
 
     rate: float
     calls: int
     talk_ms: int = 0
+    lines: int = 0
 
 
 def ports(*, direct: bool = False) -> Ports:
@@ -65,14 +68,17 @@ def ports(*, direct: bool = False) -> Ports:
     return Ports(proxy=0 if direct else free_port(GUARD), caller=free_port(IPBX), callee=free_port(OPERATOR))
 
 
-def people(path: Path, first: int, count: int) -> Path:
+def people(path: Path, first: int, count: int, lines: int = 0) -> Path:
     """The file of who calls whom, for calls `first` and on: line, caller, callee. No callee twice in a million."""
-    rows = [
-        f"2{n % LINES:05d};{CALLERS[0]}{n % LINES:05d};{DESTINATIONS[0]}{n * 7919 % 1_000_000:06d}"
-        for n in range(first, first + count)
-    ]
+    rows = [f"{_line(n, lines)};{DESTINATIONS[0]}{n * 7919 % 1_000_000:06d}" for n in range(first, first + count)]
     path.write_text("\n".join(["SEQUENTIAL", *rows, ""]), encoding="ascii")
     return path
+
+
+def _line(call: int, lines: int) -> str:
+    if lines:
+        return f"{caller_of(call, lines)};{caller_of(call, lines)}"
+    return f"2{call % LINES:05d};{CALLERS[0]}{call % LINES:05d}"
 
 
 class Callee:
@@ -121,7 +127,8 @@ class Caller:
         apart = int(APART / ends.rate * 1_000_000)
         preload = ["env", f"LD_PRELOAD={even}", f"EVENLY_US={apart}"] if even else []
         words = [*pinned(core), *preload, "sipp", target, "-sf", str(SCENARIOS / "caller.xml"), "-i", IPBX]
-        words += ["-p", str(where.caller), "-t", "u1", "-inf", str(people(folder / "people.csv", first, ends.calls))]
+        who = people(folder / "people.csv", first, ends.calls, ends.lines)
+        words += ["-p", str(where.caller), "-t", "u1", "-inf", str(who)]
         words += ["-r", f"{ends.rate:g}", "-m", str(ends.calls), "-l", str(ends.calls), "-d", str(ends.talk_ms)]
         words += ["-nostdin", "-trace_stat", "-stf", str(self._stats), "-fd", "1"]
         words += ["-trace_err", "-error_file", str(folder / "caller.err")]
@@ -137,11 +144,7 @@ class Caller:
         except subprocess.TimeoutExpired:
             stop(self.process)
         took = time.monotonic() - self._begun
-        with self._stats.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, delimiter=";"))
-        if not rows:
-            raise SimError(f"sipp placed no calls: {said(self._folder, 'caller')}")
-        last = rows[-1]
+        last = self.last()
         return Went(
             asked=self._ends.calls,
             completed=int(last["SuccessfulCall(C)"]),
@@ -149,6 +152,14 @@ class Caller:
             seconds=took,
             cpu=sides() - self._cpu,
         )
+
+    def last(self) -> dict[str, str]:
+        """What it has said last, each second: "TotalCallCreated", "CurrentCall", "FailedCall(C)" and others."""
+        with self._stats.open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, delimiter=";"))
+        if not rows:
+            raise SimError(f"sipp placed no calls: {said(self._folder, 'caller')}")
+        return rows[-1]
 
     def stop(self) -> None:
         stop(self.process)

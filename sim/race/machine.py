@@ -82,12 +82,13 @@ def tree(roots: Iterable[int]) -> list[int]:
 def taken(roots: Iterable[int]) -> Taken:
     """What a tree has taken: its processes, and those that have ended and were waited for. Of memory,
     what they have written; what several of them share counts once (PSS), and programs, mapped from files, do not."""
-    ticks = memory = 0
-    for pid in tree(roots):
-        if stat := _stat(pid):
-            ticks += sum(int(f) for f in stat[11:15])
-            memory += _pss(pid)
-    return Taken(cpu=ticks / TICKS, memory=memory)
+    pids = tree(roots)
+    return Taken(cpu=spent(pids), memory=sum(_pss(pid) for pid in pids))
+
+
+def spent(pids: Iterable[int]) -> float:
+    """Seconds of processor time of these processes, and of their children that were waited for."""
+    return sum(int(f) for pid in pids for f in _stat(pid)[11:15]) / TICKS
 
 
 def _stat(pid: int) -> list[str]:

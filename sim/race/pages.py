@@ -19,7 +19,7 @@ NONE: Final = "–"
 
 def page(result: Result) -> str:
     """The whole page, as Markdown."""
-    parts = (_head, _calls, _awake, _setups, _memory, _unwired, _log, _stamps)
+    parts = (_head, _calls, _awake, _large, _setups, _memory, _unwired, _log, _stamps)
     return "\n".join(line for part in parts for line in part(result)) + "\n"
 
 
@@ -103,6 +103,33 @@ def _awake(result: Result) -> Iterator[str]:
         "machine others use its caches meanwhile, and what a proxy pays for filling them again is the more, the more "
         "code and data it has.\n"
     )
+
+
+def _large(result: Result) -> Iterator[str]:
+    """Where many lines are known, and many calls up."""
+    rows = [row for row in result.rows if row.large]
+    if not rows:
+        return
+    yield "## A call at a large site\n"
+    yield "| proxy | known lines | calls at once | time, × the first | µs a call | of its rounds | failed | MB |"
+    yield "|---|---:|---:|---:|---:|---|---:|---:|"
+    for row in rows:
+        for one in row.large:
+            each = " · ".join(f"{us:.0f}" for us in sorted(one.us))
+            yield (
+                f"| {row.title} | {_spaced(one.lines)} | {_spaced(one.at_once)} | **{one.ratio(row.large[0]):.2f}** "
+                f"| {median(one.us):.0f} | {each} | {one.failed} | {one.memory:.0f} |"
+            )
+    yield ""
+    yield (
+        f"The same calls at the same rate, after {SETTLED:g} s more than a call is up. Each known line has called once "
+        "an hour for 60 hours; each calls once before and while it is measured. The ratio is the median of those of "
+        "each round.\n"
+    )
+
+
+def _spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _ratio(row: Row, result: Result) -> str:

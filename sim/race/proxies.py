@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,15 +14,16 @@ from msgspec import Struct
 
 from guard.store.contract import Query
 from guard.store.reader import SqliteReader
+from sim.flat.lines import RANGE
 from sim.labelled.words import SimError
 from sim.race import kamailio
 from sim.race.load import CALLERS, Ports, interpreter, pinned, said, start, stop
-from sim.race.machine import Taken, taken
+from sim.race.machine import Taken, spent, taken, tree
 from sim.site import GUARD, IPBX, OPERATOR, Site
 
 ROOT: Final = Path(__file__).parents[2]
 COMPILED: Final = ROOT / "build" / "compiled"
-PATIENCE: Final = 30.0  # seconds until it carries a call
+PATIENCE: Final = 180.0  # seconds until it carries a call: to know a million lines takes a minute
 ASKS: Final = 0.004  # seconds between two attempts to call through a proxy that starts
 PROBE: Final = 99_999  # the line of that first call: nobody else's
 PLENTY: Final = 100_000  # channels, and calls a second: nothing is refused in a race
@@ -33,7 +34,8 @@ Words = Callable[[Path, Ports], list[str]]
 
 class Proxy(Struct, frozen=True, kw_only=True):
     """One who races. `words` writes what it needs into a folder and starts it from `home`; `redis`: with one of its
-    own, on the same core; `recorded` counts the calls in its records."""
+    own, on the same core; `recorded` counts the calls in its records; `knowing` makes `words` of one that knows so many
+    lines."""
 
     key: str
     title: str
@@ -41,6 +43,7 @@ class Proxy(Struct, frozen=True, kw_only=True):
     home: Path | None = None
     redis: bool = False
     recorded: Callable[[Path], int] | None = None
+    knowing: Callable[[int], Words] | None = None
 
 
 def proxies(compiled: Path) -> tuple[Proxy, ...]:
@@ -55,13 +58,21 @@ def proxies(compiled: Path) -> tuple[Proxy, ...]:
             words=_kamailio(rules=True),
             recorded=kamailio.recorded,
         ),
-        Proxy(key="guard", title="the guard, interpreted", words=_guard(ROOT), home=ROOT, recorded=_recorded),
+        Proxy(
+            key="guard",
+            title="the guard, interpreted",
+            words=_guard(ROOT),
+            home=ROOT,
+            recorded=_recorded,
+            knowing=_knowing(ROOT),
+        ),
         Proxy(
             key="guard-compiled",
             title="the guard, compiled",
             words=_guard(compiled),
             home=compiled,
             recorded=_recorded,
+            knowing=_knowing(compiled),
         ),
         Proxy(
             key="guard-redis",
@@ -104,6 +115,10 @@ class Running:
     def taken(self) -> Taken:
         """What it has taken so far, with all that belongs to it."""
         return taken(p.pid for p in self._processes)
+
+    def spent(self) -> float:
+        """Seconds of processor time, of all that belongs to it."""
+        return spent(tree(p.pid for p in self._processes))
 
     def alive(self) -> bool:
         return all(p.poll() is None for p in self._processes)
@@ -217,7 +232,15 @@ def _guard(home: Path, *, redis: bool = False) -> Words:
     )
 
 
-def _daemon(python: str, folder: Path, where: Ports, more: str) -> list[str]:
+def _knowing(home: Path) -> Callable[[int], Words]:
+    served = ("-P", str(home / "sim" / "flat" / "served.py"))
+    more = f'\n[[number]]\nrange = "{RANGE}"\n'
+    return lambda lines: lambda folder, where: _daemon(interpreter(home), folder, where, more, (*served, str(lines)))
+
+
+def _daemon(
+    python: str, folder: Path, where: Ports, more: str, program: Sequence[str] = ("-m", "guard.cli.main")
+) -> list[str]:
     """Every rule and every detector as they come, nothing on trial but what `Site` has."""
     number = f'\n[[number]]\nrange = "{CALLERS[0]}*"\n'
     site = Site(
@@ -229,7 +252,7 @@ def _daemon(python: str, folder: Path, where: Ports, more: str) -> list[str]:
         channels=PLENTY,
         more=f"{number}{more}",
     )
-    return [python, "-m", "guard.cli.main", "run", "-c", str(site.write())]
+    return [python, *program, "run", "-c", str(site.write())]
 
 
 def _recorded(folder: Path) -> int:

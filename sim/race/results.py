@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sim.race.large import Large
 from sim.race.machine import Cores
 from sim.race.rounds import Round
 
@@ -28,7 +29,8 @@ class Stamp(Struct, frozen=True):
 class Row(Struct, frozen=True):
     """One proxy: its rounds; the highest rate without a lost call (0: not looked for, or none); ms added at `LEVELS`
     of that, medians; kB for a call that is up; rounds with cores that do not sleep; ms added at half of its highest
-    rate once it has settled, and the same with cores that do not sleep. What was not measured is empty."""
+    rate once it has settled, and the same with cores that do not sleep; what a call costs where much is known and up.
+    What was not measured is empty."""
 
     key: str
     title: str
@@ -39,6 +41,7 @@ class Row(Struct, frozen=True):
     awake: list[Round] = []
     settled: tuple[float, ...] = ()
     settled_awake: tuple[float, ...] = ()
+    large: list[Large] = []
 
     @property
     def cpu_us(self) -> float:
@@ -132,6 +135,7 @@ def joined(old: Result, new: Result) -> Result:
             row.awake or before.awake,
             row.settled or before.settled,
             row.settled_awake or before.settled_awake,
+            row.large or before.large,
         )
     builds = {build.title: build for build in (*old.builds, *new.builds)}
     again = {(stamp.part, who) for stamp in new.stamps for who in stamp.who.split(",")}

@@ -290,7 +290,7 @@ async def renewed(w: World, folder: Path, data: bytes) -> None:
     before = w.app.certificates.done + w.app.certificates.failed
     async with asyncio.timeout(PATIENCE):
         while w.app.certificates.done + w.app.certificates.failed == before:
-            w.app.certificates.look()
+            await w.app.certificates.look()
             await asyncio.sleep(0.01)
 
 

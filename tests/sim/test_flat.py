@@ -8,8 +8,9 @@ import pytest
 
 from sim.bench import AT
 from sim.flat.command import Place, laid_out, sizes, turns
+from sim.flat.lines import caller_of, number_of
 from sim.flat.pages import AIM, Found, Point, page, plot
-from sim.flat.world import BEFORE, Grown, number_of, settled
+from sim.flat.world import BEFORE, Grown, settled
 from sim.labelled.words import SimError
 from sim.race.proxies import ROOT
 
@@ -32,11 +33,12 @@ def test_a_worker_that_ends_is_told() -> None:
 
 
 def test_a_known_line_is_settled_and_at_rest_says_the_same() -> None:
-    line = settled()
+    line = settled(AT)
     assert line.calls >= 8
     assert line.last < AT
     assert len(line.recent) == 20
     assert number_of(7) == "+33170000007"
+    assert len({caller_of(n, 20_000) for n in range(20_000)}) == 20_000  # each has its turn
     assert BEFORE > 0
 
 

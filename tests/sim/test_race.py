@@ -17,13 +17,17 @@ from msgspec.structs import replace
 
 from guard.capture.messages import Captured, Messages
 from guard.proxy.effects import Flow
+from guard.store.contract import Query
+from guard.store.reader import SqliteReader
 from sim.__main__ import main
 from sim.labelled.words import SimError
+from sim.race import large as places
 from sim.race import machine
 from sim.race.captures import captured, dissected
 from sim.race.command import PAGE, kept
 from sim.race.forwarder import Forwarder
 from sim.race.kamailio import complete
+from sim.race.large import Large, large, place
 from sim.race.load import Ends, Ports, Went, evenly, interpreter, people
 from sim.race.machine import Cores, taken
 from sim.race.pages import page, plot
@@ -194,6 +198,38 @@ def test_parts_measured_apart_stand_on_one_page() -> None:
     assert "| calls | guard, kamailio-rules | aaa | 2026-11-21 18:40 UTC | 0.1, 0.2 | `python" in text
     whole = joined(found, replace(first, stamps=[stamp("calls", "guard,kamailio-rules", "ddd")]))
     assert [s.commit for s in whole.stamps if s.part == "calls"] == ["ddd"]
+
+
+@pytest.mark.live
+def test_a_guard_that_knows_many_lines_carries_many_calls_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("sipp", "sip-tester")
+    monkeypatch.setattr(places, "SETTLED", 1.0)
+    monkeypatch.setattr(places, "PLACES", ((500, 4), (1_000, 80)))
+    course = Course(tmp_path, Cores(proxy=0, ends=0), tapped=False)
+    guard = next(p for p in proxies(ROOT) if p.key == "guard")
+    told: list[str] = []
+    found = large(course, guard, 40, 1, 2, told.append)
+    assert [(one.lines, one.at_once, len(one.us), one.failed) for one in found] == [(500, 4, 2, 0), (1_000, 80, 2, 0)]
+    assert all(us > 0 for one in found for us in one.us)
+    assert len(told) == 4
+    with SqliteReader(str(tmp_path / "guard" / "guard.db")) as reader:
+        callers = {record.caller for record in reader.records(Query(all=True))}
+    assert sum(caller.startswith("+3317") for caller in callers) >= 150  # each another line
+
+
+def test_who_knows_no_lines_has_no_large_site(tmp_path: Path) -> None:
+    course = Course(tmp_path, Cores(proxy=0, ends=0), tapped=False)
+    with pytest.raises(SimError, match="Kamailio: tm, rr, dialog knows no lines"):
+        place(course, next(p for p in proxies(ROOT) if p.key == "kamailio"), 40, 1, 10, 10)
+
+
+def test_a_large_sites_ratio_is_that_of_the_same_round() -> None:
+    site = [Large(20_000, 10, [100, 200, 400], 0, 60.0), Large(1_000_000, 50_000, [110, 210, 800], 3, 1_200.4)]
+    text = page(result([Row("guard-compiled", "the guard, compiled", [], 0, [], None, large=site)]))
+    assert "| the guard, compiled | 20 000 | 10 | **1.00** | 200 | 100 · 200 · 400 | 0 | 60 |" in text
+    assert "| the guard, compiled | 1 000 000 | 50 000 | **1.10** | 210 | 110 · 210 · 800 | 3 | 1200 |" in text
 
 
 def test_cores_are_kept_awake_for_as_long_as_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
