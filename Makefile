@@ -60,7 +60,8 @@ compiled: build/compiled/.ready
 wheel: build/compiled/.ready
 	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist build/compiled
 
-# Some forty minutes, and as long again for what is added once a proxy has settled, on a machine that does nothing else;
+# Two hours on a machine that does nothing else: some forty minutes, as long again for what is added once a proxy has
+# settled, and half an hour for a million lines and 50 000 calls at once;
 # writes docs/performance-race.md, docs/performance-flat.md and their plots. LOG=ten.db looks for pages in a log of ten
 # million calls too (filled first if it is not there: ten minutes and 10 GB); RACE="--hold 60" holds the highest rates for
 # a minute; RACE="--parts calls,most" measures these only.

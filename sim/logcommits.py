@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import time
 from contextlib import closing
@@ -34,36 +35,45 @@ FINDING: Final = Finding(
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments."""
     parser.add_argument("--calls", type=int, default=CALLS, help=f"calls of a round ({CALLS:,})")
+    parser.add_argument("--before", type=int, default=0, help="calls that are in the log already (none)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print microseconds of processor time a call (its decision and its end), rounds in turns."""
-    for refused in (0, 4, 100):
-        times: dict[Pace, list[float]] = {"behind": [], "alone": []}
-        for _ in range(ROUNDS):
-            for pace, found in times.items():
-                found.append(_round(args.calls, refused, pace))
-        viewed, straight = (median(found) for found in times.values())
-        print(f"{refused:3} % refused: {straight:6.1f} µs a call, {viewed:6.1f} where all goes through the view")
+    with tempfile.TemporaryDirectory(prefix="sim-log-") as folder:
+        before = Path(folder) / "before.db"
+        tip = _written(before, _entries(0, args.before, 0), "behind")
+        for refused in (0, 4, 100):
+            times: dict[Pace, list[float]] = {"behind": [], "alone": []}
+            for _ in range(ROUNDS):
+                for pace, found in times.items():
+                    path = Path(shutil.copy(before, Path(folder) / "guard.db"))
+                    entries = _entries(args.before, args.calls, refused)
+                    begun = time.process_time()
+                    _written(path, entries, pace, tip)
+                    found.append((time.process_time() - begun) / args.calls * 1e6)
+            viewed, straight = (median(found) for found in times.values())
+            print(f"{refused:3} % refused: {straight:6.1f} µs a call, {viewed:6.1f} where all goes through the view")
     return 0
 
 
-def _round(count: int, refused: int, pace: Pace) -> float:
+def _entries(first: int, count: int, refused: int) -> list[Entry]:
     entries: list[Entry] = []
-    for n in range(count):
+    for n in range(first, first + count):
         call, decision = _call(n, n % 100 < refused)
         end = CallEnded(at=call.at, outcome="answered", talk_us=1_000_000, final_status=200)
         entries.append(Decided(seq=2 * n + 1, call=call, decision=decision, done=None))
         entries.append(Ended(seq=2 * n + 2, call=2 * n + 1, ended=end))
-    with (
-        tempfile.TemporaryDirectory(prefix="sim-log-") as folder,
-        closing(open_writer(str(Path(folder) / "guard.db"), "process")) as db,
-    ):
-        builder, tip = Builder(db, "hq", {}), GENESIS
-        begun = time.process_time()
+    return entries
+
+
+def _written(path: Path, entries: list[Entry], pace: Pace, tip: bytes = GENESIS) -> bytes:
+    """Write them to a log, in transactions of GROUP; the hash of the last one."""
+    with closing(open_writer(str(path), "process")) as db:
+        builder = Builder(db, "hq", {})
         for start in range(0, len(entries), GROUP):
             tip = commit(db, builder, entries[start : start + GROUP], tip, pace)
-        return (time.process_time() - begun) / count * 1e6
+    return tip
 
 
 def _call(n: int, blocked: bool) -> tuple[CallAttempt, Decision]:

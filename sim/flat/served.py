@@ -3,11 +3,11 @@ so many lines (`sim.flat.lines`) before the first call. Each has called once an 
 
 from __future__ import annotations
 
+import runpy
 import sys
 
 from guard.app import App
 from guard.asked import Question, attempt_of
-from guard.cli.main import main
 from guard.detection import Detection
 from guard.detectors.subjects import AT_WORK
 from sim.flat.lines import number_of
@@ -38,4 +38,5 @@ def serve(lines: int) -> None:
 
 if __name__ == "__main__":
     serve(int(sys.argv[1]))
-    sys.exit(main(sys.argv[2:]))
+    sys.argv = ["guard", *sys.argv[2:]]
+    runpy.run_module("guard.cli.main", run_name="__main__")

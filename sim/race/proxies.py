@@ -58,14 +58,7 @@ def proxies(compiled: Path) -> tuple[Proxy, ...]:
             words=_kamailio(rules=True),
             recorded=kamailio.recorded,
         ),
-        Proxy(
-            key="guard",
-            title="the guard, interpreted",
-            words=_guard(ROOT),
-            home=ROOT,
-            recorded=_recorded,
-            knowing=_knowing(ROOT),
-        ),
+        Proxy(key="guard", title="the guard, interpreted", words=_guard(ROOT), home=ROOT, recorded=_recorded),
         Proxy(
             key="guard-compiled",
             title="the guard, compiled",

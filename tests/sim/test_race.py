@@ -208,13 +208,13 @@ def test_a_guard_that_knows_many_lines_carries_many_calls_at_once(
     monkeypatch.setattr(places, "SETTLED", 1.0)
     monkeypatch.setattr(places, "PLACES", ((500, 4), (1_000, 80)))
     course = Course(tmp_path, Cores(proxy=0, ends=0), tapped=False)
-    guard = next(p for p in proxies(ROOT) if p.key == "guard")
+    guard = next(p for p in proxies(ROOT) if p.key == "guard-compiled")  # ROOT stands for its folder
     told: list[str] = []
     found = large(course, guard, 40, 1, 2, told.append)
     assert [(one.lines, one.at_once, len(one.us), one.failed) for one in found] == [(500, 4, 2, 0), (1_000, 80, 2, 0)]
     assert all(us > 0 for one in found for us in one.us)
     assert len(told) == 4
-    with SqliteReader(str(tmp_path / "guard" / "guard.db")) as reader:
+    with SqliteReader(str(tmp_path / "guard-compiled" / "guard.db")) as reader:
         callers = {record.caller for record in reader.records(Query(all=True))}
     assert sum(caller.startswith("+3317") for caller in callers) >= 150  # each another line
 
