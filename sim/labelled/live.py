@@ -31,6 +31,7 @@ MAX_PEERS: Final = 64  # addresses that calls come from and go to, each with two
 SHORTEST: Final = 0.04  # seconds that a phone rings or people talk, where they do: what loopback can keep apart
 LONGEST: Final = 0.6
 PATIENCE: Final = 20.0  # seconds after the last call was placed in which all must be over
+GIVES_UP: Final = 0.5  # seconds after which a caller may give up: by then it rings, on a crowded machine too
 SETTLE: Final = 1.3  # seconds: entries are on disk within one
 
 
@@ -54,12 +55,12 @@ class Operator(Trunk):
         uri = f"sip:{call.callee.raw}@{network}.{IPBX_HOST}:{port}"
         tx = self._invite(uri, guard, call.caller.raw, call.callee.raw, call.call_id)
         giving_up = None
-        if ended.outcome == "cancelled":
-            giving_up = asyncio.get_running_loop().call_later(2 * SHORTEST, tx.cancel)
         rang = False
         try:
             while (answer := (await tx.next(PATIENCE)).message).status < 200:
                 rang = rang or answer.status > 100
+                if rang and giving_up is None and ended.outcome == "cancelled":
+                    giving_up = asyncio.get_running_loop().call_later(SHORTEST, tx.cancel)
         except Silence:
             return 0, rang
         finally:
@@ -177,7 +178,7 @@ class Live:
             line=call.line,
             agent=call.user_agent,
             call_id=call.call_id,
-            cancel_after=self._short(ended.ring_us) + SHORTEST if ended.outcome == "cancelled" else None,
+            cancel_after=self._short(ended.ring_us) + GIVES_UP if ended.outcome == "cancelled" else None,
             talk=self._short(ended.talk_us) if answered and ended.by != "callee" else None,
             patience=PATIENCE,
         )
