@@ -26,6 +26,7 @@ from guard.proxy.call import Call
 from guard.proxy.core import ALL
 from guard.proxy.kept import KeptCall, keep
 from guard.ratekeeping import Departures, Rates
+from guard.store.tables import PAUSE
 
 EVERY: Final = 1.0  # s between two looks at what has changed
 SLICE: Final = 8  # calls that are looked at before messages have their turn: at 1 000 calls/s all took 2 to 5 ms
@@ -34,7 +35,6 @@ SLICES: Final = 512  # of these in a row: where each turn brings more, what was 
 # more: with 50 000 calls up it was made anew every 8 s, which took 2 s each, and calls were refused for want of time.
 GROWN: Final = 4 * 1024 * 1024
 POLITE: Final = 64  # lines read before the loop is made way for, some 0.2 ms
-PAUSE: Final = 50e-6  # s: who only lets go of the interpreter has it again before the loop, just woken, is on its way
 HOUR: Final = 3600.0  # s after which it is made anew in any case: what is over is nobody's business any more
 MAX_PENDING: Final = 64 * 1024 * 1024  # bytes that wait while the disk takes none; beyond that the oldest are lost
 MAX_LINE: Final = 256 * 1024  # bytes: a call has a handful of URIs and addresses

@@ -163,8 +163,8 @@ class Reloader:
     async def _reload(self) -> None:
         config = self._running.config
         loop = asyncio.get_running_loop()
-        self._seen = await loop.run_in_executor(None, stamp, config)
         try:
+            self._seen = await loop.run_in_executor(None, stamp, config)
             loaded = await loop.run_in_executor(None, load_anew, config.path, secrets.token_bytes(16))
             rested = await loop.run_in_executor(None, stamp, loaded.config)
         except ConfigError as error:

@@ -18,6 +18,7 @@ from guard.store.entries import Decided, Ended, Entry
 from guard.store.rows import Builder, commit
 from guard.store.schema import open_writer
 from guard.store.tables import Pace
+from sim.labelled.words import SimError
 
 CALLS: Final = 20_000
 ROUNDS: Final = 5
@@ -39,19 +40,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print microseconds of processor time a call (its decision and its end), rounds in turns."""
+    """Print microseconds of processor time a call (its decision and its end), rounds in turns. SimError for sizes that
+    are none."""
+    if args.calls < 1 or args.before < 0:
+        raise SimError("--calls: more than 0; --before: 0 or more")
     with tempfile.TemporaryDirectory(prefix="sim-log-") as folder:
-        before = Path(folder) / "before.db"
-        tip = _written(before, _entries(0, args.before, 0), "behind")
+        before, path = Path(folder) / "before.db", Path(folder) / "guard.db"
+        tip, _ = _written(before, _entries(0, args.before, 0), "behind")
         for refused in (0, 4, 100):
             times: dict[Pace, list[float]] = {"behind": [], "alone": []}
             for _ in range(ROUNDS):
                 for pace, found in times.items():
-                    path = Path(shutil.copy(before, Path(folder) / "guard.db"))
-                    entries = _entries(args.before, args.calls, refused)
-                    begun = time.process_time()
-                    _written(path, entries, pace, tip)
-                    found.append((time.process_time() - begun) / args.calls * 1e6)
+                    shutil.copy(before, path)
+                    _, took = _written(path, _entries(args.before, args.calls, refused), pace, tip)
+                    found.append(took / args.calls * 1e6)
             viewed, straight = (median(found) for found in times.values())
             print(f"{refused:3} % refused: {straight:6.1f} µs a call, {viewed:6.1f} where all goes through the view")
     return 0
@@ -67,13 +69,14 @@ def _entries(first: int, count: int, refused: int) -> list[Entry]:
     return entries
 
 
-def _written(path: Path, entries: list[Entry], pace: Pace, tip: bytes = GENESIS) -> bytes:
-    """Write them to a log, in transactions of GROUP; the hash of the last one."""
+def _written(path: Path, entries: list[Entry], pace: Pace, tip: bytes = GENESIS) -> tuple[bytes, float]:
+    """Write them to a log, in transactions of GROUP: the hash of the last one, and seconds of processor time."""
     with closing(open_writer(str(path), "process")) as db:
         builder = Builder(db, "hq", {})
+        begun = time.process_time()
         for start in range(0, len(entries), GROUP):
             tip = commit(db, builder, entries[start : start + GROUP], tip, pace)
-    return tip
+        return tip, time.process_time() - begun
 
 
 def _call(n: int, blocked: bool) -> tuple[CallAttempt, Decision]:

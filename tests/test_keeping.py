@@ -21,6 +21,7 @@ from guard.proxy.core import ProxyCore
 from guard.proxy.effects import Flow
 from guard.proxy.kept import KeptCall, keep, revive
 from guard.sources import Source
+from guard.store.tables import PAUSE
 from tests.proxy.world import DOWN, GUARD, PBX, SECOND, UP, Leg, World, arrows, reply
 
 WALL = 1_780_000_000 * SECOND  # wall clock minus timeline
@@ -287,7 +288,7 @@ def test_to_make_it_anew_lets_calls_in(tmp_path: Path, monkeypatch: pytest.Monke
     (one,) = lines(tmp_path, 1)
     write(path, [one.replace(b'"n":1', b'"n":%d' % n) for n in range(10 * keeping.POLITE)])
     renew(path)
-    assert pauses == [keeping.PAUSE] * 20  # it is read twice
+    assert pauses == [PAUSE] * 20  # it is read twice
     assert len(read(path)[0]) == 10 * keeping.POLITE
 
 

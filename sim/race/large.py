@@ -16,7 +16,7 @@ from sim.race.proxies import Proxy
 from sim.race.rounds import SETTLED, Course
 
 # Lines that are known, and calls at once. Fewer lines cannot call so often without alarms: at 500 calls a second each
-# of 20 000 calls every 40 s. In the half minute before and while it is measured each line calls once, in all of them.
+# of 20 000 calls every 40 s. In every place whoever calls does so once, of 20 000 some twice.
 PLACES: Final = ((20_000, 10), (1_000_000, 10), (1_000_000, 1_000), (1_000_000, 50_000))
 ON_TIME: Final = 0.97  # of the calls that were to be placed by then
 DRAIN: Final = 2.0  # seconds that it goes on longer than it is measured, so that what it says last is of all that

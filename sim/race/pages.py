@@ -123,8 +123,9 @@ def _large(result: Result) -> Iterator[str]:
     yield ""
     yield (
         f"The same calls at the same rate, after {SETTLED:g} s more than a call is up. Each known line has called once "
-        "an hour for 60 hours; each calls once before and while it is measured. The ratio is the median of those of "
-        "each round.\n"
+        "an hour for 60 hours; whoever calls now does so once, of 20 000 some twice. The ratio is the median of those "
+        "of each round. Where this was measured in another hour than the tables above (see *When*), only ratios "
+        "compare.\n"
     )
 
 
