@@ -10,6 +10,7 @@ import re
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -19,6 +20,9 @@ from msgspec import Meta, Struct
 
 T = TypeVar("T", bound=Struct)
 MAX_FILE = 16 * 1024 * 1024  # bytes; a configuration or policy beyond this is a mistake, not a configuration
+# msgspec finds out what a struct has when it is first asked for one, and a thread that asks meanwhile takes the process
+# with it. Whatever is decoded elsewhere has its decoder made when its module is read.
+_CONVERTING = Lock()
 
 
 class Problem(Struct, frozen=True, order=True):
@@ -165,7 +169,8 @@ class Reader:
         """
         if not partial and kind.__struct_config__.forbid_unknown_fields:  # and so in its inner tables
             try:
-                return msgspec.convert(raw, kind, strict=True)  # forty times as fast as the walk, which tells mistakes
+                with _CONVERTING:
+                    return msgspec.convert(raw, kind, strict=True)  # forty times as fast as the walk below
             except (msgspec.ValidationError, RecursionError):
                 pass
         if not isinstance(raw, dict):
@@ -213,7 +218,8 @@ class Reader:
             self.problem(parts, f"there may be several: write [[{key_path(parts)}]], with two brackets")
             return _BAD
         try:
-            return msgspec.convert(raw, kind, strict=True)
+            with _CONVERTING:
+                return msgspec.convert(raw, kind, strict=True)
         except msgspec.ValidationError as error:
             self.problem(parts, _wrong(raw, kind, str(error)))
             return _BAD

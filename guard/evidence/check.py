@@ -32,6 +32,11 @@ MAX_MANIFEST: Final = 64 << 20  # octets
 MAX_FILE: Final = 256 << 20  # octets of one file of a policy, or of a letter
 MAX_FAULTS: Final = 20  # that are told one by one
 BLOCK: Final = 1 << 20
+
+_MANIFEST: Final = msgspec.json.Decoder(Manifest)
+_ROW: Final = msgspec.json.Decoder(Row)
+_SIGNED: Final = msgspec.json.Decoder(SignedRow)
+_PARTS: Final = msgspec.json.Decoder(PolicyParts)
 # What reading an archive raises where its octets were changed: they choose the method that unpacks, too.
 DAMAGED: Final = (
     *(BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError),
@@ -97,7 +102,7 @@ class _Check:
             return self._report(None, None)
         self._files(manifest)
         walk = Walk(manifest, self._fault)
-        for row in self._rows(extract.CHAIN, Row):
+        for row in self._rows(extract.CHAIN, _ROW):
             walk.take(row)
         walk.finish()
         self._books = BookWalk(manifest.books, manifest.books_hash, self._fault)
@@ -109,7 +114,7 @@ class _Check:
 
     def _beside(self) -> None:
         """The books follow from each other, and the letters are those that they name."""
-        for row in self._rows(extract.BOOKS, Row):
+        for row in self._rows(extract.BOOKS, _ROW):
             self._books.take(row)
         self._books.finish()
         for document in self._books.letters.values():
@@ -148,7 +153,7 @@ class _Check:
         if data is None:
             return None
         try:
-            manifest = msgspec.json.decode(data, type=Manifest)
+            manifest = _MANIFEST.decode(data)
             key = bytes.fromhex(manifest.key)
         except (msgspec.DecodeError, ValueError) as error:
             self._fault(f"{extract.MANIFEST}: cannot be read: {error}")
@@ -197,9 +202,8 @@ class _Check:
             if size != one.size or hashed != one.sha256:
                 self._fault(f"{name}: changed")
 
-    def _rows(self, name: str, kind: type[T]) -> Iterator[T]:
+    def _rows(self, name: str, decoder: msgspec.json.Decoder[T]) -> Iterator[T]:
         """The lines of a file, as far as they can be read. What is wrong with the file as such was told before."""
-        decoder = msgspec.json.Decoder(kind)
         try:
             for number, data in enumerate(self._lines(name), 1):
                 try:
@@ -217,7 +221,7 @@ class _Check:
     def _signed(self, manifest: Manifest, walk: Walk) -> None:
         """The checkpoints follow from each other, are signed, and say what the chain says."""
         last: bytes | None = None
-        for place, row in enumerate(self._rows(extract.CHECKPOINTS, SignedRow), 1):
+        for place, row in enumerate(self._rows(extract.CHECKPOINTS, _SIGNED), 1):
             name = f"checkpoint {place} of {extract.CHECKPOINTS}"
             try:
                 message, key, signature = row.message.encode(), bytes.fromhex(row.key), bytes.fromhex(row.signature)
@@ -286,7 +290,7 @@ class _Check:
 
     def _policy(self, name: str) -> bool:
         folder = f"{extract.POLICIES}/{name.replace(':', '-')}"
-        listed = next(iter(self._rows(f"{folder}/{extract.POLICY}", PolicyParts)), None)
+        listed = next(iter(self._rows(f"{folder}/{extract.POLICY}", _PARTS)), None)
         if listed is None:
             return False
         files: dict[str, bytes] = {}

@@ -34,6 +34,10 @@ FIRST_DAY: Final = (1980, 1, 1, 0, 0, 0)  # of what a ZIP archive can say; no fi
 PAGE: Final = 500  # entries read at a time
 FILE_MODE: Final = 0o600
 
+_DECISION: Final = msgspec.json.Decoder(DecisionBody)
+_END: Final = msgspec.json.Decoder(EndBody)
+_ERASED: Final = msgspec.json.Decoder(ErasedBody)
+
 
 class CannotExport(Exception):
     """Why there is no extract."""
@@ -233,11 +237,11 @@ class _Export:
             made = msgspec.structs.replace(made, salt=link.salt.hex(), body=link.body.decode())
             if link.kind == "decision":
                 self._members.add(link.seq)
-                body = msgspec.json.decode(link.body, type=DecisionBody)
+                body = _DECISION.decode(link.body)
                 self._policies.add(body.policy)
                 self._site = body.site
             elif call is not None and call not in self._ends:
-                self._ends[call] = msgspec.json.decode(link.body, type=EndBody)
+                self._ends[call] = _END.decode(link.body)
         return extract.line(made)
 
     def _noted(self) -> None:
@@ -247,7 +251,7 @@ class _Export:
         rows = self._reader.fetch(
             "SELECT body FROM entries WHERE seq > ? AND kind = 'erased' AND body IS NOT NULL", (self._gone[0],)
         )
-        noted = [span for (body,) in rows for span in msgspec.json.decode(body, type=ErasedBody).spans]
+        noted = [span for (body,) in rows for span in _ERASED.decode(body).spans]
         for bare in uncovered(spans(self._gone), noted):
             raise CannotExport(f"entry {bare}: what it said is gone, and the log has no note that it was erased")
 

@@ -6,6 +6,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +21,9 @@ class Kept(Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     lists: dict[str, str]
     settings: str
+
+
+_KEPT: Final = msgspec.json.Decoder(Kept)
 
 
 def keep(digest: str, at: int, parts: Parts) -> Callable[[sqlite3.Connection], None]:
@@ -52,7 +56,7 @@ def kept(reader: SqliteReader, digest: str) -> Parts | None:
     if not rows:
         return None
     try:
-        listed = msgspec.json.decode(rows[0][0], type=Kept)
+        listed = _KEPT.decode(rows[0][0])
         files: dict[str, bytes] = {}
         for name, hashed in listed.files.items():
             (row,) = reader.fetch("SELECT content FROM policy_files WHERE sha256 = ?", (bytes.fromhex(hashed),))

@@ -31,6 +31,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+_ANSWER: Final = msgspec.json.Decoder(Answer)
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """One that waits. `argument` is the number to erase."""
 
@@ -59,7 +62,7 @@ def _waited(db: sqlite3.Connection, path: str, number: int, until: float) -> Ans
     while time.monotonic() < until:
         (answer,) = db.execute("SELECT answer FROM requests WHERE id = ?", (number,)).fetchone() or (None,)
         if answer is not None:
-            return msgspec.json.decode(answer, type=Answer)
+            return _ANSWER.decode(answer)
         time.sleep(POLL)
     raise StoreError(f"{path}: the guard that writes this log did not answer in time; nothing tells whether it will")
 
