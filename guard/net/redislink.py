@@ -159,12 +159,13 @@ class RedisLink:
         LOG.warning("shared counters: %s", harmless(text))
 
     async def _close(self) -> None:
-        client, self._client = self._client, None
+        client = self._client
         if client is not None:
             try:
-                await client.aclose()
+                await client.aclose()  # cancelled, it leaves the connection open: then `stop` comes here again
             except (RedisError, OSError) as error:
                 LOG.info("shared counters: %s", harmless(str(error)))
+            self._client = None
 
     # ---- hello -----------------------------------------------------------------------------------------------------
 

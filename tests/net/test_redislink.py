@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -274,6 +275,26 @@ def test_a_redis_whose_commands_were_taken_away(command: str, caplog: pytest.Log
     with serving("--rename-command", command, "") as server:
         run(scene)
     assert (NEEDED in caplog.text) is (command != "EVAL")
+
+
+@pytest.mark.parametrize("why", ["not reached yet", "too old"])
+def test_a_stop_leaves_no_connection_open_whenever_it_comes(why: str) -> None:
+    """Also while one is made, or that to a server that is of no use is closed."""
+
+    async def stopped(after: int) -> None:
+        guard = Guard(server.url)
+        async with at_work(guard):
+            while guard.shared.why != why:
+                await asyncio.sleep(0)
+            for _ in range(after):
+                await asyncio.sleep(0)
+
+    with serving("--rename-command", "FUNCTION", "") as server, server.client() as client:
+        for after in range(40):
+            asyncio.run(stopped(after))  # not uvloop's, which does not end while a connection is open
+            until = time.monotonic() + PATIENCE
+            while len(client.client_list()) > 1:
+                assert time.monotonic() < until, after
 
 
 class Ahead(SystemClock):

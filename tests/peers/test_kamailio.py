@@ -58,7 +58,7 @@ def test_a_call_along_both_routes(operated: Operated, tmp_path: Path, by: str) -
         done(calls, answers)
     record = operated.guard.record()
     assert end(record) == ANSWERED
-    assert record["talk_ms"] >= 100
+    assert record["talk_ms"] > 0
 
 
 def test_a_fork_to_two(operated: Operated, tmp_path: Path) -> None:
