@@ -102,27 +102,15 @@ V4 = (
 )
 
 # A page of any filter in the order of the log, without reading the rest of it (guard/store/searching.py). Few calls are
-# notable, so that the indexes of those cost an allowed call nothing. `call_spans` bounds the times of each run of
-# 2^BLOCK_BITS entries, which need not rise with seq: a clock may be put back. The later bound is a minute ahead: a row
-# is written once a minute, and not with each call. `late_rules` are the rules that spoke when a call was over,
-# under the call itself; `call_rules` has them under the entry of its end.
-BLOCK_BITS: Final = 12
-SLACK: Final = 60_000_000  # µs
+# notable, so that the indexes of those cost an allowed call nothing. `call_spans` bounds the times of 4 096 entries.
+# `late_rules` are the rules that spoke when a call was over, under the call itself; `call_rules` has them under the
+# entry of its end.
 # Entries are large, so that only those are looked at that are no decision.
 LATE: Final = (
     "SELECT r.rule AS rule, e.call_seq AS seq FROM call_rules r CROSS JOIN entries e ON e.seq = r.seq"
     " WHERE r.seq NOT IN (SELECT seq FROM calls) AND e.kind = 'end'"
 )
-SEARCHED: Final = (
-    f"INSERT INTO call_spans SELECT seq >> {BLOCK_BITS}, min(at), max(at) FROM calls GROUP BY 1",
-    f"INSERT OR IGNORE INTO late_rules {LATE}",
-)
-_WIDER: Final = (
-    "ON CONFLICT(block) DO UPDATE SET first_at = min(first_at, excluded.first_at),"
-    " last_at = max(last_at, excluded.last_at)"
-    " WHERE excluded.first_at < first_at OR excluded.first_at > last_at"
-)
-PUT_SPAN: Final = f"INSERT INTO call_spans VALUES (?, ?, ?) {_WIDER}"
+_LATE_RULES: Final = f"INSERT OR IGNORE INTO late_rules {LATE}"
 V5 = (
     f"CREATE INDEX notable_caller ON calls(caller) {NOTABLE}",
     f"CREATE INDEX notable_callee ON calls(callee) {NOTABLE}",
@@ -130,12 +118,50 @@ V5 = (
     f"CREATE INDEX notable_trunk ON calls(trunk) {NOTABLE}",
     "CREATE TABLE call_spans(block INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL)",
     "CREATE TABLE late_rules(rule TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (rule, seq)) WITHOUT ROWID",
-    *SEARCHED,
+    "INSERT INTO call_spans SELECT seq >> 12, min(at), max(at) FROM calls GROUP BY 1",
+    _LATE_RULES,
     "CREATE TRIGGER intake_span INSTEAD OF INSERT ON intake WHEN new.kind = 'decision' BEGIN"
-    f" INSERT INTO call_spans VALUES (new.seq >> {BLOCK_BITS}, new.at, new.at + {SLACK}) {_WIDER}; END",
+    " INSERT INTO call_spans VALUES (new.seq >> 12, new.at, new.at + 60000000) ON CONFLICT(block) DO UPDATE"
+    " SET first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)"
+    " WHERE excluded.first_at < first_at OR excluded.first_at > last_at; END",
     "CREATE TRIGGER intake_late INSTEAD OF INSERT ON intake WHEN new.kind = 'end' AND new.rules IS NOT NULL BEGIN"
     " INSERT OR IGNORE INTO late_rules SELECT value, new.call_seq FROM json_each(new.rules); END",
 )
 
+# An index of numbers, lines or Call-IDs has new members all over it: in a long log each call changed a page of each of
+# them, and took its writer twice as long. So they are parted by runs of 2^RUN_BITS entries: what is written is in one
+# place, and who reads looks into each run, a microsecond each. `call_runs` has those in which there are calls, and
+# bounds their times, which need not rise with seq: a clock may be put back. The later bound is a minute ahead: a row is
+# written once a minute, and not with each call.
+RUN_BITS: Final = 14
+SLACK: Final = 60_000_000  # µs
+RUNS: Final = f"INSERT INTO call_runs SELECT seq >> {RUN_BITS}, min(at), max(at) FROM calls GROUP BY 1"
+SEARCHED: Final = (RUNS, _LATE_RULES)
+_WIDER: Final = (
+    "ON CONFLICT(run) DO UPDATE SET first_at = min(first_at, excluded.first_at),"
+    " last_at = max(last_at, excluded.last_at)"
+    " WHERE excluded.first_at < first_at OR excluded.first_at > last_at"
+)
+PUT_RUN: Final = f"INSERT INTO call_runs VALUES (?, ?, ?) {_WIDER}"
+_PARTED: Final = (
+    ("calls_caller", "caller", ""),
+    ("calls_presented", "presented", " WHERE presented <> caller"),
+    ("calls_callee", "callee", ""),
+    ("calls_line", "line", ""),
+    ("calls_call_id", "call_id", ""),
+    *((f"notable_{column}", column, f" {NOTABLE}") for column in ("caller", "callee", "line")),
+)
+V6 = (
+    "DROP TRIGGER intake_span",
+    "DROP TABLE call_spans",
+    "CREATE TABLE call_runs(run INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL)",
+    f"ALTER TABLE calls ADD COLUMN run INTEGER GENERATED ALWAYS AS (seq >> {RUN_BITS}) VIRTUAL",
+    *(f"DROP INDEX {name}" for name, _, _ in _PARTED),
+    *(f"CREATE INDEX {name} ON calls(run, {column}){where}" for name, column, where in _PARTED),
+    RUNS,
+    "CREATE TRIGGER intake_run INSTEAD OF INSERT ON intake WHEN new.kind = 'decision' BEGIN"
+    f" INSERT INTO call_runs VALUES (new.seq >> {RUN_BITS}, new.at, new.at + {SLACK}) {_WIDER}; END",
+)
+
 # One tuple of statements a version, in order; the file's user_version counts those applied.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (V1, V2, V3, V4, V5, V6)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from guard.ledger.lines import LedgerLine, lines_of
 from guard.ledger.penalties import ORIGIN
 from guard.ledger.reconcile import Kept
-from guard.store.migrations import BLOCK_BITS
+from guard.store.migrations import RUN_BITS
 from guard.store.reader import PAGE, SqliteReader
 
 _RULES = ", ".join("?" * len(ORIGIN))
@@ -221,10 +221,10 @@ class Breach(Struct, frozen=True):
 def before(reader: SqliteReader, since: int) -> int:
     """The entry before the first call from `since` on (Unix time, µs); the last one where there is no such call."""
     low = 0
-    if reader.has("call_spans"):
-        rows = reader.fetch("SELECT min(block) FROM call_spans WHERE last_at >= ?", (since,))
+    if reader.parted():
+        rows = reader.fetch("SELECT min(run) FROM call_runs WHERE last_at >= ?", (since,))
         if rows and rows[0][0] is not None:
-            low = rows[0][0] << BLOCK_BITS
+            low = rows[0][0] << RUN_BITS
     rows = reader.fetch(
         "SELECT seq FROM calls NOT INDEXED WHERE seq >= ? AND at >= ? ORDER BY seq LIMIT 1", (low, since)
     )

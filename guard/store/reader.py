@@ -20,7 +20,7 @@ from guard.ledger.record import CallRecord, DecisionBody, EndBody, Money, to_rec
 from guard.store.contract import Query
 from guard.store.erasing import PREFIX, token
 from guard.store.errors import StoreError
-from guard.store.filters import PREFIX_END, Value, matches, names, select
+from guard.store.filters import NO_SEQ, PREFIX_END, Value, matches, names, select
 from guard.store.schema import explained, open_reader, user_version
 from guard.store.searching import Found, Search
 
@@ -75,7 +75,7 @@ class SqliteReader:
         self._lock = shared[1] if shared else nullcontext()
         self._db = shared[0] if shared else open_reader(self.path)
         self._made = False
-        self._new = False
+        self._parted = False
         self._view = view
 
     def records(self, query: Query) -> Iterator[CallRecord]:
@@ -100,10 +100,18 @@ class SqliteReader:
         sql, values = select(msgspec.structs.replace(query, limit=limit))
         return Found([row[0] for row in self.fetch(sql, values)], None)
 
+    def parted(self) -> bool:
+        """Whether the log's indexes are parted by runs, as searches need it: not in one of an older guard that nobody
+        writes to any more."""
+        self._parted = self._parted or self.has("call_runs")  # an upgrade may come while we read
+        return self._parted
+
+    def calls(self) -> tuple[str, str]:
+        """What a statement selects calls `c` of one line or Call-ID from, and what it orders by before `c.seq`."""
+        return ("call_runs r CROSS JOIN calls c ON c.run = r.run", "r.run") if self.parted() else ("calls c", "c.seq")
+
     def _searches(self, query: Query) -> bool:
-        """Whether the log has what searches need: one of an older guard that nobody writes to any more has not."""
-        self._new = self._new or self.has("late_rules")  # an upgrade may come while we read
-        return self._new and query.ended is None
+        return query.ended is None and self.parted()
 
     def exposures(self, since: int, until: int) -> Iterator[Exposure]:
         """The money of the calls from `since` until before `until` (Unix time, microseconds), by rising seq.
@@ -142,9 +150,15 @@ class SqliteReader:
 
     def count(self, query: Query) -> int:
         """How many records fit, whatever the limit."""
+        if self._walks(query):
+            return sum(1 for _ in self._searched(query, NO_SEQ))
         sql, values = select(msgspec.structs.replace(query, limit=None))
         rows = self.fetch(f"SELECT count(*) FROM ({sql})", values)
         return int(rows[0][0]) if rows else 0
+
+    def _walks(self, query: Query) -> bool:
+        """Whether all that fit have to be searched for: no index of the whole log has the column."""
+        return self._searches(query) and bool(query.caller or query.callee or query.line or query.call_id)
 
     def fitting(self, query: Query, most: int) -> tuple[int, bool]:
         """How many records fit, whatever the limit, and whether that is all of them: it is counted up to about `most`,
@@ -164,9 +178,10 @@ class SqliteReader:
 
     def call_ids(self, beginning: str, limit: int) -> list[str]:
         """Call-IDs that begin so, for a person who has only the first part of one."""
-        condition, given = matches("call_id", beginning + "*")
-        sql = f"SELECT DISTINCT call_id FROM calls WHERE {condition} ORDER BY call_id LIMIT ?"
-        return [row[0] for row in self.fetch(sql, (*given, limit))]
+        condition, given = matches("c.call_id", beginning + "*")
+        calls, _ = self.calls()
+        sql = f"SELECT DISTINCT c.call_id FROM {calls} WHERE {condition} LIMIT ?"
+        return sorted(row[0] for row in self.fetch(sql, (*given, limit)))
 
     def entry(self, seq: int) -> EntryNote | None:
         """What entry `seq` is, whatever its kind; None when there is none."""
@@ -210,8 +225,8 @@ class SqliteReader:
     def _seqs(self, query: Query) -> array[int]:
         """All that fit, as seqs: eight bytes each, so a page can be fetched later without asking again."""
         found: array[int] = array("q")
-        if query.limit is not None and self._searches(query):
-            found.extend(self._searched(query, query.limit))
+        if (query.limit is not None and self._searches(query)) or self._walks(query):
+            found.extend(self._searched(query, NO_SEQ if query.limit is None else query.limit))
         else:
             sql, values = select(query)
             found.extend(row[0] for row in self.fetch(sql, values))

@@ -15,13 +15,13 @@ from msgspec import Struct
 
 from guard.store.contract import Query
 from guard.store.filters import NO_SEQ, Condition, Value, clauses, matches
-from guard.store.migrations import BLOCK_BITS
+from guard.store.migrations import RUN_BITS
 
 FEW: Final = 2_000  # calls that an index is counted up to: a millisecond
-VALUES: Final = 40  # values that a beginning may stand for, to be taken one by one in order
-SORTED: Final = 20_000  # calls of more values than those, which are sorted instead: some 50 ms
 WINDOWS: Final = (1_000, 5_000, 15_000)  # calls looked at, then so many more, where other filters must be asked too
 CHEAP: Final = 8  # rules that may be asked for of each call; of more, fewer calls are looked at
+
+PARTED: Final = "call_runs r CROSS JOIN calls c INDEXED BY"  # an index that is parted by runs
 
 Fetch = Callable[[str, Sequence[Value]], list[tuple[Any, ...]]]
 
@@ -35,11 +35,12 @@ class Found(Struct, frozen=True):
 
 
 class _Lead(Struct, frozen=True):
-    """Statements for seqs, each in order by an index, that together have what one filter (`name`) lets through."""
+    """Statements for seqs, each in order by an index, that together have what one filter (`name`) lets through. Where
+    the indexes are `parted`, they go from run to run."""
 
     name: str
     legs: tuple[Condition, ...]
-    ordered: bool = True
+    parted: bool = False
 
 
 class Search:
@@ -60,7 +61,7 @@ class Search:
         lead = self._lead()
         others, values = clauses(self._query, self._rules, lead.name)
         low, high = self._low, self._high
-        if not lead.ordered or not others:
+        if not others:
             return Found(self._found(lead, others, values, low, high, limit), None)
         seqs: list[int] = []
         weight = max(1, len(self._rules) // CHEAP) if lead.name != "rule" else 1
@@ -78,11 +79,11 @@ class Search:
         query = self._query
         low, high = query.after + 1, NO_SEQ - 1 if query.upto is None else query.upto
         if query.since is not None:
-            ((block,),) = self._fetch("SELECT min(block) FROM call_spans WHERE last_at >= ?", (query.since,))
-            low = max(low, block << BLOCK_BITS) if block is not None else NO_SEQ
+            ((run,),) = self._fetch("SELECT min(run) FROM call_runs WHERE last_at >= ?", (query.since,))
+            low = max(low, run << RUN_BITS) if run is not None else NO_SEQ
         if query.until is not None:
-            ((block,),) = self._fetch("SELECT max(block) FROM call_spans WHERE first_at < ?", (query.until,))
-            high = min(high, ((block + 1) << BLOCK_BITS) - 1) if block is not None else -1
+            ((run,),) = self._fetch("SELECT max(run) FROM call_runs WHERE first_at < ?", (query.until,))
+            high = min(high, ((run + 1) << RUN_BITS) - 1) if run is not None else -1
         return max(low, 0), high
 
     def _named(self, rules: Callable[[], frozenset[str]]) -> tuple[str, ...]:
@@ -97,88 +98,66 @@ class Search:
         where = "INDEXED BY calls_notable WHERE verdict <> 'allowed'" if self._notable else "NOT INDEXED WHERE 1"
         base = _Lead("", ((f"calls {where}", ()),))
         best, fewest = base, FEW + 1
-        spread: list[_Lead] = []
         for lead in self._leads():
-            if not lead.ordered:
-                spread.append(lead)
-                continue
             count = self._count(lead, FEW + 1)
             if count < fewest or best is base:
                 best, fewest = lead, count
-        if fewest > FEW:
-            for lead in spread:
-                if self._count(lead, SORTED + 1) <= SORTED:
-                    return lead
         return best
 
     def _leads(self) -> list[_Lead]:
         """What may lead, the likely best one first: the first counts where several have very many calls."""
         query, out = self._query, []
         if query.call_id:
-            out.append(_Lead("call_id", (("calls INDEXED BY calls_call_id WHERE call_id = ?", (query.call_id,)),)))
+            leg = (f"{PARTED} calls_call_id WHERE c.run = r.run AND c.call_id = ?", (query.call_id,))
+            out.append(_Lead("call_id", (leg,), parted=True))
         if query.callee:
             out.append(self._column("callee", query.callee))
         if query.caller:
-            out.append(self._caller(query.caller))
+            # as received, and as presented where that is another number
+            legs = (self._leg("caller", query.caller), self._leg("presented", query.caller))
+            out.append(_Lead("caller", legs, parted=True))
         if query.line:
             out.append(self._column("line", query.line))
         if self._rules:
-            legs = [
-                (f"{table} WHERE rule = ?", (name,)) for name in self._rules for table in ("call_rules", "late_rules")
-            ]
-            out.append(_Lead("rule", tuple(legs)))
+            tables = ("call_rules", "late_rules")
+            spoke = [(f"{table} WHERE rule = ?", (name,)) for name in self._rules for table in tables]
+            out.append(_Lead("rule", tuple(spoke)))
         if query.verdict is not None and query.verdict != "allowed":
             leg = ("calls INDEXED BY calls_verdict WHERE verdict = ? AND verdict <> 'allowed'", (query.verdict,))
             out.append(_Lead("verdict", (leg,)))
         if query.trunk:
-            out.append(self._column("trunk", query.trunk))
+            index, notable = ("notable_trunk", " AND verdict <> 'allowed'") if self._notable else ("calls_trunk", "")
+            out.append(_Lead("trunk", ((f"calls INDEXED BY {index} WHERE trunk = ?{notable}", (query.trunk,)),)))
         return out
 
     def _column(self, column: str, pattern: str) -> _Lead:
-        legs, ordered = self._legs(column, pattern)
-        return _Lead(column, legs, ordered)
+        return _Lead(column, (self._leg(column, pattern),), parted=True)
 
-    def _caller(self, pattern: str) -> _Lead:
-        """As received, and as presented where that is another number."""
-        received, in_order = self._legs("caller", pattern)
-        presented, as_well = self._legs("presented", pattern)
-        if not (in_order and as_well):
-            received, presented = (self._spread("caller", pattern),), (self._spread("presented", pattern),)
-        return _Lead("caller", (*received, *presented), in_order and as_well)
-
-    def _legs(self, column: str, pattern: str) -> tuple[tuple[Condition, ...], bool]:
-        """A statement for each value of a column that fits, or one of them all where they are too many."""
-        if not pattern.endswith("*"):
-            return ((self._where(column, f"{column} = ?"), (pattern,)),), True
-        sql, values = self._spread(column, pattern)
-        least, more = f"SELECT min({column}) FROM", self._where(column, f"{column} > n.v AND {column} < ?")
-        sql = (
-            f"WITH RECURSIVE n(v) AS ({least} {sql} UNION ALL SELECT ({least} {more})"
-            " FROM n WHERE n.v IS NOT NULL LIMIT ?) SELECT v FROM n WHERE v IS NOT NULL"
-        )
-        found = [row[0] for row in self._fetch(sql, (*values, values[1], VALUES + 2))]
-        if len(found) > VALUES:
-            return (self._spread(column, pattern),), False
-        return tuple((self._where(column, f"{column} = ?"), (value,)) for value in found), True
-
-    def _spread(self, column: str, pattern: str) -> Condition:
-        condition, values = matches(column, pattern)
-        return self._where(column, condition), values
-
-    def _where(self, column: str, condition: str) -> str:
+    def _leg(self, column: str, pattern: str) -> Condition:
         """The calls of a column by its index: of notable ones, where only they are asked for."""
+        condition, values = matches(f"c.{column}", pattern)
+        index = f"calls_{column}"
         if column == "presented":  # an index of its own kind: most calls present what was received
-            notable = " AND verdict <> 'allowed'" if self._notable else ""
-            return f"calls INDEXED BY calls_presented WHERE {condition} AND presented <> caller{notable}"
+            condition += " AND c.presented <> c.caller"
+        elif self._notable:
+            index = f"notable_{column}"
         if self._notable:
-            return f"calls INDEXED BY notable_{column} WHERE {condition} AND verdict <> 'allowed'"
-        return f"calls INDEXED BY calls_{column} WHERE {condition}"
+            condition += " AND c.verdict <> 'allowed'"
+        return f"{PARTED} {index} WHERE c.run = r.run AND {condition}", values
 
     def _union(self, lead: _Lead, low: int, high: int) -> Condition:
-        """The seqs of a lead between two seqs."""
-        between = "AND seq >= ? AND seq <= ?"
-        sql = " UNION ".join(f"SELECT seq FROM {where} {between}" for where, _ in lead.legs)
-        return sql, tuple(v for _, values in lead.legs for v in (*values, low, high))
+        """The seqs of a lead between two seqs, behind their runs where it goes by them."""
+        what, between = "seq", "AND seq >= ? AND seq <= ?"
+        bounds: tuple[int, ...] = (low, high)
+        if lead.parted:
+            what, between = "r.run AS run, c.seq AS seq", "AND c.seq >= ? AND c.seq <= ? AND r.run >= ? AND r.run <= ?"
+            bounds = (low, high, low >> RUN_BITS, high >> RUN_BITS)
+        sql = " UNION ".join(f"SELECT {what} FROM {where} {between}" for where, _ in lead.legs)
+        return sql, tuple(v for _, values in lead.legs for v in (*values, *bounds))
+
+    def _order(self, lead: _Lead) -> str:
+        way = "DESC" if self._falling else "ASC"
+        return f"ORDER BY run {way}, seq {way}" if lead.parted else f"ORDER BY seq {way}"
 
     def _count(self, lead: _Lead, most: int) -> int:
         if not lead.legs:
@@ -193,20 +172,18 @@ class Search:
         if not lead.legs:
             return low if self._falling else high
         sql, values = self._union(lead, low, high)
-        order = "DESC" if self._falling else "ASC"
-        rows = self._fetch(f"{sql} ORDER BY seq {order} LIMIT 1 OFFSET ?", (*values, count - 1))
-        return int(rows[0][0]) if rows else (low if self._falling else high)
+        rows = self._fetch(f"{sql} {self._order(lead)} LIMIT 1 OFFSET ?", (*values, count - 1))
+        return int(rows[0][-1]) if rows else (low if self._falling else high)
 
     def _found(self, lead: _Lead, others: str, values: tuple[Value, ...], low: int, high: int, limit: int) -> list[int]:
         """The first of those between two seqs that all other filters let through too."""
         if not lead.legs:
             return []
-        order = "DESC" if self._falling else "ASC"
         sql, given = self._union(lead, low, high)
         if others:
-            sql = f"SELECT c.seq FROM ({sql}) l CROSS JOIN calls c ON c.seq = l.seq WHERE {others}"
-            return self._column_of(f"{sql} ORDER BY c.seq {order} LIMIT ?", (*given, *values, limit))
-        return self._column_of(f"{sql} ORDER BY seq {order} LIMIT ?", (*given, limit))
-
-    def _column_of(self, sql: str, values: tuple[Value, ...]) -> list[int]:
-        return [row[0] for row in self._fetch(sql, values)]
+            way = "DESC" if self._falling else "ASC"
+            sql = f"SELECT c.seq FROM ({sql}) l CROSS JOIN calls c ON c.seq = l.seq WHERE {others} ORDER BY c.seq {way}"
+            rows = self._fetch(f"{sql} LIMIT ?", (*given, *values, limit))
+        else:
+            rows = self._fetch(f"{sql} {self._order(lead)} LIMIT ?", (*given, limit))
+        return [row[-1] for row in rows]

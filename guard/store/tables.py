@@ -16,7 +16,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from guard.ledger.chain import Kind
-from guard.store.migrations import BLOCK_BITS, CALL, ENTRY, EXPOSURE, INTAKE, PUT_SPAN, SLACK
+from guard.store.migrations import CALL, ENTRY, EXPOSURE, INTAKE, PUT_RUN, RUN_BITS, SLACK
 
 Value = str | int | bytes | None
 
@@ -61,16 +61,16 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Tables:
-    """The tables of one log. It remembers the times of the last run of entries as `call_spans` has them."""
+    """The tables of one log. It remembers the times of the last run of entries as `call_runs` has them."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._block = -1
+        self._run = -1
         self._first = self._last = 0
 
     def forget(self) -> None:
         """The transaction was rolled back: only the file knows."""
-        self._block = -1
+        self._run = -1
 
     def put(self, rows: Sequence[Row], pace: Pace = "alone") -> None:
         """Write rows in their order, all of them or none, and what else this transaction has begun with."""
@@ -106,8 +106,8 @@ class Tables:
             )  # fmt: skip
             if r.kind == "decision":
                 calls += (seq, at, *r.call)
-                if seq >> BLOCK_BITS != self._block or not self._first <= at <= self._last:
-                    self._span(seq >> BLOCK_BITS, at)
+                if seq >> RUN_BITS != self._run or not self._first <= at <= self._last:
+                    self._widen(seq >> RUN_BITS, at)
             elif r.kind == "end":
                 ends += (r.call_seq, seq, at, r.outcome)
         self._db.execute(_entries(len(rows)), entries)
@@ -117,11 +117,11 @@ class Tables:
             self._db.execute(_ends(len(ends) // len(_OF_END)), ends)
         self._db.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (rows[-1].seq, bytearray(rows[-1].hash)))
 
-    def _span(self, block: int, at: int) -> None:
-        self._db.execute(PUT_SPAN, (block, at, at + SLACK))
-        self._first = min(self._first, at) if block == self._block else at
-        self._last = max(self._last, at + SLACK) if block == self._block else at + SLACK
-        self._block = block
+    def _widen(self, run: int, at: int) -> None:
+        self._db.execute(PUT_RUN, (run, at, at + SLACK))
+        self._first = min(self._first, at) if run == self._run else at
+        self._last = max(self._last, at + SLACK) if run == self._run else at + SLACK
+        self._run = run
 
 
 def through_view(db: sqlite3.Connection, rows: Sequence[Row]) -> None:

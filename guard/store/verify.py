@@ -15,7 +15,7 @@ from msgspec import Struct
 from guard.ledger import checkpoint
 from guard.ledger.chain import GENESIS, Link, fault
 from guard.ledger.record import Body, DecisionBody, EndBody, ErasedBody, LostBody
-from guard.store.migrations import BLOCK_BITS, CALL, EXPOSURE, LATE
+from guard.store.migrations import CALL, EXPOSURE, LATE
 from guard.store.reader import SqliteReader
 from guard.store.rows import call_columns, exposure_columns
 from guard.store.signing import signed
@@ -103,10 +103,11 @@ _ORPHANS = (
     "SELECT min(t.seq) FROM ends t LEFT JOIN entries e ON e.seq = t.seq AND e.call_seq = t.call_seq"
     " WHERE e.kind IS NOT 'end'",
 )
-# The same of what version 5 of the log added: what finds calls by their times, and by rules that spoke at their ends.
+# The same of what a log has that is searched: what finds calls by their run and time, and by rules that spoke at their
+# ends.
 _SEARCHED = (
-    f"SELECT min(c.seq) FROM calls c LEFT JOIN call_spans s ON s.block = c.seq >> {BLOCK_BITS}"
-    " WHERE s.block IS NULL OR c.at < s.first_at OR c.at > s.last_at",
+    "SELECT min(c.seq) FROM calls c LEFT JOIN call_runs r ON r.run = c.run"
+    " WHERE r.run IS NULL OR c.at < r.first_at OR c.at > r.last_at",
     f"SELECT min(seq) FROM ({LATE} EXCEPT SELECT rule, seq FROM late_rules)",
     f"SELECT min(seq) FROM (SELECT rule, seq FROM late_rules EXCEPT {LATE})",
 )
@@ -159,7 +160,7 @@ class _Walk:
             orphan = self._reader.fetch(sql)[0][0]
             if orphan is not None:
                 raise _Fault(orphan, "the index has it, the log has no such entry")
-        for sql in _SEARCHED if rows and self._reader.has("late_rules") else ():
+        for sql in _SEARCHED if rows and self._reader.has("call_runs") else ():
             hidden = self._reader.fetch(sql)[0][0]
             if hidden is not None:
                 raise _Fault(hidden, "what finds it by its time or its rules does not say what its body says")

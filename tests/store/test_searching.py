@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guard.model import Verdict
-from guard.store import schema, searching
+from guard.store import schema, searching, tables
 from guard.store.contract import Query
-from guard.store.filters import Value
-from guard.store.migrations import V1, V2, V3, V4
+from guard.store.filters import Value, select
+from guard.store.migrations import MIGRATIONS, RUN_BITS
 from guard.store.reader import SqliteReader
 from guard.store.sqlite import SqliteWriter
 from tests.store.making import AT, SECOND, attempt, decision, ended, finding
 from tests.store.making_log import Call, verified, write
 
 COUNT = 250
+SHORT = 5  # bits of a run
 RULES = ("cli.premium", "cli.mobile", "rate.cps")
 VERDICTS: tuple[Verdict, ...] = ("allowed", "flagged", "masked", "blocked")
 
@@ -47,6 +48,18 @@ def every() -> Iterator[Call]:
         made = decision(verdict, *said, presented=f"+331456789{dice.randrange(60):02d}")
         late = (finding(dice.choice(("traffic.callback", *RULES)), "flag"),) if dice.random() < 0.2 else ()
         yield (call, made, replace(ended(), findings=late)) if dice.random() < 0.8 else (call, made)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_runs() -> Iterator[None]:
+    """Of 32 entries, so that the log has fourteen."""
+    with pytest.MonkeyPatch.context() as patch:
+        short = tuple(sql.replace(f">> {RUN_BITS}", f">> {SHORT}") for sql in MIGRATIONS[-1])
+        assert short != MIGRATIONS[-1]
+        patch.setattr(schema, "MIGRATIONS", (*MIGRATIONS[:-1], short))
+        for module in (searching, tables):
+            patch.setattr(module, "RUN_BITS", SHORT)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +93,14 @@ QUERIES = st.builds(
 )
 
 
-@given(query=QUERIES, window=st.integers(1, 9), few=st.sampled_from((0, 3, 2_000)), values=st.sampled_from((1, 20, 40)))
+@given(query=QUERIES, window=st.integers(1, 9), few=st.sampled_from((0, 3, 2_000)))
 @settings(max_examples=400, deadline=None)
-def test_a_search_in_steps_finds_what_the_plain_statement_finds(
-    log: Path, query: Query, window: int, few: int, values: int
-) -> None:
+def test_a_search_in_steps_finds_what_the_plain_statement_finds(log: Path, query: Query, window: int, few: int) -> None:
     limit = query.limit or 0
     with pytest.MonkeyPatch.context() as patch, SqliteReader(log) as reader:
         patch.setattr(searching, "WINDOWS", (window, 2 * window))
         patch.setattr(searching, "FEW", few)
-        patch.setattr(searching, "VALUES", values)
-        plain = [r.seq for r in reader.records(replace(query, limit=None))]
+        plain = [row[0] for row in reader.fetch(*select(replace(query, limit=None)))]
         found: list[int] = []
         going: Query | None = query
         while going is not None:
@@ -103,9 +113,39 @@ def test_a_search_in_steps_finds_what_the_plain_statement_finds(
                 going = replace(query, upto=last - 1) if query.newest_first else replace(query, after=last)
         assert found == plain
         assert [r.seq for r in reader.records(query)] == plain[:limit]
+        assert [r.seq for r in reader.records(replace(query, limit=None))] == plain
+        assert reader.count(query) == len(plain)
         assert [r.seq for r in reader.records(replace(query, tail=True, newest_first=False))] == sorted(
             [r.seq for r in reader.records(replace(query, newest_first=True))]
         )
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("everything", [True, False])
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(caller="+33145678901"),
+        Query(caller="+3314567890*"),
+        Query(callee="+33612345601"),
+        Query(callee="+336*"),
+        Query(line="2*"),
+        Query(call_id="call-9@pbx"),
+        Query(line="200", trunk="backup"),
+        Query(callee="+3361234560*", after=70, upto=340),
+    ],
+)
+def test_what_goes_from_run_to_run_comes_in_order(
+    log: Path, query: Query, everything: bool, newest_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "WINDOWS", (3, 5))
+    query = replace(query, all=everything, newest_first=newest_first)
+    with SqliteReader(log) as reader:
+        plain = [row[0] for row in reader.fetch(*select(query))]
+        assert plain
+        assert [r.seq for r in reader.records(query)] == plain
+        assert [r.seq for r in reader.records(replace(query, limit=3))] == plain[:3]
+        assert reader.count(query) == len(plain)
 
 
 FILTERS: Final[dict[str, tuple[Query, str]]] = {
@@ -146,17 +186,18 @@ def test_each_filter_is_answered_by_its_index(log: Path, name: str) -> None:
         found = searching.Search(explained, replace(query, newest_first=True), lambda: reader.names("rule")).run(51)
         assert found.seqs
     assert any(wanted in plan for plan in plans), plans
-    short = ("call_spans", "SCAN l", "SCAN n", "SCAN (subquery", "SCAN CONSTANT")  # what a step has made, or few rows
+    short = ("SCAN r", "SCAN l", "SCAN n", "SCAN (subquery", "SCAN CONSTANT")  # what a step has made, or few rows
     walks = [p for p in plans if p.startswith("SCAN") and "USING INDEX" not in p and "USING COVERING INDEX" not in p]
     assert [p for p in walks if not any(s in p for s in short)] == []
 
 
+@pytest.mark.parametrize("version", [4, 5])
 def test_a_log_of_an_older_guard_is_searched_as_it_stands_and_once_it_is_upgraded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "guard.db"
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "MIGRATIONS", (V1, V2, V3, V4))
+        patched.setattr(schema, "MIGRATIONS", MIGRATIONS[:version])
         write(path, every())
     with SqliteReader(path) as reader:
         queries = [q for q, _ in FILTERS.values()]
@@ -164,7 +205,7 @@ def test_a_log_of_an_older_guard_is_searched_as_it_stands_and_once_it_is_upgrade
         assert all(before)
         monkeypatch.setattr(schema, "TELL", 10)
         write(path, [])
-        assert "is brought from version 4 to 5" in caplog.text
+        assert f"is brought from version {version} to 6" in caplog.text
         assert "done in" in caplog.text
         assert verified(path).ok
         assert [reader.search(replace(q, limit=20)).seqs for q in queries] == before

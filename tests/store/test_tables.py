@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from guard.ledger.record import LostBody
 from guard.store.entries import Decided, Ended, Entry, Lost
-from guard.store.migrations import BLOCK_BITS, SLACK
+from guard.store.migrations import RUN_BITS, SLACK
 from guard.store.rows import Builder, commit
 from guard.store.schema import open_writer
 from guard.store.tables import GROUP, Pace, Value
@@ -23,7 +23,7 @@ from tests.store.making_log import DIGITS
 PREMIUM: Final = finding("cli.premium")
 LATE: Final = finding("cli.short", "flag")
 TABLES: Final = (
-    "entries", "head", "calls", "ends", "call_rules", "late_rules", "exposures", "fined_numbers", "call_spans",
+    "entries", "head", "calls", "ends", "call_rules", "late_rules", "exposures", "fined_numbers", "call_runs",
 )  # fmt: skip
 MONEY: Final = {"operator": DIGITS}
 
@@ -59,13 +59,13 @@ def written(path: Path, batches: list[list[Entry]], pace: Pace) -> dict[str, lis
 
 @pytest.mark.parametrize("size", [1, 3, GROUP, GROUP + 1, 250, 1000])
 def test_both_ways_write_the_same(tmp_path: Path, size: int) -> None:
-    all_of_them = entries((1 << BLOCK_BITS) // 2 + 100)
+    all_of_them = entries((1 << RUN_BITS) // 2 + 100)
     batches = [all_of_them[n : n + size] for n in range(0, len(all_of_them), size)]
     straight, viewed = (written(tmp_path / f"{p}.db", batches, p) for p in ("alone", "behind"))
     for table in TABLES:
         assert straight[table] == viewed[table], table
         assert straight[table], table
-    assert len(straight["call_spans"]) == 2
+    assert len(straight["call_runs"]) == 2
 
 
 class Telling(sqlite3.Connection):
@@ -99,7 +99,7 @@ def test_a_crowd_is_one_statement(tmp_path: Path) -> None:
 
 def test_a_usual_group_goes_straight(tmp_path: Path) -> None:
     assert statements(tmp_path / "guard.db", entries(8)[:GROUP]) == [
-        "BEGIN IMMEDIATE", *["INSERT INTO call_spans"] * 3, "INSERT INTO entries", "INSERT INTO calls",
+        "BEGIN IMMEDIATE", *["INSERT INTO call_runs"] * 3, "INSERT INTO entries", "INSERT INTO calls",
         "INSERT OR IGNORE", "INSERT OR REPLACE", "COMMIT",
     ]  # fmt: skip
 
@@ -112,7 +112,7 @@ def test_what_was_rolled_back_is_not_remembered(tmp_path: Path) -> None:
         db.execute("CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.head BEGIN SELECT raise(FAIL, 'full'); END")
         with pytest.raises(sqlite3.IntegrityError, match="full"):
             commit(db, builder, batch, bytes(32))
-        assert db.execute("SELECT count(*) FROM call_spans").fetchone() == (0,)
+        assert db.execute("SELECT count(*) FROM call_runs").fetchone() == (0,)
         db.execute("DROP TRIGGER refuse")
         commit(db, builder, batch, bytes(32))
-        assert db.execute("SELECT count(*) FROM call_spans").fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM call_runs").fetchone() == (1,)

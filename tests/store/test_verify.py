@@ -150,9 +150,9 @@ def test_tampering_with_the_index(log: Path, statements: list[str], broken: int)
 @pytest.mark.parametrize(
     "statement",
     [
-        "DELETE FROM call_spans",
-        "UPDATE call_spans SET last_at = first_at - 1",
-        "UPDATE call_spans SET first_at = last_at",
+        "DELETE FROM call_runs",
+        "UPDATE call_runs SET last_at = first_at - 1",
+        "UPDATE call_runs SET first_at = last_at",
         "DELETE FROM late_rules",
         "INSERT INTO late_rules VALUES ('cli.mobile', 1)",
         "UPDATE late_rules SET rule = 'cli.mobile'",

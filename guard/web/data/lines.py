@@ -121,10 +121,9 @@ def _lines(reader: SqliteReader, now: int) -> list[Key]:
 
 def _sources(reader: SqliteReader, line: str) -> list[str]:
     """The sources whose line it is: of its newest calls, lest a busy one be read whole."""
-    rows = reader.fetch(
-        "SELECT DISTINCT source FROM (SELECT source FROM calls WHERE line = ? ORDER BY seq DESC LIMIT ?) LIMIT ?",
-        (line, RECENT, SOURCES),
-    )
+    calls, first = reader.calls()
+    newest = f"SELECT c.source FROM {calls} WHERE c.line = ? ORDER BY {first} DESC, c.seq DESC LIMIT ?"
+    rows = reader.fetch(f"SELECT DISTINCT source FROM ({newest}) LIMIT ?", (line, RECENT, SOURCES))
     return [source for (source,) in rows]
 
 
@@ -133,5 +132,7 @@ def _seen(reader: SqliteReader, use: Use, *, full: bool) -> Use:
     name = incidents.shown(use.line, full=full)
     if not name or (name == use.line and hidden.BY_CALL.match(name) is None):
         return use
-    rows = reader.fetch("SELECT seq FROM calls WHERE line = ? ORDER BY seq DESC LIMIT 1", (use.line,))
+    calls, first = reader.calls()
+    sql = f"SELECT c.seq FROM {calls} WHERE c.line = ? ORDER BY {first} DESC, c.seq DESC LIMIT 1"
+    rows = reader.fetch(sql, (use.line,))
     return replace(use, line=name, record=rows[0][0] if rows else 0)

@@ -140,6 +140,7 @@ class Counter:
         if count.open and talk:
             looked += self._ends(reader, count)
         most = max(most - looked, 1)  # calls that never end must not keep it from going on
+        calls, first = reader.calls() if key.line else ("calls c", "c.seq")
         where, values = (
             ("c.line = ? AND c.source = ?", (key.line, key.source)) if key.line else ("c.trunk = ?", (key.trunk,))
         )
@@ -148,7 +149,7 @@ class Counter:
         sql = (
             "SELECT c.seq, c.at, c.callee, c.direction = 'outbound' AND c.verdict <> 'blocked'"
             f" AND c.callee NOT IN ({_EMERGENCY}) AND NOT (c.verdict = 'flagged' AND coalesce({withdrawn}, 0))"
-            f" FROM calls c WHERE {where} AND c.seq > ? ORDER BY c.seq LIMIT ?"
+            f" FROM {calls} WHERE {where} AND c.seq > ? ORDER BY {first}, c.seq LIMIT ?"
         )
         rows = reader.fetch(sql, (*values, count.after, most))
         for seq, at, callee, counts in rows:
