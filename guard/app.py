@@ -7,13 +7,14 @@ import contextlib
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import Final
 
 from guard.alerts import MoneyAlerts
 from guard.app_parts import contact_secret, listens
 from guard.asking import Asking
-from guard.beside import aside, reading
+from guard.beside import Beside, aside, reading
 from guard.certificates import Certificates
 from guard.config import Config
 from guard.counterincident import CounterIncident, troubles_of
@@ -28,6 +29,7 @@ from guard.net.driver import Driver
 from guard.net.faults import FaultPolicy
 from guard.net.garbage import Garbage
 from guard.net.hep import Mirror, MirroredLog
+from guard.net.hugepages import AGAIN, gather
 from guard.net.journal import TellingLog
 from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
@@ -127,6 +129,7 @@ class App:
         self._streams = Streams(self._loop, self.driver, self.driver.counters, self.core.listed, tls, ping)
         self.service = Service(self)
         self._garbage = Garbage()
+        self._memory = Beside(partial(aside, gather), AGAIN, self.driver.fault, "")
         self._recounting: asyncio.Task[None] | None = None
         self._house = Housekeeper(store, config, clock, self.driver.fault)
         self._house.adopt(config, policy.digest)
@@ -179,6 +182,7 @@ class App:
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
         self.driver.tidy = self._garbage.tidy
+        self._memory.start()
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
         self._every(WATCH, self._reloader.watch)
         self._every(WATCH, self.certificates.watch)
@@ -330,6 +334,7 @@ class App:
         await self.certificates.stop()
         await self._hops.stop()
         await self._house.stop()
+        await self._memory.stop()
         await self.alerts.stop()
         await self._publishing.stop()
         await self.detection.stop()

@@ -27,7 +27,7 @@ class Beside:
     is another one or all is well again; a fault of ours goes to `fault`."""
 
     def __init__(
-        self, work: Callable[[], Awaitable[None]], pause: float, fault: Callable[[Exception], None], fails: str
+        self, work: Callable[[], Awaitable[object]], pause: float, fault: Callable[[Exception], None], fails: str
     ) -> None:
         self._work = work
         self._pause = pause

@@ -97,7 +97,8 @@ def test_it_may_do_what_the_guard_does_and_no_more(unit: Unit) -> None:
     assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == [""]
     assert service["ProtectSystem"] == ["strict"]
     assert service["RestrictAddressFamilies"] == ["AF_INET AF_INET6 AF_UNIX"]
-    own = "sched_setscheduler sched_setattr"  # what asks for less, and for a shorter turn: realtime stays forbidden
+    # what asks for less, and for a shorter turn (realtime stays forbidden), and what tells which memory is in use
+    own = "sched_setscheduler sched_setattr mincore"
     assert service["SystemCallFilter"] == ["@system-service", "~@privileged @resources", own]
     assert Path(Store().path).parent == Path("/var/lib") / service["StateDirectory"][0]
     assert int(service["LimitNOFILE"][0]) > MAX_CONNECTIONS * 2

@@ -1,0 +1,71 @@
+"""What is in use is laid together in pages of 2 MB, what is not stays as it is, and a kernel that cannot is let be."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from guard.net import hugepages
+from guard.net.hugepages import COLLAPSE, HUGE, gather
+
+SIZE = 32 * HUGE
+
+
+def able() -> bool:
+    """Whether this kernel knows how."""
+    return not ctypes.CDLL(None).madvise(None, ctypes.c_size_t(0), COLLAPSE)
+
+
+@contextmanager
+def mapping() -> Iterator[tuple[mmap.mmap, int]]:
+    """Private memory, and where it is."""
+    with mmap.mmap(-1, SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        first = ctypes.c_char.from_buffer(memory)
+        address = ctypes.addressof(first)
+        del first
+        yield memory, address
+
+
+def taken(address: int) -> tuple[int, int]:
+    """Octets in memory, and of them in huge pages, of the region with an address."""
+    text = Path("/proc/self/smaps").read_text(encoding="utf-8")
+    for part in re.split(r"^(?=[0-9a-f]+-)", text, flags=re.MULTILINE)[1:]:
+        start, end = (int(n, 16) for n in part.split(" ", 1)[0].split("-"))
+        if start <= address < end:
+            found = [re.search(rf"^{word}: +(\d+) kB$", part, re.MULTILINE) for word in ("Rss", "AnonHugePages")]
+            return int(found[0][1]) << 10 if found[0] else 0, int(found[1][1]) << 10 if found[1] else 0
+    raise AssertionError("no such region")
+
+
+def test_memory_in_use_is_laid_together() -> None:
+    with mapping() as (memory, address):
+        memory.write(b"x" * SIZE)
+        asked = gather()
+        if able():
+            assert asked >= SIZE - HUGE
+            assert taken(address)[1] >= SIZE // 2  # what the kernel has no room for just now is asked for again
+        else:
+            assert asked == 0
+        assert memory[:] == b"x" * SIZE
+
+
+def test_memory_that_is_hardly_used_takes_no_more() -> None:
+    with mapping() as (memory, address):
+        memory[SIZE // 2 : SIZE // 2 + 1] = b"x"
+        before, _ = taken(address)
+        gather()
+        assert taken(address)[0] < before + HUGE
+
+
+def test_a_kernel_that_knows_no_such_advice_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hugepages, "COLLAPSE", 9_999)
+    with mapping() as (memory, address):
+        memory.write(b"x" * SIZE)
+        assert gather() == 0
+        assert taken(address)[1] == 0
