@@ -29,7 +29,7 @@ from guard.net.driver import Driver
 from guard.net.faults import FaultPolicy
 from guard.net.garbage import Garbage
 from guard.net.hep import Mirror, MirroredLog
-from guard.net.hugepages import AGAIN, gather
+from guard.net.hugepages import AGAIN, HugePages
 from guard.net.journal import TellingLog
 from guard.net.say import LOG, Voice
 from guard.net.stream import Streams
@@ -129,7 +129,7 @@ class App:
         self._streams = Streams(self._loop, self.driver, self.driver.counters, self.core.listed, tls, ping)
         self.service = Service(self)
         self._garbage = Garbage()
-        self._memory = Beside(partial(aside, gather), AGAIN, self.driver.fault, "")
+        self._memory = Beside(partial(aside, HugePages().gather), AGAIN, self.driver.fault, "")
         self._recounting: asyncio.Task[None] | None = None
         self._house = Housekeeper(store, config, clock, self.driver.fault)
         self._house.adopt(config, policy.digest)
@@ -182,7 +182,7 @@ class App:
         self._every(TICK, self.driver.tick)
         self._garbage.start(self.driver.now())
         self.driver.tidy = self._garbage.tidy
-        self._memory.start()
+        self._timers.append(self._loop.call_later(WATCH, self._memory.start))  # behind the first calls
         self._every(TICK, lambda: self._garbage.look(self.core.calls + self.core.transactions, self.driver.now()))
         self._every(WATCH, self._reloader.watch)
         self._every(WATCH, self.certificates.watch)

@@ -2,8 +2,8 @@
 small ones has to look up where half of all that a call touches is.
 
 Python takes its memory a megabyte at a time, which the kernel never lays together by itself. It does when it is asked
-(`MADV_COLLAPSE`, Linux 6.1 and newer), a page in a quarter of a millisecond, while all but what touches new memory goes
-on. Nothing depends on it: what the kernel cannot do now is asked for again.
+(`MADV_COLLAPSE`, Linux 6.1 and newer): a quarter of a millisecond a page, some where memory is in pieces, while all but
+what touches new memory goes on. Nothing depends on it: what the kernel cannot do now is asked for again.
 """
 
 from __future__ import annotations
@@ -12,38 +12,53 @@ import ctypes
 import mmap
 import re
 from pathlib import Path
+from time import sleep
 from typing import Final
 
-AGAIN: Final = 10.0  # s after which it is asked for again; at 1 000 calls a second 60 MB come in that time
+AGAIN: Final = 5.0  # s after which it is looked for more; at 1 000 calls a second 30 MB come in that time
+MOST: Final = 50  # pages made at a look: a stop waits for its end
 HUGE: Final = 2 << 20
 COLLAPSE: Final = 25  # madvise(2): MADV_COLLAPSE, which Python's `mmap` does not name
-FULL: Final = 0.9  # of a region in use: a thread's stack, 8 MB of which it uses some kB, is left as it is
+USED: Final = HUGE // mmap.PAGESIZE * 9 // 10  # small pages in use of a large one; a thread's stack has a few
+PAUSE: Final = 0.02  # s after each page: calls that waited for it go first
+FORGET: Final = 700  # looks after which what was laid together is asked for anew: it may have been given back meanwhile
 _ANONYMOUS: Final = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) rw-p \S+ \S+ 0 +(?:\[heap\])?$", re.MULTILINE)
 
 
-def gather() -> int:
-    """Lay together what is in use, from a thread: how many octets the kernel was asked for, 0 where it cannot."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.madvise(None, ctypes.c_size_t(0), COLLAPSE):
-        return 0
-    try:
-        text = Path("/proc/self/maps").read_bytes()
-    except OSError:
-        return 0
-    asked = 0
-    for found in _ANONYMOUS.finditer(text):
-        start, end = -(int(found[1], 16) // -HUGE) * HUGE, int(found[2], 16) // HUGE * HUGE
-        if start < end and _used(libc, start, end - start) >= FULL:
-            libc.madvise(
-                ctypes.c_void_p(start), ctypes.c_size_t(end - start), COLLAPSE
-            )  # what fails is asked for again
-            asked += end - start
-    return asked
+class HugePages:
+    """`gather` now and then, from a thread."""
 
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._done: set[int] = set()
+        self._looks = 0
 
-def _used(libc: ctypes.CDLL, start: int, size: int) -> float:
-    """The share of a region that is in memory; 0 where it is gone meanwhile."""
-    pages = ctypes.create_string_buffer(size // mmap.PAGESIZE)
-    if libc.mincore(ctypes.c_void_p(start), ctypes.c_size_t(size), pages):
-        return 0.0
-    return pages.raw.count(b"\x01") / len(pages)
+    def gather(self) -> int:
+        """Lay together what is in use: how many pages were made, 0 where the kernel cannot."""
+        if self._libc.madvise(None, ctypes.c_size_t(0), COLLAPSE):
+            return 0
+        try:
+            text = Path("/proc/self/maps").read_bytes()
+        except OSError:
+            return 0
+        self._looks += 1
+        there = {
+            page
+            for found in _ANONYMOUS.finditer(text)
+            for page in range(-(int(found[1], 16) // -HUGE) * HUGE, int(found[2], 16) // HUGE * HUGE, HUGE)
+        }
+        self._done = self._done & there if self._looks % FORGET else set()
+        made = 0
+        for page in sorted(there - self._done):
+            if made < MOST and self._collapsed(page):
+                self._done.add(page)
+                made += 1
+                sleep(PAUSE)
+        return made
+
+    def _collapsed(self, page: int) -> bool:
+        """Whether a page is one now: not where hardly any of it is in use, or it is gone meanwhile."""
+        used = ctypes.create_string_buffer(HUGE // mmap.PAGESIZE)
+        if self._libc.mincore(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), used) or used.raw.count(b"\x01") < USED:
+            return False
+        return not self._libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), COLLAPSE)
