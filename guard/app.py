@@ -128,8 +128,8 @@ class App:
         ping = config.file.listen.ping_s * 1_000_000
         self._streams = Streams(self._loop, self.driver, self.driver.counters, self.core.listed, tls, ping)
         self.service = Service(self)
-        self._garbage = Garbage()
-        self._memory = Beside(partial(aside, HugePages().gather), AGAIN, self.driver.fault, "")
+        self._garbage, self._pages = Garbage(), HugePages()
+        self._memory = Beside(partial(aside, self._pages.gather), AGAIN, self.driver.fault, "")
         self._recounting: asyncio.Task[None] | None = None
         self._house = Housekeeper(store, config, clock, self.driver.fault)
         self._house.adopt(config, policy.digest)
@@ -334,6 +334,7 @@ class App:
         await self.certificates.stop()
         await self._hops.stop()
         await self._house.stop()
+        self._pages.stop()
         await self._memory.stop()
         await self.alerts.stop()
         await self._publishing.stop()

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import re
 from pathlib import Path
-from time import sleep
+from threading import Event
 from typing import Final
 
 AGAIN: Final = 5.0  # s after which it is looked for more; at 1 000 calls a second 30 MB come in that time
-MOST: Final = 50  # pages made at a look: a stop waits for its end
+MOST: Final = 50  # pages made at a look, in a second
 HUGE: Final = 2 << 20
 COLLAPSE: Final = 25  # madvise(2): MADV_COLLAPSE, which Python's `mmap` does not name
 USED: Final = HUGE // mmap.PAGESIZE * 9 // 10  # small pages in use of a large one; a thread's stack has a few
 PAUSE: Final = 0.02  # s after each page: calls that waited for it go first
 FORGET: Final = 700  # looks after which what was laid together is asked for anew: it may have been given back meanwhile
-_ANONYMOUS: Final = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) rw-p \S+ \S+ 0 +(?:\[heap\])?$", re.MULTILINE)
 
 
 class HugePages:
@@ -32,6 +30,11 @@ class HugePages:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._done: set[int] = set()
         self._looks = 0
+        self._stopped = Event()
+
+    def stop(self) -> None:
+        """Whoever gathers ends at once."""
+        self._stopped.set()
 
     def gather(self) -> int:
         """Lay together what is in use: how many pages were made, 0 where the kernel cannot."""
@@ -42,18 +45,16 @@ class HugePages:
         except OSError:
             return 0
         self._looks += 1
-        there = {
-            page
-            for found in _ANONYMOUS.finditer(text)
-            for page in range(-(int(found[1], 16) // -HUGE) * HUGE, int(found[2], 16) // HUGE * HUGE, HUGE)
-        }
+        there = {page for line in text.splitlines() for page in _pages(line.split())}
         self._done = self._done & there if self._looks % FORGET else set()
         made = 0
         for page in sorted(there - self._done):
-            if made < MOST and self._collapsed(page):
+            if made == MOST or self._stopped.is_set():
+                break
+            if self._collapsed(page):
                 self._done.add(page)
                 made += 1
-                sleep(PAUSE)
+                self._stopped.wait(PAUSE)
         return made
 
     def _collapsed(self, page: int) -> bool:
@@ -62,3 +63,11 @@ class HugePages:
         if self._libc.mincore(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), used) or used.raw.count(b"\x01") < USED:
             return False
         return not self._libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), COLLAPSE)
+
+
+def _pages(words: list[bytes]) -> range:
+    """Where large pages fit into a region: a line of /proc/self/maps. None into what is no memory of our own."""
+    if words[1] != b"rw-p" or words[4] != b"0" or words[5:] not in ([], [b"[heap]"]):
+        return range(0)
+    first, end = (int(address, 16) for address in words[0].split(b"-"))
+    return range(-(first // -HUGE) * HUGE, end // HUGE * HUGE, HUGE)

@@ -74,7 +74,7 @@ def test_shut_off_at_one_holds_at_the_other_also_without_redis_and_after_a_resta
                 assert closed(b), "it keeps what it knows"
             async with one(tmp_path / "b", server) as b:
                 assert await answered(b, 2) == 403, "its own books say it"
-                (mirrored,) = books(b)
+                (mirrored,) = (i for i in books(b) if i.rule == SHUT)  # that the counters are away may be one as well
                 assert (mirrored.subject, mirrored.rule, mirrored.events[0].who) == ("pbx", SHUT, WHO)
                 assert mirrored.events[0].text == SAYS[""]
                 assert mirrored.terms.subject_cost == 0
