@@ -3,7 +3,7 @@ small ones has to look up where half of all that a call touches is.
 
 Python takes its memory a megabyte at a time, which the kernel never lays together by itself. It does when it is asked
 (`MADV_COLLAPSE`, Linux 6.1 and newer): a quarter of a millisecond a page, some where memory is in pieces, while all but
-what touches new memory goes on. Nothing depends on it: what the kernel cannot do now is asked for again.
+what touches new memory goes on. Nothing depends on it: what the kernel cannot do now is asked for again in an hour.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from threading import Event
 from typing import Final
 
 AGAIN: Final = 5.0  # s after which it is looked for more; at 1 000 calls a second 30 MB come in that time
-MOST: Final = 50  # pages made at a look, in a second
+MOST: Final = 50  # pages asked for at a look, in a second
 HUGE: Final = 2 << 20
 COLLAPSE: Final = 25  # madvise(2): MADV_COLLAPSE, which Python's `mmap` does not name
 USED: Final = HUGE // mmap.PAGESIZE * 9 // 10  # small pages in use of a large one; a thread's stack has a few
 PAUSE: Final = 0.02  # s after each page: calls that waited for it go first
-FORGET: Final = 700  # looks after which what was laid together is asked for anew: it may have been given back meanwhile
+FORGET: Final = 700  # looks after which all is asked for anew: what was laid together may have been given back
 
 
 class HugePages:
@@ -28,7 +28,7 @@ class HugePages:
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._done: set[int] = set()
+        self._asked: set[int] = set()
         self._looks = 0
         self._stopped = Event()
 
@@ -46,23 +46,24 @@ class HugePages:
             return 0
         self._looks += 1
         there = {page for line in text.splitlines() for page in _pages(line.split())}
-        self._done = self._done & there if self._looks % FORGET else set()
-        made = 0
-        for page in sorted(there - self._done):
-            if made == MOST or self._stopped.is_set():
+        self._asked = self._asked & there if self._looks % FORGET else set()
+        made = asked = 0
+        for page in sorted(there - self._asked):
+            if asked == MOST or self._stopped.is_set():
                 break
-            if self._collapsed(page):
-                self._done.add(page)
-                made += 1
+            if self._used(page):
+                self._asked.add(page)
+                asked += 1
+                made += not self._libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), COLLAPSE)
                 self._stopped.wait(PAUSE)
         return made
 
-    def _collapsed(self, page: int) -> bool:
-        """Whether a page is one now: not where hardly any of it is in use, or it is gone meanwhile."""
+    def _used(self, page: int) -> bool:
+        """Whether most of it is in use; not where it is gone meanwhile."""
         used = ctypes.create_string_buffer(HUGE // mmap.PAGESIZE)
-        if self._libc.mincore(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), used) or used.raw.count(b"\x01") < USED:
+        if self._libc.mincore(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), used):
             return False
-        return not self._libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), COLLAPSE)
+        return used.raw.count(b"\x01") >= USED
 
 
 def _pages(words: list[bytes]) -> range:
