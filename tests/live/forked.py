@@ -3,6 +3,7 @@ second of processor time that the imports of each would take. What is begun is a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -92,7 +93,8 @@ class _Child:
 
     def send_signal(self, sig: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, sig)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and its status is on the way
+                os.kill(self.pid, sig)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
