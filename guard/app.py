@@ -15,6 +15,7 @@ from guard.alerts import MoneyAlerts
 from guard.app_parts import contact_secret, listens
 from guard.asking import Asking
 from guard.beside import Beside, aside, reading
+from guard.callsfile import path_of
 from guard.certificates import Certificates
 from guard.config import Config
 from guard.counterincident import CounterIncident, troubles_of
@@ -22,7 +23,7 @@ from guard.detection import Detection, watching
 from guard.engine import Engine
 from guard.housekeeping import Housekeeper
 from guard.incidents import Incidents, contracts_of
-from guard.keeping import Keeper, Known, path_of
+from guard.keeping import Keeper
 from guard.net import journal
 from guard.net.clock import Clock, SystemClock
 from guard.net.driver import Driver
@@ -47,6 +48,7 @@ from guard.ratekeeping import rates_of
 from guard.recount import SPAN, recount
 from guard.refusals import of as refusals_of
 from guard.reload import Loaded, Reloader
+from guard.resting import standing
 from guard.service import SHORT, Service
 from guard.sharing import counters, fault_of
 from guard.sources import Sources
@@ -149,7 +151,7 @@ class App:
         self._reloader = Reloader(self, config)
         self._hops = NextHops(config, trunks, self._reroute)
         calls, seq_of = path_of(config.store_path), self._verdicts.seq_of
-        self._keeper = Keeper(calls, self.core, seq_of, self.driver.fault, rates_of(config, counted.state), clock.now)
+        self._keeper = Keeper(calls, self.core, self.driver, seq_of, rates_of(config, counted.state))
         self.asking = Asking(self, counted.state, self._verdicts, store, clock, settings.token)
 
     async def start(self) -> None:
@@ -235,22 +237,16 @@ class App:
 
     def _revive(self) -> None:
         """Go on with the calls that were up when the guard stopped, before anything is heard of them."""
-        now = self.driver.now()
+
+        def known(ticket: int, seq: int) -> None:
+            self._verdicts.resume(ticket, seq)
+            self.detection.revived[seq] = ticket
 
         def resume(ticket: int, kept: KeptCall) -> None:
-            self._verdicts.resume(ticket, kept.seq)
-            self.detection.revived[kept.seq] = ticket
-            self.desk.resume(ticket, kept.attempt, now)
+            self.desk.resume(ticket, kept.attempt, self.driver.now())
 
         with self._store.reader() as reader:
-
-            def look(kept: KeptCall) -> Known:
-                found = next(iter(reader.of((kept.seq,))), None)
-                if found is None or found.record.call_id != kept.attempt.call_id:
-                    return "unknown"
-                return "open" if found.end is None else "over"
-
-            self._keeper.load(look, resume, now)
+            self._keeper.load(lambda calls: standing(reader, calls), known, resume)
 
     def _woken(self) -> None:
         """Shared counters have answered, or are away."""

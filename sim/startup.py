@@ -24,6 +24,7 @@ from sim.labelled.words import SimError
 from sim.logfill import fill
 from sim.race.load import environment, ports, said, start, stop
 from sim.race.proxies import COMPILED, ROOT, first_call, proxies
+from sim.upcalls import fill_up
 
 ROUNDS: Final = 11
 CALLS: Final = 100_000  # of the log that a guard starts with
@@ -58,6 +59,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--rounds", type=int, default=ROUNDS, metavar="N", help=f"of which the median is told ({ROUNDS})"
     )
     parser.add_argument("--calls", type=int, default=CALLS, metavar="N", help=f"calls of the log, 0: none ({CALLS:,})")
+    parser.add_argument("--up", type=int, default=0, metavar="N", help="calls that were up when it stopped (none)")
     parser.add_argument(
         "--home", type=Path, action="append", metavar="FOLDER",
         help="start the guard that is there; several are started in turns (this one; "
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     homes = [home.resolve() for home in args.home or [ROOT]]
     with tempfile.TemporaryDirectory(prefix="sim-startup-") as name:
         folder = Path(name)
-        starts = dict(_starts(folder, homes, args.calls))
+        starts = dict(_starts(folder, homes, args.calls, args.up))
         found: dict[str, list[Took]] = {what: [] for what in starts}
         for n in range(args.rounds + 1):
             for what, begin in starts.items():
@@ -93,11 +95,13 @@ def _middle(several: list[Took]) -> Took:
     return Took(median(t.wall for t in several), median(t.cpu for t in several))
 
 
-def _starts(folder: Path, homes: list[Path], calls: int) -> Iterator[tuple[str, Start]]:
+def _starts(folder: Path, homes: list[Path], calls: int, up: int) -> Iterator[tuple[str, Start]]:
     """What is started, by its name."""
-    log = folder / "filled.db"
+    log, talking = folder / "filled.db", folder / "talking.db"
     if calls:
         fill(log, calls, 1, lambda _: None)
+    if up:
+        fill_up(talking, up)
     for i, home in enumerate(homes):
         there = f", {home.name}" if len(homes) > 1 else ""
         bench = _Bench(folder / f"{i}", home)
@@ -107,6 +111,8 @@ def _starts(folder: Path, homes: list[Path], calls: int) -> Iterator[tuple[str, 
         yield f"guard run, to its first call{there}", bench.serving(None)
         if calls:
             yield f"the same with a log of {calls:,} calls{there}", bench.serving(log)
+        if up:
+            yield f"the same with {up:,} calls up{there}", bench.serving(talking)
         what, words = LAST
         yield what + there, bench.ending(words)
 
@@ -148,7 +154,8 @@ class _Bench:
             for old in self._folder.glob(f"{STORE}*"):
                 old.unlink()
             if log is not None:
-                shutil.copy(log, self._folder / STORE)
+                for file in log.parent.glob(f"{log.name}*"):
+                    shutil.copy(file, self._folder / file.name.replace(log.name, STORE))
             process = None
             begun = time.monotonic()
             try:

@@ -6,23 +6,25 @@ import asyncio
 import json
 import os
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from guard import keeping
-from guard.keeping import SLICE, Keeper, Known, Line, add, path_of, read, renew, write
+from guard import callsfile, keeping
+from guard.callsfile import Named, Whose, add, path_of, renew, write
+from guard.keeping import SLICE, Keeper
 from guard.model import Decision
 from guard.proxy.calls import SILENCE_WAIT
 from guard.proxy.core import ProxyCore
 from guard.proxy.effects import Flow
 from guard.proxy.kept import KeptCall, keep, revive
+from guard.resting import SOME, Known, standing
 from guard.sources import Source
 from guard.store.tables import PAUSE
-from tests.proxy.world import DOWN, GUARD, PBX, SECOND, UP, Leg, World, arrows, reply
+from tests.proxy.world import DOWN, GUARD, PBX, SECOND, UP, Leg, World, arrows, reply, request
+from tests.turner import Turner, nothing
 
 WALL = 1_780_000_000 * SECOND  # wall clock minus timeline
 MASKED = Decision(
@@ -45,14 +47,24 @@ class Life:
     def __init__(self, path: Path, answer: Decision | None = None, known: Known = "open") -> None:
         self.w = World(answer=answer or Decision(verdict="allowed"))
         self.w.core.wall_offset = WALL
+        self.seqs: dict[int, int] = {}
         self.resumed: list[tuple[int, KeptCall]] = []
-        self.faults: list[Exception] = []
-        self.keeper = Keeper(path, self.w.core, lambda ticket: 70 + ticket, self.faults.append)
-        self.keeper.load(lambda _: known, lambda t, k: self.resumed.append((t, k)), self.w.now)
+        driver = Turner(self.w)
+        self.faults = driver.faults
+        self.keeper = Keeper(path, self.w.core, driver, lambda ticket: 70 + ticket)
+        self.keeper.load(
+            lambda calls: [known] * len(calls), self.seqs.__setitem__, lambda t, k: self.resumed.append((t, k))
+        )
 
     def write(self) -> None:
         self.keeper._gather()
         self.keeper._write(self.keeper._taken())
+
+
+def read(path: Path) -> tuple[list[KeptCall], int]:
+    """Its calls, and how many lines of it could not be read."""
+    calls, bad = callsfile.read(path)
+    return [callsfile.call_of(c.line) for c in calls], bad
 
 
 def file(folder: Path) -> Path:
@@ -168,8 +180,6 @@ def test_a_clock_of_another_life_is_bounded_by_this_one() -> None:
 def test_a_callers_connection_did_not_survive() -> None:
     tcp = Flow("tcp", GUARD, (PBX[0], 40_000), conn=7)
     w = World(source=Source(name="pbx", networks=(ip_network("127.0.0.2/32"),), trunk="operator", contact=PBX))
-    from tests.proxy.world import request
-
     out = w(request(transport="TCP", contact="<sip:127.0.0.2:5062;transport=tcp>"), tcp)
     w(reply(out[-1][1], 200), DOWN)
     found = w.core._c.calls.dialog(b"c1@pbx", b"a1", b"z9")
@@ -177,13 +187,198 @@ def test_a_callers_connection_did_not_survive() -> None:
     kept = keep(found[0], 1, 0)
     assert kept.caller_flow == Flow("tcp", GUARD, (PBX[0], 40_000))
     fresh = World()
-    fresh.core.revive(kept, fresh.now)
+    fresh.core.revive(kept, 1, fresh.now)
     bye = request(
         "BYE", "sip:127.0.0.2:5062;transport=tcp", caller="<sip:+33145670001@127.0.0.1>", tag="z9", to_tag="a1",
         to="<sip:+33145678901@127.0.0.2>", host="127.0.0.3", branch="bye", more="Route: <sip:127.0.0.1:5060;lr>\r\n",
     )  # fmt: skip
     fresh(bye, DOWN)
     assert fresh.sent[-1][0].peer == ("127.0.0.2", 5062)
+
+
+# ---- many calls ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def all_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call goes on before something is heard of it."""
+    monkeypatch.setattr(keeping, "AT_ONCE", 0)
+
+
+def talking(path: Path, calls: int) -> list[Leg]:
+    """So many calls that are up, in the file."""
+    life = Life(path)
+    legs = [Leg(life.w, call_id=f"c{n}", branch=f"b{n}").up() for n in range(calls)]
+    life.write()
+    return legs
+
+
+def taken_up(path: Path, legs: list[Leg]) -> Life:
+    """The next life, in which these calls go on."""
+    life = Life(path)
+    life.w.now = legs[0].w.now + SECOND
+    for leg in legs:
+        leg.w = life.w
+    return life
+
+
+@pytest.mark.usefixtures("all_rest")
+@pytest.mark.parametrize("by", ["caller", "callee"])
+def test_a_call_rests_until_something_is_heard_of_it(tmp_path: Path, by: str) -> None:
+    legs = talking(file(tmp_path), 3)
+    two = taken_up(file(tmp_path), legs)
+    assert (two.resumed, two.w.core.calls) == ([], 3)
+    assert two.seqs == {1: 71, 2: 72, 3: 73}  # whose records they have is known from the start
+    bye, where = (legs[1].from_pbx("BYE"), UP) if by == "caller" else (legs[1].from_operator("BYE"), DOWN)
+    out = two.w(bye, where)
+    assert arrows(out) == ["down BYE" if by == "caller" else "up BYE"]
+    assert [t for t, _ in two.resumed] == [2]
+    two.w(reply(out[-1][1], 200), DOWN if by == "caller" else UP)
+    assert [(t, e.outcome, e.by) for t, e in two.w.ended] == [(2, "answered", by)]
+    assert two.w.core.calls == 2
+    two.write()
+    assert [k.key[1] for k in read(file(tmp_path))[0]] == [b"c0", b"c2"]
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_what_rests_goes_on_by_itself_a_few_at_a_time(tmp_path: Path) -> None:
+    legs = talking(file(tmp_path), 2 * SOME + 1)
+
+    async def scene() -> None:
+        two = taken_up(file(tmp_path), legs)
+        two.keeper.start()
+        went: list[int] = []
+        while sum(went) < len(legs):
+            before = len(two.resumed)
+            await asyncio.sleep(0)
+            went.append(len(two.resumed) - before)
+        assert [n for n in went if n] == [SOME, SOME, 1]
+        await asyncio.sleep(0)
+        assert two.w.core._c.calls.resting is None  # nobody looks for them any more
+        assert two.w.core.calls == two.keeper.counters["kept_revived"] == len(legs)
+        await two.keeper.stop()
+        two.w.later(SILENCE_WAIT / SECOND + 60)
+        assert len(two.w.ended) == len(legs)
+
+    run(scene)
+
+
+def test_where_few_were_up_all_go_on_before_anybody_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "AT_ONCE", 2)
+    two = taken_up(file(tmp_path), talking(file(tmp_path), 3))
+    assert [t for t, _ in two.resumed] == [1, 2]
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_an_emergency_call_does_not_rest(tmp_path: Path) -> None:
+    """What is said in it comes before all else, and for that it has to be known."""
+    one = Life(file(tmp_path))
+    Leg(one.w, call_id="sos", branch="s", uri="sip:112@127.0.0.1").up()
+    Leg(one.w, call_id="c", branch="c").up()
+    one.write()
+    two = Life(file(tmp_path))
+    assert [k.key[1] for _, k in two.resumed] == [b"sos"]
+    assert two.w.core._c.calls.helping == {b"sos": 1}
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_all_calls_of_a_call_id_go_on_together(tmp_path: Path) -> None:
+    """A Call-ID that two callers use, or one that calls again."""
+    one = Life(file(tmp_path))
+    Leg(one.w, call_id="same", branch="a", tag="a1").answer(200)
+    Leg(one.w, call_id="same", branch="b", tag="b1").answer(200)
+    one.write()
+    two = Life(file(tmp_path))
+    two.w(request("BYE", "sip:127.0.0.3:5060", tag="b1", to_tag="z9", call_id="same", cseq=2, branch="bye"), UP)
+    assert [t for t, _ in two.resumed] == [1, 2]
+    assert two.w.core.calls == 2
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_a_call_that_comes_again_while_the_old_one_rests_is_joined_as_ever(tmp_path: Path) -> None:
+    legs = talking(file(tmp_path), 1)
+    two = taken_up(file(tmp_path), legs)
+    again = Leg(two.w, call_id="c0", branch="again")
+    two.w(legs[0].from_pbx("INFO"), UP)  # the old one goes on meanwhile
+    assert [t for t, _ in two.resumed] == [1]
+    again.answer(407)
+    two.w(request(call_id="c0", branch="with", cseq=2), UP)
+    assert len(two.w.asked) == 1  # with credentials: the same attempt
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_a_line_that_says_no_call_after_all_costs_itself_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = file(tmp_path)
+    one, two = lines(tmp_path, 2)
+    write(path, [one.replace(b'"opened_at":', b'"opened_at":"soon","x":'), two])
+
+    async def scene() -> None:
+        life = Life(path)
+        assert life.w.core.calls == 2  # so far as anybody has read
+        life.keeper.start()
+        while life.w.core._c.calls.resting is not None:
+            await asyncio.sleep(0)
+        assert (len(life.resumed), life.w.core.calls) == (1, 1)
+        assert life.keeper.counters["kept_unreadable"] == 1
+        assert "cannot be read, and do not go on: 1" in caplog.text
+        await life.keeper.stop()
+        assert [k.key[1] for k in read(path)[0]] == [b"c1"]
+        assert life.faults == []
+
+    run(scene)
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_a_guard_that_stops_while_calls_rest_leaves_them_to_the_next(tmp_path: Path) -> None:
+    legs = talking(file(tmp_path), 3)
+
+    async def scene() -> None:
+        life = taken_up(file(tmp_path), legs)
+        life.w(legs[0].from_pbx("INFO"), UP)
+        life.keeper.start()
+        await life.keeper.stop()
+
+    run(scene)
+    assert {k.key[1] for k in read(file(tmp_path))[0]} == {b"c0", b"c1", b"c2"}
+
+
+def test_a_file_that_cannot_be_made_at_the_start_is_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of the life before are not those of this one: one file of both would end the wrong calls."""
+    path = file(tmp_path)
+    legs = talking(path, 3)
+    legs[0].bye()
+    with monkeypatch.context() as m:
+
+        def full(*_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        m.setattr(keeping, "write", full)
+        two = taken_up(path, legs)
+        two.write()
+    Leg(two.w, call_id="new", branch="new").up()
+    two.write()
+    assert [k.key[1] for k in read(path)[0]] == [b"c0", b"c1", b"c2", b"new"]
+    legs[1].bye()
+    two.write()
+    assert [k.key[1] for k in read(path)[0]] == [b"c0", b"c2", b"new"]
+
+
+# ---- what the log knows ----------------------------------------------------------------------------------------------
+
+
+def test_the_log_is_asked_for_all_calls_at_once() -> None:
+    asked: list[list[int]] = []
+
+    class Log:
+        def standing(self, seqs: Sequence[int], /) -> dict[int, tuple[str, bool]]:
+            asked.append(list(seqs))
+            return {1: ("a", False), 2: ("b", True), 3: ("other", False)}
+
+    calls = [Whose(seq, ("pbx", b"x", b"y"), Named(name)) for seq, name in ((1, "a"), (2, "b"), (3, "c"), (0, "d"))]
+    assert standing(Log(), calls) == ["open", "over", "unknown", "unknown"]
+    assert asked == [[1, 2, 3]]
 
 
 # ---- the file --------------------------------------------------------------------------------------------------------
@@ -196,7 +391,7 @@ def lines(folder: Path, calls: int) -> list[bytes]:
         Leg(w, call_id=f"c{n}", branch=f"b{n}").up()
         call = w.core._c.calls.get(n + 1)
         assert call is not None
-        out.append(msgspec.json.encode(Line(n + 1, keep(call, n + 1, WALL))) + b"\n")
+        out.append(callsfile.line_of(n + 1, keep(call, n + 1, WALL)))
     return out
 
 
@@ -228,7 +423,7 @@ def test_what_cannot_be_read_costs_itself_alone(tmp_path: Path, bad: bytes) -> N
 
 
 def test_a_line_without_end_fills_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "MAX_LINE", 4096)
+    monkeypatch.setattr(callsfile, "MAX_LINE", 4096)
     path = file(tmp_path)
     (one,) = lines(tmp_path, 1)
     path.write_bytes(b"x" * 10_000 + b"\n" + one)
@@ -241,7 +436,7 @@ def test_no_file_is_no_calls(tmp_path: Path) -> None:
 
 
 def test_a_file_that_grew_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "GROWN", 20_000)
+    monkeypatch.setattr(callsfile, "GROWN", 20_000)
     life = Life(file(tmp_path))
     life.keeper._limit = 20_000
     for n in range(60):
@@ -258,7 +453,7 @@ def test_a_file_that_grew_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_file_of_many_calls_is_not_made_anew_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read and written to make it anew stays in proportion to what is added, however many calls are up."""
-    monkeypatch.setattr(keeping, "GROWN", 4_000)
+    monkeypatch.setattr(callsfile, "GROWN", 4_000)
     copied = 0
 
     def counted(path: Path) -> int:
@@ -283,13 +478,13 @@ def test_a_file_of_many_calls_is_not_made_anew_more_often(tmp_path: Path, monkey
 
 def test_to_make_it_anew_lets_calls_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(keeping, "sleep", pauses.append)
+    monkeypatch.setattr(callsfile, "sleep", pauses.append)
     path = file(tmp_path)
     (one,) = lines(tmp_path, 1)
-    write(path, [one.replace(b'"n":1', b'"n":%d' % n) for n in range(10 * keeping.POLITE)])
+    write(path, [one.replace(b'"n":1', b'"n":%d' % n) for n in range(10 * callsfile.POLITE)])
     renew(path)
     assert pauses == [PAUSE] * 20  # it is read twice
-    assert len(read(path)[0]) == 10 * keeping.POLITE
+    assert len(read(path)[0]) == 10 * callsfile.POLITE
 
 
 def test_its_thread_takes_the_core_from_nobody(tmp_path: Path) -> None:
@@ -337,14 +532,15 @@ def test_a_call_whose_channel_cannot_be_had_goes_on(tmp_path: Path) -> None:
     one = Life(file(tmp_path))
     Leg(one.w).up()
     one.write()
-    w, faults = World(), list[Exception]()
-    keeper = Keeper(file(tmp_path), w.core, lambda _: 0, faults.append)
+    w = World()
+    driver = Turner(w)
+    keeper = Keeper(file(tmp_path), w.core, driver, lambda _: 0)
 
     def resume(ticket: int, kept: KeptCall) -> None:
         raise RuntimeError(f"{ticket} {kept.seq}")
 
-    keeper.load(lambda _: "open", resume, w.now)
-    assert [str(e) for e in faults] == ["1 71"]
+    keeper.load(lambda calls: ["open"] * len(calls), nothing, resume)
+    assert [str(e) for e in driver.faults] == ["1 71"]
     assert w.core.calls == 1
 
 

@@ -132,7 +132,9 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.refusals": (
         "guard.config", "guard.configrefusal", "guard.configschema", "guard.proxy.refuse", "guard.tomlread",
     ),
+    "guard.callsfile": ("guard.proxy", "guard.store.tables"),
     "guard.keeping": ("*",),
+    "guard.resting": ("guard.callsfile",),
     "guard.ratekeeping": ("guard.config", "guard.state"),
     "guard.web": ("*",),
     "guard.cli": ("*", "guard.app", "guard.cli", "sim"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from guard import keeping
+from guard import callsfile, keeping
 from guard.keeping import Keeper
 from guard.model import SECOND
 from guard.ratekeeping import MAX_LIMIT, UNKNOWN_TIME, Kept, Rates, path_of
@@ -16,6 +16,7 @@ from guard.state.contract import Touch
 from guard.state.memory import MemoryState, Places
 from tests.apprig import guard, run
 from tests.proxy.world import World
+from tests.turner import Turner, nothing
 
 WALL = 1_780_000_000 * SECOND  # wall clock minus timeline
 SPAN = SECOND + 20_000
@@ -163,16 +164,9 @@ def test_the_keeper_writes_and_reads_it(
         w = World()
         w.core.wall_offset = WALL
         state = MemoryState()
-        faults: list[Exception] = []
-        keeper = Keeper(
-            keeping.path_of(tmp_path / "guard.db"),
-            w.core,
-            lambda t: t,
-            faults.append,
-            Rates(path, state),
-            lambda: w.now,
-        )
-        keeper.load(lambda _: "open", lambda t, k: None, w.now)
+        driver = Turner(w)
+        keeper = Keeper(callsfile.path_of(tmp_path / "guard.db"), w.core, driver, lambda t: t, Rates(path, state))
+        keeper.load(lambda calls: ["open"] * len(calls), nothing, nothing)
         found = state.value("cps:t", w.now)
         keeper.start()
         for n in range(leave):
@@ -186,11 +180,11 @@ def test_the_keeper_writes_and_reads_it(
         if last:
             await keeper.stop()
         else:
-            assert keeper._task is not None
-            keeper._task.cancel()
-            await asyncio.gather(keeper._task, return_exceptions=True)
+            for task in keeper._tasks:
+                task.cancel()
+            await asyncio.gather(*keeper._tasks, return_exceptions=True)
             keeper._thread.shutdown()
-        assert faults == []
+        assert driver.faults == []
         return found, keeper
 
     assert asyncio.run(life(2, last=True))[0] == 0

@@ -11,10 +11,14 @@ from typing import Final
 
 import pytest
 
+from guard.callsfile import call_of, path_of, read
+from guard.resting import standing
+from guard.store.reader import SqliteReader
 from sim import startup
 from sim.labelled.words import SimError
 from sim.link import free_port
 from sim.site import Site
+from sim.upcalls import fill_up
 
 # Of what is used only where a configuration names it, or by another command; each takes milliseconds of every start.
 UNUSED: Final = (
@@ -126,12 +130,22 @@ def test_the_benchmark_starts_everything_in_turns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(startup, "COMMANDS", startup.COMMANDS[:1])
-    startup.run(arguments("--rounds", "1", "--calls", "0"))
+    startup.run(arguments("--rounds", "1", "--calls", "0", "--up", "20"))
     rows = capsys.readouterr().out.splitlines()
     assert [row[:54].strip() for row in rows[1:]] == [
-        startup.BARE, "guard run, to its first call", "guard log"
+        startup.BARE, "guard run, to its first call", "the same with 20 calls up", "guard log"
     ]  # fmt: skip
     assert rows[1].count(" 1.0") == 2  # itself, by the clock and of processor time
+
+
+def test_the_calls_that_are_up_are_those_of_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "guard.db"
+    fill_up(log, 7)
+    calls, bad = read(path_of(log))
+    with SqliteReader(log) as reader:
+        assert standing(reader, [c.whose for c in calls]) == ["open"] * 7
+    assert bad == 0
+    assert [call_of(c.line).attempt.call_id for c in calls] == [c.whose.attempt.call_id for c in calls]
 
 
 def test_the_benchmark_wants_a_round() -> None:

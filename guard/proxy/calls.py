@@ -7,7 +7,7 @@ use this same table, so that both count alike. Every decided attempt ends exactl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from guard.ladder import noted
 from guard.model import SECOND, CallAttempt, CallEnded, Decision, Outcome
@@ -15,9 +15,6 @@ from guard.proxy.call import CLOSED, CONFIRMED, EARLY, HANG_UP, SOS, By, Call, K
 from guard.proxy.effects import Decide, Effect, Ended, Withdraw
 from guard.proxy.tables import CALL, C, K
 from guard.proxy.timers import DECISION, REPEAT, SILENCE, TALK, Timers
-
-if TYPE_CHECKING:
-    pass
 
 MAX_CALLS: Final = 200_000  # at about 2.5 KiB each, 500 MiB: beyond that new calls are answered 480
 EMERGENCY_HEADROOM: Final = 1_000  # calls that only emergency calls may still open then
@@ -36,6 +33,16 @@ REPEATABLE: Final = frozenset({401, 407, 413, 415, 416, 420, 422})
 _CALL: Final = tuple(tuple(CALL[c, k] for k in K) for c in C)  # an index instead of a hash on the hot path
 
 
+class Rests(Protocol):
+    """Answered calls of an earlier life of the guard that nothing was heard of yet."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def wake(self, call_id: bytes, /) -> bool:
+        """Something of a Call-ID is here: revive its calls; whether there were any."""
+
+
 class Calls:
     """All calls that the guard follows. Says what happens by appending to `effects`."""
 
@@ -48,9 +55,11 @@ class Calls:
         self._ticket = 0
         self.helping: dict[bytes, int] = {}  # Call-IDs of the emergency calls that are up, and of how many
         self.changed: set[int] | None = None  # tickets of answered calls that something happened to; None: nobody asks
+        self.resting: Rests | None = None
 
     def __len__(self) -> int:
-        return len(self._open)
+        resting = self.resting
+        return len(self._open) + (len(resting) if resting is not None else 0)
 
     @staticmethod
     def _patience(call: Call) -> int:
@@ -67,7 +76,7 @@ class Calls:
 
     def full(self, *, emergency: bool = False) -> bool:
         """Whether there is no room for another call."""
-        return len(self._open) >= MAX_CALLS + (EMERGENCY_HEADROOM if emergency else 0)
+        return len(self) >= MAX_CALLS + (EMERGENCY_HEADROOM if emergency else 0)
 
     def next_ticket(self) -> int:
         """A new ticket."""
@@ -116,7 +125,8 @@ class Calls:
 
     def revive(self, call: Call, now: int) -> None:
         """A call that was answered in an earlier life of the guard goes on."""
-        self._open[call.ticket] = self._attempts[call.key] = call
+        self._open[call.ticket] = call
+        self._attempts.setdefault(call.key, call)  # another may have come while this one rested
         self._help(call, 1)
         for tag in call.dialogs:
             self._dialogs[call.key[1], call.key[2], tag] = call
@@ -140,7 +150,11 @@ class Calls:
         if call is not None:
             return call, True
         call = self._dialogs.get((call_id, to_tag, from_tag))
-        return (call, False) if call is not None else None
+        if call is not None:
+            return call, False
+        if self.resting is not None and self.resting.wake(call_id):
+            return self.dialog(call_id, from_tag, to_tag)
+        return None
 
     def alive(self, call: Call, now: int) -> None:
         """Something was heard within the dialog."""

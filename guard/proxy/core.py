@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from guard.model import CallAttempt, Decision
 from guard.proxy import facts
 from guard.proxy.call import Call
+from guard.proxy.calls import Rests
 from guard.proxy.context import Context
 from guard.proxy.effects import Close, Effect, Flow
 from guard.proxy.health import HopState
@@ -126,12 +127,19 @@ class ProxyCore:
             tickets = {calls.changed.pop() for _ in range(most)}
         return {ticket: calls.get(ticket) for ticket in tickets}
 
-    def revive(self, kept: KeptCall, now: int) -> int:
-        """Go on with a call of an earlier life of the guard; its ticket."""
-        call = revive(kept, self._c.calls.next_ticket(), self.wall_offset, now)
+    def next_ticket(self) -> int:
+        """A ticket for a call of an earlier life of the guard."""
+        return self._c.calls.next_ticket()
+
+    def revive(self, kept: KeptCall, ticket: int, now: int) -> None:
+        """Go on with a call of an earlier life of the guard."""
+        call = revive(kept, ticket, self.wall_offset, now)
         self._c.calls.revive(call, now)
         self._requests.hangup.resume(call, now)
-        return call.ticket
+
+    def rest(self, calls: Rests | None) -> None:
+        """Calls of an earlier life that are revived once something is heard of them; None: no more."""
+        self._c.calls.resting = calls
 
     def begin(self, now: int) -> None:
         """Look after the next hops from now on: OPTIONS to those that are to have them."""

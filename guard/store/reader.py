@@ -91,6 +91,21 @@ class SqliteReader:
         for start in range(0, len(seqs), PAGE):
             yield from self._page(seqs[start : start + PAGE])
 
+    def standing(self, seqs: Sequence[int]) -> dict[int, tuple[str, bool]]:
+        """By the entries of their decisions, but for those that were erased: Call-IDs, and whether the calls are
+        over. Tens of thousands are asked for at once, so no body is read."""
+        found: dict[int, tuple[str, bool]] = {}
+        for start in range(0, len(seqs), PAGE):
+            page = tuple(seqs[start : start + PAGE])
+            rows = self.fetch(
+                "SELECT d.seq, c.call_id, x.seq IS NOT NULL FROM entries d JOIN calls c ON c.seq = d.seq"
+                " LEFT JOIN ends x ON x.call_seq = d.seq WHERE d.kind = 'decision' AND d.body IS NOT NULL"
+                f" AND d.seq IN ({','.join('?' * len(page))})",
+                page,
+            )
+            found |= {seq: (call_id, bool(over)) for seq, call_id, over in rows}
+        return found
+
     def search(self, query: Query) -> Found:
         """The seqs of what fits, in the order asked for: `limit` of them (PAGE where it says none) or fewer, as Found
         tells. No search takes long, whatever it is for."""

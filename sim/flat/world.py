@@ -1,11 +1,11 @@
 """A guard without the wire that knows so many lines and carries so many calls, and what a call more costs it.
 
 `python -P sim/flat/world.py LINES CALLS CALLERS`, as a process of its own, measures the guard that it finds on its
-path: core, desk and engine with every rule and detector, the memory state, and the collector as the daemon sets it. It
-prints a line of JSON (`Grown`) once it is ready, then for each line `N` on its input the microseconds of processor time
-of a call, over N of them: INVITE, 100, 180, 200, ACK, and BYE and 200 of the call that has been up for longest. Each of
-CALLERS lines (0: all that are known) calls once an hour, in virtual time. Detection hears of each call's end that it
-talked for three minutes, however long it was up, lest short calls alarm.
+path: core, desk and engine with every rule and detector, the memory state, and the collector and large pages as the
+daemon has them. It prints a line of JSON (`Grown`) once it is ready, then for each line `N` on its input the
+microseconds of processor time of a call, over N of them: INVITE, 100, 180, 200, ACK, and BYE and 200 of the call that
+has been up for longest. Each of CALLERS lines (0: all that are known) calls once an hour, in virtual time. Detection
+hears of each call's end that it talked for three minutes, however long it was up, lest short calls alarm.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from guard.detectors.words import DAY, HOUR
 from guard.engine import Engine
 from guard.model import SECOND, CallAttempt
 from guard.net.garbage import Garbage
+from guard.net.hugepages import HugePages
 from guard.numbering.number import Dial, normalise
 from guard.policy.load import Policy, load_policy
 from guard.proxy.effects import Ended
@@ -211,7 +212,11 @@ def main() -> None:
         world = World(policy, Sources(config.sources), lines, calls, callers)
     garbage = Garbage()
     garbage.start(world.now)
-    print(msgspec.json.encode(world.grow(attempt)).decode(), flush=True)
+    grown = world.grow(attempt)
+    pages = HugePages()
+    while pages.gather():
+        pass
+    print(msgspec.json.encode(grown).decode(), flush=True)
     for line in sys.stdin:
         print(f"{world.measure(int(line)):.3f}", flush=True)
 

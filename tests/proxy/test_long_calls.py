@@ -97,7 +97,7 @@ def test_it_is_known_after_a_restart() -> None:
     (call,) = [c for c in w.core.changed().values() if c is not None]
     kept = keep(call, 1, w.core.wall_offset)
     w.core = ProxyCore(w.settings, w.sources, w.trunks)
-    w.core.revive(kept, w.now)
+    w.core.revive(kept, w.core.next_ticket(), w.now)
     w.later(GONE)
     assert [e.by for _, e in w.ended] == ["silence"]
 
