@@ -15,7 +15,7 @@ from threading import Event
 from typing import Final
 
 AGAIN: Final = 5.0  # s after which it is looked for more; at 1 000 calls a second 30 MB come in that time
-MOST: Final = 50  # pages asked for at a look, in a second
+MOST: Final = 250  # pages asked for at a look, in some five seconds: a gigabyte is laid together in twenty
 HUGE: Final = 2 << 20
 COLLAPSE: Final = 25  # madvise(2): MADV_COLLAPSE, which Python's `mmap` does not name
 USED: Final = HUGE // mmap.PAGESIZE * 9 // 10  # small pages in use of a large one; a thread's stack has a few
