@@ -12,6 +12,7 @@ import ctypes
 import mmap
 from pathlib import Path
 from threading import Event
+from time import monotonic
 from typing import Final
 
 AGAIN: Final = 5.0  # s after which it is looked for more; at 1 000 calls a second 30 MB come in that time
@@ -19,7 +20,8 @@ MOST: Final = 250  # pages asked for at a look, in some five seconds: a gigabyte
 HUGE: Final = 2 << 20
 COLLAPSE: Final = 25  # madvise(2): MADV_COLLAPSE, which Python's `mmap` does not name
 USED: Final = HUGE // mmap.PAGESIZE * 9 // 10  # small pages in use of a large one; a thread's stack has a few
-PAUSE: Final = 0.02  # s after each page: calls that waited for it go first
+PAUSE: Final = 0.02  # s after each page, at least: calls that waited for it go first
+REST: Final = 40  # times as long as a page took nothing is asked for: where memory is in pieces, it takes milliseconds
 FORGET: Final = 700  # looks after which all is asked for anew: what was laid together may have been given back
 
 
@@ -54,8 +56,9 @@ class HugePages:
             if self._used(page):
                 self._asked.add(page)
                 asked += 1
+                begun = monotonic()
                 made += not self._libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), COLLAPSE)
-                self._stopped.wait(PAUSE)
+                self._stopped.wait(max(PAUSE, REST * (monotonic() - begun)))
         return made
 
     def _used(self, page: int) -> bool:

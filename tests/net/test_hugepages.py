@@ -7,6 +7,7 @@ import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,23 @@ def test_memory_that_is_hardly_used_takes_no_more() -> None:
         before, _ = taken(address)
         HugePages().gather()
         assert taken(address)[0] < before + HUGE
+
+
+def test_where_memory_is_in_pieces_it_is_asked_for_the_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that takes long takes that from calls: a fortieth of the time at most goes into them."""
+    clock = count(0, 0.01)  # s: each page takes so long
+    rests: list[float | None] = []
+    monkeypatch.setattr(hugepages, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(hugepages, "MOST", 5)
+    with mapping() as (memory, _):
+        memory.write(b"x" * SIZE)
+        pages = HugePages()
+        monkeypatch.setattr(pages._stopped, "wait", rests.append)
+        pages.gather()
+    if able():
+        assert rests == pytest.approx([0.4] * 5)
+    else:
+        assert rests == []
 
 
 def test_who_stops_waits_for_no_page() -> None:
