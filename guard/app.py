@@ -246,7 +246,8 @@ class App:
             self.desk.resume(ticket, kept.attempt, self.driver.now())
 
         with self._store.reader() as reader:
-            self._keeper.load(lambda calls: standing(reader, calls), known, resume)
+            # Counters that are shared begin with the sum of what goes on, told once (guard/state/shared.py).
+            self._keeper.load(lambda calls: standing(reader, calls), known, resume, rest=self._link is None)
 
     def _woken(self) -> None:
         """Shared counters have answered, or are away."""

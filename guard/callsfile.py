@@ -13,7 +13,6 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from guard.proxy.call import SOS
 from guard.proxy.kept import KeptCall
@@ -181,8 +180,3 @@ def anew(n: int, rest: bytes) -> bytes:
 def call_of(rest: bytes) -> KeptCall:
     """The call of a `Rest.line`. Raises UNREADABLE."""
     return _CALL.decode(rest)
-
-
-def foreign(rest: bytes) -> bytes:
-    """The same call, of a log that is no more: no other record shall get its end. Raises UNREADABLE."""
-    return _ENCODE.encode(replace(_CALL.decode(rest), seq=0))

@@ -18,7 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
-from guard.callsfile import GROWN, UNREADABLE, Whose, add, anew, call_of, foreign, line_of, read, renew, room, write
+from msgspec.structs import replace
+
+from guard.callsfile import GROWN, UNREADABLE, Whose, add, anew, call_of, line_of, read, renew, room, write
 from guard.net.say import LOG
 from guard.proxy.call import Call
 from guard.proxy.calls import Rests
@@ -99,10 +101,12 @@ class Keeper:
         look: Callable[[Sequence[Whose]], Sequence[Known]],
         known: Callable[[int, int], None],
         resume: Callable[[int, KeptCall], None],
+        *,
+        rest: bool = True,
     ) -> None:
         """Go on with the calls of the life before, but for those whose record has its end (`look` tells what the log
         knows of them). `known` hears of each its ticket and the number of its record, at once; `resume` of each when it
-        goes on. From now on calls are kept."""
+        goes on: without `rest` all do at once. From now on calls are kept."""
         self._resume = resume
         try:
             calls, bad = read(self._path)
@@ -113,21 +117,14 @@ class Keeper:
         for call, what in zip(calls, look([c.whose for c in calls]), strict=True):
             if what == "over":
                 continue
-            seq, line = call.whose.seq, call.line
-            if what == "unknown" and seq:
-                try:
-                    seq, line = 0, foreign(line)
-                except UNREADABLE:
-                    bad += 1
-                    continue
             ticket = self._core.next_ticket()
-            lines.append(anew(ticket, line))
+            lines.append(anew(ticket, call.line))
             self._there.add(ticket)
-            known(ticket, seq)
-            if call.whose.urgent or len(lines) <= AT_ONCE:
-                self._goes_on(ticket, line)
+            known(ticket, call.whose.seq if what == "open" else 0)  # no record of another log shall get its end
+            if call.whose.urgent or len(lines) <= AT_ONCE or not rest:
+                self._goes_on(ticket, call.line)
             else:
-                self._resting.add(call.whose.key[1], ticket, line)
+                self._resting.add(call.whose, ticket, call.line)
         self.counters["kept_unreadable"] += bad
         self._core.rest(self._resting if len(self._resting) else None)
         self._core.keep()
@@ -149,15 +146,15 @@ class Keeper:
 
     def _goes_on(self, ticket: int, line: bytes) -> None:
         try:
-            kept = call_of(line)
-            self._core.revive(kept, ticket, self._driver.now())
+            kept = replace(call_of(line), seq=self._seq_of(ticket))
         except UNREADABLE:
             self.counters["kept_unreadable"] += 1
             self._there.discard(ticket)
             self._pending.append(line_of(ticket, None))
             return
-        self.counters["kept_revived"] += 1
         try:
+            self._core.revive(kept, ticket, self._driver.now())
+            self.counters["kept_revived"] += 1
             self._resume(ticket, kept)
         except Exception as error:  # noqa: BLE001 - told: one call without its channel is better than no guard
             self._driver.fault(error)

@@ -40,35 +40,37 @@ def _known(call: Whose, found: tuple[str, bool] | None) -> Known:
 
 
 class Resting:
-    """Calls by their Call-IDs. `goes_on` makes one of a ticket and its line, and raises nothing."""
+    """Calls by their Call-IDs and callers' tags. `goes_on` makes one of a ticket and its line, and raises nothing."""
 
     def __init__(self, goes_on: Callable[[int, bytes], None]) -> None:
         self._goes_on = goes_on
-        self._lines: dict[bytes, list[tuple[int, bytes]]] = {}
+        self._lines: dict[tuple[bytes, bytes], list[tuple[int, bytes]]] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, call_id: bytes, ticket: int, line: bytes) -> None:
+    def add(self, whose: Whose, ticket: int, line: bytes) -> None:
         """One more, which rests."""
-        self._lines.setdefault(call_id, []).append((ticket, line))
+        self._lines.setdefault(whose.key[1:], []).append((ticket, line))
         self._count += 1
 
-    def wake(self, call_id: bytes) -> bool:
-        """Something of a Call-ID is here: its calls go on; whether there were any."""
-        lines = self._lines.pop(call_id, None)
+    def wake(self, call_id: bytes, from_tag: bytes) -> bool:
+        """Something of a Call-ID and a caller's tag is here: their calls go on; whether there were any."""
+        lines = self._lines.pop((call_id, from_tag), None)
         if lines is None:
             return False
-        self._go_on(lines)
+        self._count -= len(lines)
+        for ticket, line in lines:
+            self._goes_on(ticket, line)
         return True
 
     def some(self) -> None:
         """A few go on by themselves, the youngest first, which are the next to be heard of."""
-        for _ in range(min(SOME, len(self._lines))):
-            self._go_on(self._lines.popitem()[1])
-
-    def _go_on(self, lines: list[tuple[int, bytes]]) -> None:
-        for ticket, line in lines:
+        for _ in range(min(SOME, self._count)):
+            whose, lines = self._lines.popitem()
+            ticket, line = lines.pop()
+            if lines:
+                self._lines[whose] = lines
             self._count -= 1
             self._goes_on(ticket, line)

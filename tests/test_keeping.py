@@ -9,6 +9,7 @@ import stat
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_network
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,7 +52,7 @@ class Life:
         self.resumed: list[tuple[int, KeptCall]] = []
         driver = Turner(self.w)
         self.faults = driver.faults
-        self.keeper = Keeper(path, self.w.core, driver, lambda ticket: 70 + ticket)
+        self.keeper = Keeper(path, self.w.core, driver, lambda ticket: self.seqs.get(ticket, 70 + ticket))
         self.keeper.load(
             lambda calls: [known] * len(calls), self.seqs.__setitem__, lambda t, k: self.resumed.append((t, k))
         )
@@ -282,16 +283,72 @@ def test_an_emergency_call_does_not_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("all_rest")
-def test_all_calls_of_a_call_id_go_on_together(tmp_path: Path) -> None:
-    """A Call-ID that two callers use, or one that calls again."""
+def test_only_the_callers_own_calls_of_a_call_id_go_on(tmp_path: Path) -> None:
+    """A Call-ID that two callers use: however many there are, a message costs one of them."""
     one = Life(file(tmp_path))
     Leg(one.w, call_id="same", branch="a", tag="a1").answer(200)
     Leg(one.w, call_id="same", branch="b", tag="b1").answer(200)
     one.write()
     two = Life(file(tmp_path))
     two.w(request("BYE", "sip:127.0.0.3:5060", tag="b1", to_tag="z9", call_id="same", cseq=2, branch="bye"), UP)
-    assert [t for t, _ in two.resumed] == [1, 2]
+    assert [t for t, _ in two.resumed] == [2]
     assert two.w.core.calls == 2
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_calls_of_one_caller_under_one_call_id_go_on_a_few_at_a_time_too(tmp_path: Path) -> None:
+    path = file(tmp_path)
+    (line,) = lines(tmp_path, 1)
+    write(path, [line.replace(b'"n":1', b'"n":%d' % n) for n in range(2 * SOME + 1)])
+    life = Life(path)
+    found = [len(life.resumed)]
+    for _ in range(4):
+        life.keeper._resting.some()
+        found.append(len(life.resumed))
+    assert found == [0, SOME, 2 * SOME, 2 * SOME + 1, 2 * SOME + 1]
+    assert (len(life.keeper._resting), life.w.core.calls) == (0, 2 * SOME + 1)
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_a_call_that_was_answered_while_an_older_one_of_its_name_rested_stays_the_one_that_is_heard_of(
+    tmp_path: Path,
+) -> None:
+    legs = talking(file(tmp_path), 1)
+    two = taken_up(file(tmp_path), legs)
+    Leg(two.w, call_id="c0", branch="again").up()
+    two.keeper._resting.some()
+    assert two.w.core.calls == 2
+    two.w(reply(two.w(legs[0].from_pbx("BYE"), UP)[-1][1], 200), DOWN)
+    assert [t for t, _ in two.w.ended] == [2]
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_a_fault_of_ours_in_one_call_keeps_no_other_from_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = taken_up(file(tmp_path), talking(file(tmp_path), 3))
+    revive, tried = two.w.core.revive, list[int]()
+
+    def faulty(kept: KeptCall, ticket: int, now: int) -> None:
+        tried.append(ticket)
+        if ticket == 2:
+            raise RuntimeError("of ours")
+        revive(kept, ticket, now)
+
+    monkeypatch.setattr(two.keeper, "_core", SimpleNamespace(revive=faulty))
+    two.keeper._resting.some()
+    assert (sorted(tried), [str(e) for e in two.faults]) == ([1, 2, 3], ["of ours"])
+    assert (two.w.core.calls, len(two.keeper._resting)) == (2, 0)
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_a_guard_that_shares_its_counters_takes_all_up_at_once(tmp_path: Path) -> None:
+    talking(file(tmp_path), 3)
+    w, resumed = World(), list[int]()
+    keeper = Keeper(file(tmp_path), w.core, Turner(w), lambda _: 0)
+    keeper.load(lambda calls: ["open"] * len(calls), nothing, lambda t, _: resumed.append(t), rest=False)
+    assert resumed == [1, 2, 3]
+    assert w.core._c.calls.resting is None
 
 
 @pytest.mark.usefixtures("all_rest")
@@ -534,7 +591,7 @@ def test_a_call_whose_channel_cannot_be_had_goes_on(tmp_path: Path) -> None:
     one.write()
     w = World()
     driver = Turner(w)
-    keeper = Keeper(file(tmp_path), w.core, driver, lambda _: 0)
+    keeper = Keeper(file(tmp_path), w.core, driver, lambda _: 71)
 
     def resume(ticket: int, kept: KeptCall) -> None:
         raise RuntimeError(f"{ticket} {kept.seq}")

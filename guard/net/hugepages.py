@@ -12,7 +12,7 @@ import ctypes
 import mmap
 from pathlib import Path
 from threading import Event
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Final
 
 AGAIN: Final = 5.0  # s after which it is looked for more; at 1 000 calls a second 30 MB come in that time
@@ -22,7 +22,7 @@ COLLAPSE: Final = 25  # madvise(2): MADV_COLLAPSE, which Python's `mmap` does no
 USED: Final = HUGE // mmap.PAGESIZE * 9 // 10  # small pages in use of a large one; a thread's stack has a few
 PAUSE: Final = 0.02  # s after each page, at least: calls that waited for it go first
 REST: Final = 40  # times as long as a page took nothing is asked for: where memory is in pieces, it takes milliseconds
-FORGET: Final = 700  # looks after which all is asked for anew: what was laid together may have been given back
+FORGET: Final = 3600.0  # s after which all is asked for anew: what was laid together may have been given back
 
 
 class HugePages:
@@ -31,7 +31,7 @@ class HugePages:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._asked: set[int] = set()
-        self._looks = 0
+        self._forgotten = monotonic()
         self._stopped = Event()
 
     def stop(self) -> None:
@@ -46,9 +46,11 @@ class HugePages:
             text = Path("/proc/self/maps").read_bytes()
         except OSError:
             return 0
-        self._looks += 1
         there = {page for line in text.splitlines() for page in _pages(line.split())}
-        self._asked = self._asked & there if self._looks % FORGET else set()
+        if monotonic() - self._forgotten > FORGET:
+            self._forgotten = monotonic()
+            self._asked.clear()
+        self._asked &= there
         made = asked = 0
         for page in sorted(there - self._asked):
             if asked == MOST or self._stopped.is_set():
@@ -56,9 +58,9 @@ class HugePages:
             if self._used(page):
                 self._asked.add(page)
                 asked += 1
-                begun = monotonic()
+                begun = thread_time()
                 made += not self._libc.madvise(ctypes.c_void_p(page), ctypes.c_size_t(HUGE), COLLAPSE)
-                self._stopped.wait(max(PAUSE, REST * (monotonic() - begun)))
+                self._stopped.wait(max(PAUSE, REST * (thread_time() - begun)))
         return made
 
     def _used(self, page: int) -> bool:

@@ -39,8 +39,8 @@ class Rests(Protocol):
     def __len__(self) -> int:
         """How many."""
 
-    def wake(self, call_id: bytes, /) -> bool:
-        """Something of a Call-ID is here: revive its calls; whether there were any."""
+    def wake(self, call_id: bytes, from_tag: bytes, /) -> bool:
+        """Something of a Call-ID and a caller's tag is here: revive their calls; whether there were any."""
 
 
 class Calls:
@@ -129,7 +129,7 @@ class Calls:
         self._attempts.setdefault(call.key, call)  # another may have come while this one rested
         self._help(call, 1)
         for tag in call.dialogs:
-            self._dialogs[call.key[1], call.key[2], tag] = call
+            self._dialogs.setdefault((call.key[1], call.key[2], tag), call)
         self._timers.arm(call, SILENCE, max(min(now + NAP, call.heard + self._patience(call)), now + 1))
 
     def _help(self, call: Call, more: int) -> None:
@@ -152,7 +152,8 @@ class Calls:
         call = self._dialogs.get((call_id, to_tag, from_tag))
         if call is not None:
             return call, False
-        if self.resting is not None and self.resting.wake(call_id):
+        resting = self.resting
+        if resting is not None and (resting.wake(call_id, from_tag) or resting.wake(call_id, to_tag)):
             return self.dialog(call_id, from_tag, to_tag)
         return None
 

@@ -44,8 +44,15 @@ def taken(address: int) -> tuple[int, int]:
     raise AssertionError("no such region")
 
 
-def test_memory_in_use_is_laid_together(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits: who tests may have hundreds of such pages."""
     monkeypatch.setattr(hugepages, "PAUSE", 0)
+    monkeypatch.setattr(hugepages, "REST", 0)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_memory_in_use_is_laid_together() -> None:
     with mapping() as (memory, address):
         memory.write(b"x" * SIZE)
         pages, made = HugePages(), 0
@@ -59,6 +66,7 @@ def test_memory_in_use_is_laid_together(monkeypatch: pytest.MonkeyPatch) -> None
         assert memory[:] == b"x" * SIZE
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_memory_that_is_hardly_used_takes_no_more() -> None:
     with mapping() as (memory, address):
         memory[SIZE // 2 : SIZE // 2 + 1] = b"x"
@@ -71,7 +79,7 @@ def test_where_memory_is_in_pieces_it_is_asked_for_the_less_often(monkeypatch: p
     """A page that takes long takes that from calls: a fortieth of the time at most goes into them."""
     clock = count(0, 0.01)  # s: each page takes so long
     rests: list[float | None] = []
-    monkeypatch.setattr(hugepages, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(hugepages, "thread_time", lambda: next(clock))
     monkeypatch.setattr(hugepages, "MOST", 5)
     with mapping() as (memory, _):
         memory.write(b"x" * SIZE)
@@ -82,6 +90,34 @@ def test_where_memory_is_in_pieces_it_is_asked_for_the_less_often(monkeypatch: p
         assert rests == pytest.approx([0.4] * 5)
     else:
         assert rests == []
+
+
+def test_what_was_laid_together_is_asked_for_again_in_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel may have taken it apart; by the hours of the machine, however often it was looked at."""
+    now = [0.0]
+    monkeypatch.setattr(hugepages, "monotonic", lambda: now[0])
+    monkeypatch.setattr(hugepages, "PAUSE", 0)
+    monkeypatch.setattr(hugepages, "REST", 0)
+    monkeypatch.setattr(hugepages, "MOST", 10_000)
+    looked: list[int] = []
+
+    def used(page: int) -> bool:
+        looked.append(page)
+        return True
+
+    with mapping() as (memory, address):
+        memory.write(b"x" * SIZE)
+        here = range(address, address + SIZE)
+        pages = HugePages()
+        monkeypatch.setattr(pages, "_used", used)
+        asked = []
+        for now[0] in (0.0, 1.0, 2.0, hugepages.FORGET + 1):
+            looked.clear()
+            pages.gather()
+            asked.append(sum(page in here for page in looked))
+    many = SIZE // HUGE - 1 if able() else 0
+    assert asked[0] in {many, many + 1 if able() else 0}
+    assert asked == [asked[0], 0, 0, asked[0]]
 
 
 def test_who_stops_waits_for_no_page() -> None:

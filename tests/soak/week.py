@@ -1,8 +1,8 @@
 """Days of an office in minutes: the whole guard on a virtual clock, between exchanges and operators of a world.
 
 All is as in the daemon but the clock; the UDP socket, which is a timer; how often work beside the calls looks whether
-there is something to do (every five minutes, where the daemon looks every second or few); and the log, which writes
-each entry at once.
+there is something to do (every five minutes, where the daemon looks every second or few); large pages, which are the
+machine's; and the log, which writes each entry at once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from guard import app_parts, beside
 from guard.app import App
 from guard.config import load
 from guard.model import SECOND
+from guard.net.hugepages import HugePages
 from guard.nexthops import resolved
 from guard.policy.load import load_policy
 from sim.labelled.actor import Actor
@@ -108,6 +109,7 @@ def _slower(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("guard.asking.TICK", PAUSE)
     patch.setattr("guard.net.garbage.PAUSE", GARBAGE)
     patch.setattr("guard.net.stream.SWEEP", PAUSE)
+    patch.setattr(HugePages, "gather", lambda _: 0)  # of whoever tests, and by the machine's own time
     patch.setattr(app_parts, "SqliteWriter", WatchedLog)
 
 
