@@ -160,6 +160,7 @@ class App:
         self._loop.set_default_executor(ThreadPoolExecutor(THREADS, "guard-aside"))
         sockets = await self.service.listen(self.config, self._streams, self.driver.counters)
         self._revive()
+        upto = await self._counted_from()
         await self.detection.load()
         self.driver.attach(sockets, self._streams, self._verdicts)
         if self.service.counters["sockets_taken"]:
@@ -173,7 +174,8 @@ class App:
         tell, more = self._publishing.troubled, troubles_of(self._link)
         self._every(WATCH, Troubles(self.core, self._store, self.driver.now, tell, more).look)
         self._started = True
-        self._recounting = self._loop.create_task(self._recount())
+        if upto is not None:
+            self._recounting = self._loop.create_task(self._recount(upto))
         self._house.start()
         self.alerts.start()
         self.incidents.start()
@@ -257,25 +259,33 @@ class App:
         """Names of next hops lead elsewhere now."""
         self.driver.turn(lambda now: self.core.reroute(trunks, now))
 
-    async def _recount(self) -> None:
-        """Rebuild the counters of this month from the log, beside the calls that come meanwhile."""
+    async def _counted_from(self) -> int | None:
+        """The last entry of the log before any of this life is in it: what comes later is counted as it happens."""
+        try:
+            async with reading(self._store) as reader:
+                return await aside(reader.last_seq)
+        except StoreError as error:
+            self._begins_at_nothing(error)
+            return None
+
+    async def _recount(self, upto: int) -> None:
+        """Rebuild the counters of this month from the log, up to an entry, beside the calls that come meanwhile."""
         begun = self.driver.now()
         done = 0
         try:
             async with reading(self._store) as reader:
-                wanted = Query(since=self._clock.wall() - SPAN, upto=await aside(reader.last_seq), all=True)
-                details = reader.details(wanted)
+                details = reader.details(Query(since=self._clock.wall() - SPAN, upto=upto, all=True))
                 # The disk is read by another thread; counters belong to this one.
                 while page := await aside(lambda: list(islice(details, PAGE))):
-                    for counted in recount(self._engine, self._state, [(d.record.seq, d.body, d.end) for d in page]):
+                    past = [(d.record.seq, d.body, d.end if d.end_seq <= upto else None) for d in page]
+                    for counted in recount(self._engine, self._state, past):
                         done += counted
                         await asyncio.sleep(0)
                     await self.detection.learn(page)
             self._state.restored()
             await self.detection.learned()
         except StoreError as error:
-            LOG.warning("the counters of this month begin at nothing: %s", error)
-            self.detection.forget()
+            self._begins_at_nothing(error)
             return
         except Exception as error:  # noqa: BLE001 - a fault of ours in what is past is told, and costs no call
             self.driver.fault(error)
@@ -283,6 +293,10 @@ class App:
             return
         if done:
             LOG.info("counted %d calls of the log anew in %d ms", done, (self.driver.now() - begun) // 1000)
+
+    def _begins_at_nothing(self, error: StoreError) -> None:
+        LOG.warning("the counters of this month begin at nothing: %s", error)
+        self.detection.forget()
 
     async def wait(self) -> None:
         """Until `leave` is called."""

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,16 @@ import pytest
 from guard.app import App
 from guard.app_parts import open_store
 from guard.config import load
+from guard.engine import Engine
 from guard.net.clock import SystemClock
 from guard.nexthops import resolved
 from guard.policy.load import load_policy
+from guard.recount import Past, recount
+from guard.state.contract import State
 from guard.state.memory import MemoryState
 from guard.store.contract import Query
 from guard.store.errors import StoreError
-from guard.store.reader import SqliteReader
+from guard.store.reader import Detail, SqliteReader
 from sim.link import free_port
 from sim.site import GUARD, MAIN, Site
 from tests.apprig import FOREIGN, MASKED, PATIENCE, Peer, guard, rules, run
@@ -96,6 +100,47 @@ def test_a_call_that_was_up_can_be_hung_up_after_a_restart(tmp_path: Path) -> No
                 await g.connected(2)
             finally:
                 await again.stop()
+
+    run(scene)
+
+
+def test_what_ends_while_the_past_is_counted_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that goes on from the life before is of the past, its end is not."""
+    read, go = SqliteReader._page, threading.Event()
+    past: list[tuple[int, bool]] = []
+
+    def later(self: SqliteReader, seqs: Sequence[int]) -> Iterator[Detail]:
+        assert go.wait(PATIENCE)
+        return read(self, seqs)
+
+    def counted(engine: Engine, state: State, calls: Iterable[Past]) -> Iterator[int]:
+        found = list(calls)
+        past.extend((seq, end is not None) for seq, _, end in found)
+        return recount(engine, state, found)
+
+    async def scene() -> None:
+        async with guard(tmp_path) as g:
+            await g.connected(1)
+            await g.connected(2)
+            await g.hung_up(2)
+            await g.stop()
+            monkeypatch.setattr(SqliteReader, "_page", later)
+            monkeypatch.setattr("guard.app.recount", counted)
+            config = load(g.site.config)
+            policy = load_policy(config)
+            store = open_store(config, policy)
+            again = App(config, policy, store, resolved(config))
+            await again.start()
+            try:
+                await g.hung_up(1)
+                await g.connected(3)
+                store.flush()
+                go.set()
+                assert again._recounting is not None
+                await again._recounting
+            finally:
+                await again.stop()
+            assert past == [(1, False), (2, True)]
 
     run(scene)
 
