@@ -66,10 +66,9 @@ def _head(command: str, versions: str, load: float, rounds: int, count: int) -> 
     yield (
         f"made this page on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores of {processor()}; {versions}; load "
         f"{load:.1f}. Guards without the wire, in virtual time: core, desk and engine with every rule and detector, "
-        f"counters in memory, the collector and large pages as the daemon has them. All run at once and are measured in "
-        f"turns, {rounds} "
-        f"rounds of {count} whole calls each: processor time of the thread, as a ratio to the smallest guard's in the "
-        "same round, medians. Each calling line calls once an hour.\n"
+        "counters in memory, the collector and large pages as the daemon has them. All run at once and are measured in "
+        f"turns, {rounds} rounds of {count} whole calls each: processor time of the thread, as a ratio to the smallest "
+        "guard's in the same round, medians. Each calling line calls once an hour.\n"
     )
     yield f"![Cost of a call, ratio to the smallest guard's]({PLOT})\n"
 
