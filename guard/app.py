@@ -57,6 +57,7 @@ from guard.store.errors import StoreError
 from guard.store.sqlite import SqliteWriter
 from guard.troubles import Troubles
 
+UNCOUNTED: Final = "the counters of this month begin at nothing: %s"
 WATCH: Final = 2.0  # s between looks at the files of the configuration
 TICK: Final = 1.0  # s between looks at the wall clock
 # Each that works beside the calls has one at most: on a disk that hangs all of them wait, and names are looked up yet.
@@ -161,7 +162,7 @@ class App:
         sockets = await self.service.listen(self.config, self._streams, self.driver.counters)
         self._revive()
         upto = await self._counted_from()
-        await self.detection.load()
+        await self.detection.load(upto)
         self.driver.attach(sockets, self._streams, self._verdicts)
         if self.service.counters["sockets_taken"]:
             self.driver.intake.catch_up()
@@ -265,7 +266,7 @@ class App:
             async with reading(self._store) as reader:
                 return await aside(reader.last_seq)
         except StoreError as error:
-            self._begins_at_nothing(error)
+            LOG.warning(UNCOUNTED, error)
             return None
 
     async def _recount(self, upto: int) -> None:
@@ -285,7 +286,8 @@ class App:
             self._state.restored()
             await self.detection.learned()
         except StoreError as error:
-            self._begins_at_nothing(error)
+            LOG.warning(UNCOUNTED, error)
+            self.detection.forget()
             return
         except Exception as error:  # noqa: BLE001 - a fault of ours in what is past is told, and costs no call
             self.driver.fault(error)
@@ -293,10 +295,6 @@ class App:
             return
         if done:
             LOG.info("counted %d calls of the log anew in %d ms", done, (self.driver.now() - begun) // 1000)
-
-    def _begins_at_nothing(self, error: StoreError) -> None:
-        LOG.warning("the counters of this month begin at nothing: %s", error)
-        self.detection.forget()
 
     async def wait(self) -> None:
         """Until `leave` is called."""

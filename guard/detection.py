@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from guard.beside import aside, reading
 from guard.config import Config
 from guard.desk import Desk
 from guard.detectors.watch import Watch
@@ -21,7 +20,6 @@ from guard.quarantines import LOOK, Quarantines
 from guard.relearn import Journaled, Relearning
 from guard.shut import sightings
 from guard.state.shuts import Shuts
-from guard.store.errors import StoreError
 from guard.store.reader import Detail
 from guard.store.sqlite import SqliteWriter
 
@@ -48,7 +46,6 @@ class Detection:
     ) -> None:
         self.revived: dict[int, int] = {}
         self._desk = desk
-        self._store = store
         self._engine = engine
         self._incidents = incidents
         self._clock = clock
@@ -57,17 +54,13 @@ class Detection:
         self._quarantines = Quarantines(store.path, config, clock, lambda: desk.watch, fault, look, self._fleet)
         self._relearning: Relearning | None = None
 
-    async def load(self) -> None:
-        """Before the first call: who is shut off, and how far the log goes that is to be learned from."""
+    async def load(self, upto: int | None) -> None:
+        """Before the first call: who is shut off, and up to which entry of the log is to be learned; None where the log
+        cannot be read."""
         await self._quarantines.load()
-        live = self._desk.watch
-        if isinstance(live, Journaled):
-            try:
-                async with reading(self._store) as reader:
-                    upto = await aside(reader.last_seq)
-            except StoreError:
-                self.forget()  # whoever counts the month anew tells it
-                return
+        if upto is None:
+            self.forget()
+        elif isinstance(self._desk.watch, Journaled):
             releases = self._quarantines.releases
             self._relearning = Relearning(self._engine(), self._clock.wall(), upto, releases, self.revived)
 

@@ -11,9 +11,7 @@ from typing import Final, Literal, Protocol
 
 from guard.callsfile import Whose
 
-AT_ONCE: Final = (
-    500  # calls that go on before anybody is served: where no more were up, all channels count from the start
-)
+AT_ONCE: Final = 500  # calls that go on before anybody is served: where no more were up, all channels count at once
 SOME: Final = 4  # calls that go on between two turns of the loop: messages wait for half a millisecond
 
 Known = Literal["open", "over", "unknown"]  # what the log knows of a call

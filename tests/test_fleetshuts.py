@@ -53,7 +53,7 @@ def test_an_alarm_that_shuts_off_is_told_and_a_person_elsewhere_releases_it_befo
 ) -> None:
     async def scene() -> None:
         s = Scene(tmp_path)
-        await s.detection.load()
+        await s.detection.load(0)
         watch = s.desk.watch
         assert watch is not None
         pattern = replace(next(p for p in s.engine.patterns() if p.rule == RULE), quarantine=-1)
@@ -81,7 +81,7 @@ def test_an_alarm_that_shuts_off_is_told_and_a_person_elsewhere_releases_it_befo
 def test_an_alarm_older_than_a_release_shuts_nobody_off(tmp_path: Path) -> None:
     async def scene() -> None:
         s = Scene(tmp_path)
-        await s.detection.load()
+        await s.detection.load(0)
         s.hear(RELEASE, RELEASED, NOW + 1)
         watch = s.desk.watch
         assert watch is not None
@@ -98,7 +98,7 @@ def test_an_alarm_older_than_a_release_shuts_nobody_off(tmp_path: Path) -> None:
 def test_what_is_heard_holds_for_the_next_call_and_until_its_time(tmp_path: Path) -> None:
     async def scene() -> None:
         s = Scene(tmp_path)
-        await s.detection.load()
+        await s.detection.load(0)
         s.hear(theirs(), NOW + HOUR)
         assert s.rule(NOW + HOUR - 1) == SHUT
         assert s.rule(NOW + HOUR) == ""

@@ -110,7 +110,7 @@ def test_who_is_shut_off_in_the_books_is_refused_from_the_first_call_until_relea
     async def scene(s: Scene) -> None:
         incident = s.shut()
         assert s.rule() == ""
-        await s.detection.load()
+        await s.detection.load(0)
         assert s.rule() == SHUT
         s.detection.start()
         s.step(incident, "release")
@@ -128,7 +128,7 @@ def test_a_release_ends_an_alarm_that_shut_nobody_off(tmp_path: Path) -> None:
         watch = s.desk.watch
         assert watch is not None
         s.incidents.start()
-        await s.detection.load()
+        await s.detection.load(0)
         s.detection.start()
         pattern = next(p for p in s.engine.patterns() if p.rule == RULE)
         watch.alarms.begin(pattern, SEEN, NOW)
@@ -148,7 +148,7 @@ def test_a_release_ends_an_alarm_that_shut_nobody_off(tmp_path: Path) -> None:
 def test_a_quarantine_ends_by_time_and_does_not_take_an_alarm_with_it(tmp_path: Path) -> None:
     async def scene(s: Scene) -> None:
         s.shut(replace(FOR_EVER, until=NOW + HOUR))
-        await s.detection.load()
+        await s.detection.load(0)
         assert s.rule(NOW + HOUR - 1) == SHUT
         assert s.rule(NOW + HOUR) == ""
 
@@ -158,7 +158,7 @@ def test_a_quarantine_ends_by_time_and_does_not_take_an_alarm_with_it(tmp_path: 
 def test_what_is_shut_off_survives_the_watch_that_takes_over(tmp_path: Path) -> None:
     async def scene(s: Scene) -> None:
         s.shut()
-        await s.detection.load()
+        await s.detection.load(0)
         before = s.desk.watch
         await s.detection.learn([])
         await s.detection.learned()
@@ -172,7 +172,7 @@ def test_what_is_shut_off_survives_the_watch_that_takes_over(tmp_path: Path) -> 
 
 def test_what_cannot_be_learned_is_told_and_detection_goes_on(tmp_path: Path) -> None:
     async def scene(s: Scene) -> None:
-        await s.detection.load()
+        await s.detection.load(0)
         await s.detection.learn([None])  # type: ignore[list-item]  # a bug of ours
         assert len(s.faults) == 1
         s.faults.clear()
@@ -193,7 +193,7 @@ def test_books_that_cannot_be_read_are_told_once_and_cost_no_call(
 ) -> None:
     async def scene(s: Scene) -> None:
         (tmp_path / "guard.db-books").write_text("no database", encoding="utf-8")
-        await s.detection.load()
+        await s.detection.load(0)
         s.detection.start()
         await asyncio.sleep(0.05)
         assert s.rule() == ""

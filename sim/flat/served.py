@@ -14,11 +14,13 @@ from sim.flat.lines import number_of
 from sim.flat.world import know
 from sim.site import ALICE
 
+load = Detection.load
 
-async def load(self: Detection) -> None:
+
+async def unlearned(self: Detection, upto: int | None) -> None:
     """Nothing is in the log to learn from, and what is known is not to be replaced by it."""
-    await self._quarantines.load()
-    self.forget()
+    del upto
+    await load(self, None)
 
 
 def serve(lines: int) -> None:
@@ -33,7 +35,7 @@ def serve(lines: int) -> None:
         await begin(self)
 
     App.start = start  # type: ignore[method-assign]
-    Detection.load = load  # type: ignore[method-assign]
+    Detection.load = unlearned  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
