@@ -14,7 +14,7 @@ from guard.store.reader import Detail, SqliteReader
 from sim import traffic
 from sim.daemon import Daemon
 from sim.ipbx import Ipbx
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, STRANGER, Site
 from sim.traffic import EMERGENCY, HABITS, Players, Scene
 from sim.trunk import Trunk, busiest

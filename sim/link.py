@@ -45,10 +45,11 @@ class Arrival(Struct, frozen=True):
 
 
 def pair(host: str, port: int = 0) -> tuple[socket.socket, socket.socket]:
-    """A UDP and a TCP socket bound to one address and port, a free one when it is 0."""
+    """A UDP and a TCP socket bound to one address and port, a free one when it is 0. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for attempt in range(TRIES):
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        udp = socket.socket(family, socket.SOCK_DGRAM)
+        tcp = socket.socket(family, socket.SOCK_STREAM)
         try:
             udp.setblocking(False)
             tcp.setblocking(False)
@@ -63,13 +64,6 @@ def pair(host: str, port: int = 0) -> tuple[socket.socket, socket.socket]:
         else:
             return udp, tcp
     raise AssertionError("unreachable")
-
-
-def free_port(host: str) -> int:
-    """A port of `host` that is free for UDP and TCP at this moment."""
-    udp, tcp = pair(host)
-    with udp, tcp:
-        return int(udp.getsockname()[1])
 
 
 class Link:

@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from sim.daemon import Daemon
 from sim.floods import FLOODS, flood
-from sim.link import free_port
+from sim.ports import free_port
 from sim.pressure import Placed, Pressure
 from sim.race.machine import Cores, busy, cores, load, processor, source, taken
 from sim.site import GUARD, Site

@@ -26,7 +26,7 @@ with warnings.catch_warnings():
 
 from msgspec import Struct
 
-from sim.link import free_port
+from sim.ports import free_port
 from sim.wire import Headers, Sip, build, uri_of
 
 if TYPE_CHECKING:

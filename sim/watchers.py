@@ -22,7 +22,7 @@ from msgspec import Struct
 from sim.daemon import Daemon
 from sim.ipbx import How, Ipbx
 from sim.labelled.words import SimError
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import ALICE, GUARD, Site
 from sim.trunk import Habit, Trunk
 

@@ -20,7 +20,7 @@ from guard.sip.message import Message, parse
 from guard.store.contract import Query
 from guard.store.reader import Detail, SqliteReader
 from guard.store.sqlite import SqliteWriter
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import ALICE, CUSTOMER, GUARD, IPBX, OPERATOR, PREMIUM, Site
 from tests.proxy.world import reply, request
 

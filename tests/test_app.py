@@ -25,7 +25,7 @@ from guard.state.memory import MemoryState
 from guard.store.contract import Query
 from guard.store.errors import StoreError
 from guard.store.reader import Detail, SqliteReader
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, MAIN, Site
 from tests.apprig import FOREIGN, MASKED, PATIENCE, Peer, guard, rules, run
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, IPBX, OPERATOR, Site
 from tests.apprig import Peer
 from tests.supervisor import Supervisor

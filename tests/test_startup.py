@@ -16,7 +16,7 @@ from guard.resting import standing
 from guard.store.reader import SqliteReader
 from sim import startup
 from sim.labelled.words import SimError
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import Site
 from sim.upcalls import fill_up
 

@@ -16,7 +16,7 @@ import uvloop
 
 from guard.webchild import WebChild
 from sim.daemon import Daemon
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, Site
 
 PATIENCE = 30

@@ -23,7 +23,7 @@ from sim.daemon import Daemon
 from sim.ipbx import How, Ipbx
 from sim.labelled.words import IPBX_HOST, Placed, SimError
 from sim.labelled.world import GUARD, World, config
-from sim.link import free_port
+from sim.ports import free_port
 from sim.trunk import Habit, Trunk
 
 MAX_CALLS: Final = 2_000  # of one run

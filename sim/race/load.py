@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from sim.flat.lines import caller_of
 from sim.labelled.words import SimError
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, IPBX, OPERATOR
 
 SCENARIOS: Final = Path(__file__).parent

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from guard.sip.message import parse
 from sim.daemon import SAYS_READY
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import ALICE, CUSTOMER, GUARD, IPBX, OPERATOR
 from tests.proxy.world import reply, request
 

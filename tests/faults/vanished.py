@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sim import site as s
-from sim.link import free_port
+from sim.ports import free_port
 from sim.trunk import Habit
 from tests.live.test_faults import calls, opened
 from tests.live.test_stalls import options

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sim.daemon import Daemon
-from sim.link import free_port
+from sim.ports import free_port
 from sim.pressure import Pressure
 from sim.site import GUARD, Site
 

@@ -16,7 +16,7 @@ from guard.config import load
 from guard.nexthops import resolved
 from guard.policy.load import load_policy
 from guard.proxy.effects import Address
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import ALICE, CUSTOMER, MAIN
 from tests.apprig import run
 from tests.certs import authority, side

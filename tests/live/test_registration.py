@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim import site as s
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import Site
 from tests.live.registrar import Account, Registrar
 from tests.live.world import World, live, run

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sim.daemon import Daemon
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import CUSTOMER, GUARD, IPBX, OPERATOR, Site
 from tests.live.world import need, read_log
 

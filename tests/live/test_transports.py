@@ -20,7 +20,7 @@ from guard.proxy.effects import Address
 from guard.proxy.routing import host_text
 from guard.sip.framing import StreamFramer
 from guard.sip.message import Message, parse
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import ALICE, CUSTOMER, MAIN
 from tests.apprig import PATIENCE, run
 from tests.certs import authority, side

@@ -18,7 +18,7 @@ import pytest
 from guard.sip.message import Message, parse
 from guard.store.contract import Query
 from guard.store.reader import SqliteReader
-from sim.link import free_port
+from sim.ports import free_port
 from tests.capture.making import GUARD, OPERATOR, PBX
 from tests.capture.telephony import MINE, THEIRS, Dialog, Tape, config
 from tests.hep.kamailio import kamailio

@@ -18,7 +18,7 @@ from guard.store.contract import Query
 from guard.store.reader import Detail, SqliteReader
 from sim.daemon import Daemon
 from sim.ipbx import Ipbx
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, Site
 from sim.trunk import Habit, Trunk
 

@@ -19,16 +19,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from sim.ports import free_port
+
 HOST: Final = "127.0.0.1"
 PATIENCE: Final = 20.0  # s until what a test waits for has not come
 PROGRAM: Final = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-
-
-def free_port() -> int:
-    """One that nobody has just now."""
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        return int(sock.getsockname()[1])
 
 
 class Broker:
@@ -37,7 +32,7 @@ class Broker:
     def __init__(self, folder: Path, *more: str) -> None:
         assert PROGRAM is not None, "mosquitto is missing: apt-get install mosquitto"
         self.folder = folder
-        self.port = free_port()
+        self.port = free_port(HOST)
         self.url = f"mqtt://{HOST}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(exist_ok=True)

@@ -19,7 +19,7 @@ from guard.publishing import Publishing
 from guard.store.books import Books
 from guard.store.sqlite import SqliteWriter
 from guard.troubles import HUNG, Troubles
-from sim.link import free_port
+from sim.ports import free_port
 from tests.apprig import run
 from tests.messages.broker import Broker, Listener, first_ids
 from tests.messages.rig import LOOK, Rig, config_of, publishing

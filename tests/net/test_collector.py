@@ -11,17 +11,11 @@ import uvloop
 
 from guard.net import collector
 from guard.net.collector import Collector
+from sim.ports import free_port
 from tests.hep.other import packet
 
 HOSTS = ("127.0.0.1", "::1")
 PATIENCE = 15.0
-
-
-def free_port(host: str) -> int:
-    """A port of an address that nothing listens on."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
 
 
 class Ear:

@@ -19,7 +19,7 @@ from guard.net.redislink import LIBRARY, NEEDED, RedisLink
 from guard.state.contract import Reading, StateError, Touch
 from guard.state.shared import Shared
 from guard.state.wire import Ask
-from sim.link import free_port
+from sim.ports import free_port
 from tests.state.server import PROGRAM, Server, serving
 from tests.state.touches import gauge, tally, total
 

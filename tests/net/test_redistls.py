@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from sim.link import free_port
+from sim.ports import free_port
 from tests.certs import Authority
 from tests.net.test_redislink import Guard, at_work, run, value
 from tests.state.server import serving

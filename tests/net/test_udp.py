@@ -14,6 +14,7 @@ import uvloop
 from guard.net import udp
 from guard.net.udp import COUNTERS, MAX_DATAGRAM, UdpSocket, bound, target
 from guard.proxy.effects import Flow
+from sim.ports import free_port
 from tests.net.fakes import PATIENCE
 
 HOST = "127.0.0.1"
@@ -228,7 +229,8 @@ def test_a_port_in_use_is_an_error_and_leaves_no_socket_behind() -> None:
 
 
 def test_an_ipv6_socket_leaves_ipv4_to_its_own() -> None:
-    with bound("::", 0) as six, bound("0.0.0.0", six.getsockname()[1]) as four:
+    port = free_port("0.0.0.0")
+    with bound("::", port) as six, bound("0.0.0.0", port) as four:
         assert four.getsockname()[1] == six.getsockname()[1]
 
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sim.link import free_port
+from sim.ports import free_port
 from tests.peers.process import Program
 
 Event = dict[str, Any]  # as baresip writes it: type, id, param, ...

@@ -12,7 +12,7 @@ from typing import Final
 from guard.store.contract import Query
 from guard.store.reader import SqliteReader
 from sim.daemon import Daemon
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, IPBX, OPERATOR, Site
 from tests.live.world import Record
 from tests.peers.recording import recorder, run

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import CUSTOMER, GUARD, IPBX, OPERATOR
 from tests.certs import authority
 from tests.live.apart import GUARD6, IPBX6, OPERATOR6, SECOND6

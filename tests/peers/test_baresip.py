@@ -13,7 +13,7 @@ from typing import Final, Literal
 import pytest
 
 from sim import site as s
-from sim.link import free_port
+from sim.ports import free_port
 from tests.certs import authority
 from tests.live.world import rules
 from tests.peers.baresip import Baresip

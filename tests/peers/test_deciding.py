@@ -13,7 +13,7 @@ from msgspec import Struct
 from guard.web.tokens import Tokens
 from sim import site as s
 from sim.daemon import Daemon
-from sim.link import free_port
+from sim.ports import free_port
 from tests.peers.guarded import Guarded, between, guarded
 from tests.peers.kamailio import Kamailio
 from tests.peers.sipp import SDP, Caller, Sipp, done

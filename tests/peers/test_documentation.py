@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sim import site as s
-from sim.link import free_port
+from sim.ports import free_port
 from tests.peers.baresip import ACCOUNT, CERTIFICATES
 from tests.peers.guarded import between, guarded
 from tests.peers.kamailio import Kamailio

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import FOREIGN, GUARD, IPBX, OPERATOR
 from tests.live.world import Record
 from tests.peers.guarded import between, guarded

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import IPBX, OPERATOR
 from tests.live.world import rules
 from tests.peers.guarded import Guarded, between, guarded

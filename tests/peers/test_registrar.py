@@ -12,7 +12,7 @@ import pytest
 
 from sim import site as s
 from sim.ipbx import Ipbx
-from sim.link import free_port
+from sim.ports import free_port
 from sim.wire import Sip, uri_of
 from tests.certs import authority
 from tests.live.registrar import VALUES, Account

@@ -19,7 +19,7 @@ from guard.model import SECOND
 from guard.proxy.calls import NAP
 from guard.web.controlclient import ControlClient
 from sim.daemon import Daemon
-from sim.link import free_port
+from sim.ports import free_port
 from sim.pressure import SOS_EVERY, Pressure
 from sim.site import GUARD, Site
 

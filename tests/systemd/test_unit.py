@@ -21,7 +21,7 @@ from typing import Final
 
 import pytest
 
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, IPBX, OPERATOR, Site
 from tests.apprig import FOREIGN, Peer
 from tests.proxy.world import reply

@@ -17,7 +17,7 @@ from guard.web.app import make_app
 from guard.web.roles import Role
 from guard.web.room import Room, wall
 from guard.web.server import server_of
-from sim.link import free_port
+from sim.ports import free_port
 from tests.store.making import AT, SECOND, attempt, decision, ended, finding
 from tests.store.making_log import write
 from tests.test_config import GOOD

@@ -11,7 +11,7 @@ import pytest
 
 from guard.cli.main import main
 from sim.daemon import Daemon
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import ALICE, CUSTOMER, GUARD, MAIN, PREMIUM, Site
 from tests.web.rig import Served, serving
 

@@ -17,7 +17,7 @@ from guard.store.books import Books
 from guard.store.errors import StoreError
 from guard.web import persons
 from sim.daemon import Daemon
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, Site
 from tests.store.making import AT, CALLER, SECOND, attempt, decision, ended, finding
 from tests.store.making_log import write

@@ -12,7 +12,7 @@ import pytest
 
 from guard.cli.main import main
 from guard.web.tokens import Tokens
-from sim.link import free_port
+from sim.ports import free_port
 from tests import certs
 from tests.store.making import AT
 from tests.test_config import GOOD

@@ -24,7 +24,7 @@ from guard.ledger.incidents import Event
 from guard.store.books import Books
 from guard.web.tokens import Tokens
 from sim.daemon import Daemon
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, Site
 from tests.store.making import AT
 from tests.web.process import WebProcess

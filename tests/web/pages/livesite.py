@@ -23,7 +23,7 @@ from guard.web.tokens import Tokens
 from sim import site as names
 from sim.daemon import Daemon
 from sim.ipbx import How, Ipbx
-from sim.link import free_port
+from sim.ports import free_port
 from sim.site import GUARD, STRANGER, Site
 from sim.traffic import HABITS, SCRIPT, Call, Players, Scene
 from sim.trunk import Trunk
