@@ -175,7 +175,7 @@ class RedisLink:
         if self._client is None:
             self._client = await opened(self._place, shared.heads[0])
             await self._client.ping()
-        op = Op("hello", shared.heads, [self._lease, shared.places.share, shared.life])
+        op = shared.hello(self._lease)
         try:
             reply = await self._hello(op, self._client)
         except ResponseError as error:
@@ -183,13 +183,13 @@ class RedisLink:
                 raise
             version = (await self._client.info("server")).get("redis_version", "of no known version")
             raise ResponseError(f"the server is {version}: {NEEDED}") from error
-        at, epoch, lost, of, rank = cast("list[int]", reply)
+        at, epoch, lost, of, rank, sole = cast("list[int]", reply)
         now = self._clock.now()
         self._epoch = epoch
         self._since = now
         self._trouble = self._trouble or ""
         was_alone, self._serving = not self._serving, True
-        shared.greeted(now, lost=bool(lost), of=of, rank=rank)
+        shared.greeted(now, lost=bool(lost), of=of, rank=rank, sole=bool(sole))
         self.counters["state_greeted"] += 1
         if was_alone:
             self._warned.clear()
@@ -206,7 +206,11 @@ class RedisLink:
         except ResponseError as error:
             if "Function not found" not in str(error):
                 raise
-            await client.function_load(CODE, replace=True)
+            try:
+                await client.function_load(CODE)
+            except ResponseError as missing:
+                if "already exists" not in str(missing):  # another guard was faster: loaded twice, it would forget us
+                    raise
             (reply,) = await self._calls([op])
         return reply
 
@@ -221,7 +225,7 @@ class RedisLink:
                 await self._greet()
             now = self._clock.now()
             ops = shared.collect()
-            if now >= beat_at or shared.shuts.waiting:
+            if now >= beat_at or shared.hasty:
                 beat_at = now + int(BEAT * SECOND)
                 ops.append(shared.beat())
             if not ops:
@@ -283,7 +287,7 @@ class RedisLink:
             elif isinstance(reply, ResponseError):
                 raise reply
             elif op.function == "beat":
-                self._beaten(reply)
+                self._beaten(reply, now)
             elif op.function == "note":
                 wrong = cast("list[bytes]", reply)[1]
                 if wrong:
@@ -295,9 +299,9 @@ class RedisLink:
             self._turn()
         return any_stale
 
-    def _beaten(self, reply: object) -> None:
+    def _beaten(self, reply: object, now: int) -> None:
         at, of, rank, seen = cast("list[int]", reply)[:4]
-        self._shared.beaten(of, rank)
+        self._shared.beaten(now, of, rank)
         self._shared.shuts.clock(self._clock.wall() - at)
         self._shared.shuts.merge(seen, cast("list[bytes]", reply)[4:])
 

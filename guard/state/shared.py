@@ -58,10 +58,13 @@ class Shared:
         self.hurry: Callable[[], None] = _nobody  # called when there is something to send
         self.shuts = Shuts(self._hasten)  # who is shut off at all guards
         self.places = Part(share=round(share * WHOLE))
+        self._said = (0, 0)  # which of these, `of` and `rank`, the server was last told to have been heard of
+        self._met = False  # whether the server has told this life which part is its own
         self._keys = Keys(site)
         self.heads = self._keys.heads
         self.life = life
         self._lost_at = -DAY  # of the timeline: nothing was granted before the start
+        self._sole: int | None = None  # since when no other guard can have taken anything; None: others are there
         self._last = 0  # the latest instant (Unix time) of a call
         self._last_lost = 0  # what that was when the server was lost; 0: everything is to be brought
         self._asks: deque[Ask] = deque()
@@ -103,11 +106,25 @@ class Shared:
     @property
     def waiting(self) -> bool:
         """Whether there is anything to send."""
-        return bool(self._asks or self._told or self._more or self.shuts.waiting)
+        return bool(self._asks or self._told or self._more or self.hasty)
+
+    @property
+    def hasty(self) -> bool:
+        """Whether the next beat is to go at once."""
+        return self.shuts.waiting or self._said != self._part()
+
+    def hello(self, lease: int) -> Op:
+        """Ask to be known; `greeted` takes the answer. `lease`, µs: for how long the calls of a silent guard count."""
+        return Op("hello", self.heads, [lease, self.places.share, self.life, *self._part()])
 
     def beat(self) -> Op:
         """Say that this guard is there; `beaten` and `shuts.merge` take the answer."""
-        return self._keys.beat(self.shuts.page())
+        self._said = self._part()
+        return self._keys.beat([*self.shuts.page(), *self._said])
+
+    def _part(self) -> tuple[int, int]:
+        """`of` and `rank` as the server's answers that came in time had them, 0 before the first."""
+        return (self.places.of, self.places.rank) if self._met else (0, 0)
 
     def again(self, asks: Iterable[Ask]) -> None:
         """Ask these first: they went to a server that did not know this guard yet."""
@@ -237,8 +254,10 @@ class Shared:
 
     def _opens(self, t: Touch) -> int:
         """When this guard may take places of a window by itself: the others have noticed that it is silent, keep its
-        part free, and what any of them took before that has left the window."""
-        return self._lost_at + SILENT + self.deadline + t.span_us
+        part free, and what any of them took before that has left the window. Where it was the only one, the server
+        keeps all of the limit for it until it knows of another: then only what one took who has gone since matters."""
+        noticed = self._lost_at + SILENT + self.deadline + t.span_us
+        return noticed if self._sole is None else min(noticed, self._sole + t.span_us)
 
     def _shown(self, reading: Reading, t: Touch, limit: int | None, now: int) -> Reading:
         """A reading of the whole limit: what is not this guard's part of it is taken."""
@@ -312,10 +331,13 @@ class Shared:
             self._lost_at = now
             self._last_lost = self._last
 
-    def greeted(self, now: int, *, lost: bool, of: int, rank: int) -> None:
-        """The server knows this guard. It is told at once which calls are up, and which left lately; then, piece by
-        piece, what was counted since it was lost: everything, where it lost it."""
-        self.beaten(of, rank)
+    def greeted(self, now: int, *, lost: bool, of: int, rank: int, sole: bool = False) -> None:
+        """The server knows this guard. It is told at once which calls are up, and which left lately, and that this is
+        all; then, piece by piece, what was counted since it was lost: everything, where it lost it. `sole`: it is the
+        only one, and was when the server was lost."""
+        if not sole:
+            self._sole = None
+        self.beaten(now, of, rank)
         since = 0 if lost or not self._last_lost else self._last_lost - OVERLAP
         self.alone = False
         self.overrun = False
@@ -334,6 +356,7 @@ class Shared:
                 self._tell("taken", "w", key, self._member(ident), span)
             else:
                 self._tell("left", "w", key, self._member(ident), now - left, span)
+        self._told.append(("back", self.heads[0], ()))
         self._back = self._bring(since)
         self._more = True
         self._last_lost = self._last
@@ -342,9 +365,14 @@ class Shared:
         """The places of a window or a gauge that this guard itself uses."""
         return self.mirror.value(key, now)
 
-    def beaten(self, of: int, rank: int) -> None:
+    def beaten(self, now: int, of: int, rank: int) -> None:
         """Which part this guard may take when it is alone."""
+        if of > 1:
+            self._sole = None
+        elif self._sole is None:
+            self._sole = now
         self.places = replace(self.places, of=max(of, 1), rank=rank)
+        self._met = True
 
     def _bring(self, since: int) -> Iterator[Told]:
         for key, span, member, at in self.mirror.tallies.each(since):

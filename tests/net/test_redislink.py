@@ -12,13 +12,14 @@ from typing import Any, Final
 
 import pytest
 import uvloop
+from redis.exceptions import ResponseError
 
 from guard.configstate import place
 from guard.net.clock import SystemClock
 from guard.net.redislink import LIBRARY, NEEDED, RedisLink
 from guard.state.contract import Reading, StateError, Touch
 from guard.state.shared import Shared
-from guard.state.wire import Ask
+from guard.state.wire import Ask, Op
 from sim.ports import free_port
 from tests.state.server import PROGRAM, Server, serving
 from tests.state.touches import gauge, tally, total
@@ -111,6 +112,29 @@ def test_a_guard_that_stops_says_good_bye_unless_calls_go_on() -> None:
             assert client.hkeys(busy.shared.heads[2]) == [b"busy"]
 
     with serving() as server:
+        run(scene)
+
+
+def test_functions_that_another_guard_was_faster_to_bring_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loaded a second time they would have forgotten whom they served, and all windows stood shut for 1.5 s."""
+
+    async def scene() -> None:
+        first, second = Guard(server.url, "a"), Guard(server.url, "b")
+        calls = second.link._calls
+
+        async def missed(ops: list[Op]) -> list[object]:
+            monkeypatch.setattr(second.link, "_calls", calls)
+            raise ResponseError("Function not found")
+
+        monkeypatch.setattr(second.link, "_calls", missed)
+        async with at_work(first):
+            await first.served()
+            quiet = client.hget(first.shared.heads[0], "quiet")
+            async with at_work(second):
+                await second.served()
+                assert client.hget(first.shared.heads[0], "quiet") == quiet
+
+    with serving() as server, server.client() as client:
         run(scene)
 
 

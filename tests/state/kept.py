@@ -59,20 +59,21 @@ class Kept:
         )
         return cast("list[int]", reply)
 
-    def hello(self, now: int) -> tuple[bool, int, int]:
-        """Be known; whether the server had lost the counters, how many guards there are, and which of them this is."""
+    def hello(self, now: int, *, tells: bool = True) -> tuple[bool, int, int]:
+        """Be known; whether the server had lost the counters, how many guards there are, and which of them this is.
+        Not `tells`: what this guard did alone waits for the next `flush`."""
         set_clock(self.client, now)
-        op = Op("hello", self.shared.heads, [LEASE, self.shared.places.share, self.shared.life])
-        _, self.epoch, lost, of, rank = self.call(op)
-        self.shared.greeted(now, lost=bool(lost), of=of, rank=rank)
-        self.flush(now)
+        _, self.epoch, lost, of, rank, sole = self.call(self.shared.hello(LEASE))
+        self.shared.greeted(now, lost=bool(lost), of=of, rank=rank, sole=bool(sole))
+        if tells:
+            self.flush(now)
         return bool(lost), of, rank
 
     def beat(self, now: int) -> None:
         """Be heard."""
         set_clock(self.client, now)
         reply = self.call(self.shared.beat())
-        self.shared.beaten(*reply[1:3])
+        self.shared.beaten(now, *reply[1:3])
         self.shared.shuts.merge(reply[3], cast("list[bytes]", reply[4:]))
 
     def flush(self, now: int) -> dict[str, tuple[Reading, ...]]:

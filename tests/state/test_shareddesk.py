@@ -32,6 +32,15 @@ def alone(scene: SharedScene) -> None:
     scene.silent = True
 
 
+def joined(scene: SharedScene) -> Kept:
+    """A second guard of the site, of which the first knows."""
+    other = Kept(scene.kept.client, scene.kept.site, "b")
+    other.hello(T0)
+    scene.kept.beat(T0)
+    scene.kept.beat(T0)
+    return other
+
+
 def why(scene: SharedScene, ticket: int) -> list[object]:
     return [f.facts["error"] for f in scene.decided[ticket].findings if f.rule == "fault.state"]
 
@@ -71,7 +80,8 @@ def test_what_needs_no_counter_does_not_wait(client: redis.Redis) -> None:
 
 def test_alone_it_opens_no_window_before_the_others_know(client: redis.Redis) -> None:
     scene = SharedScene(client, cps=10)
-    for ticket in range(10):
+    joined(scene)
+    for ticket in range(5):
         scene.place(ticket)
     scene.silent = True
     scene.now += MS
@@ -82,11 +92,23 @@ def test_alone_it_opens_no_window_before_the_others_know(client: redis.Redis) ->
     assert scene.wait(opens) == [20]
 
 
+def test_alone_from_the_start_it_holds_nobody_whom_it_has_a_place_for(client: redis.Redis) -> None:
+    """A server that is late now and then costs the only guard of a site nothing."""
+    scene = SharedScene(client, cps=10)
+    for ticket in range(4):
+        scene.place(ticket)
+    scene.silent = True
+    scene.shared.lost(scene.now, "late")
+    for ticket in range(10, 16):
+        assert scene.place(ticket)
+        assert (scene.verdict(ticket), why(scene, ticket)) == ("allowed", ["late"])
+    assert not scene.place(20)
+    assert scene.wait(T0 + SPAN) == [20]
+
+
 def test_alone_it_takes_its_part_and_says_so(client: redis.Redis) -> None:
     scene = SharedScene(client, cps=10, channels=9)
-    other = Kept(client, scene.kept.site, "b")
-    other.hello(T0)
-    scene.kept.beat(T0)
+    joined(scene)
     alone(scene)
     for ticket in range(6):
         scene.place(ticket)
@@ -160,6 +182,7 @@ def test_a_grant_that_nobody_heard_of_is_given_back_at_hello(client: redis.Redis
 
 def test_a_held_call_whose_try_is_late_is_decided_alone(client: redis.Redis) -> None:
     scene = SharedScene(client, cps=1)
+    joined(scene)
     scene.place(1)
     assert not scene.place(2)
     scene.silent = True

@@ -1,6 +1,8 @@
 -- Counters that several guards share: one library of functions, one hash slot, one round trip a decision.
 --
--- KEYS[1] meta   hash: v (layout of the keys), born, quiet (no window has room before this instant)
+-- KEYS[1] meta   hash: v (layout of the keys), born, quiet (no window has room before this instant), early (1: it may
+--                end before that), joining (until when guards may not know of each other), back:GUARD (the epoch in
+--                which that guard has told what it did alone)
 -- KEYS[2] heard  sorted set: guard -> when it was last heard
 -- KEYS[3] guards hash: guard -> "epoch:lease:share:of:rank:life", its life and its part of every limit when alone
 -- of `beat` also, who is shut off at all guards (guard/state/shuts.py):
@@ -77,6 +79,7 @@ local function silents(keys, t, own)
     if who ~= own then
       local e = entry(on(keys[3], 'HGET', who))
       if not e or tonumber(on(keys[2], 'ZSCORE', who)) + e.lease < t then
+        on(keys[1], 'HDEL', 'back:' .. who)
         on(keys[2], 'ZREM', who)
         on(keys[3], 'HDEL', who)
       else
@@ -87,19 +90,38 @@ local function silents(keys, t, own)
   return found
 end
 
+-- Who was heard, but takes alone whatever is its part at that moment, or has just done so: it does not know yet that it
+-- is not the only guard, or came back and has not told yet what it did.
+local function strangers(keys, t, own)
+  local found = {}
+  for _, who in ipairs(on(keys[3], 'HKEYS')) do
+    local e = who ~= own and entry(on(keys[3], 'HGET', who))
+    if e and tonumber(on(keys[2], 'ZSCORE', who) or 0) >= t - SILENT then
+      local untold = tonumber(e.epoch) > t - SILENT and on(keys[1], 'HGET', 'back:' .. who) ~= e.epoch
+      if e.of == 1 or untold then found[#found + 1] = e end
+    end
+  end
+  return found
+end
+
 local function keep(keys)
   for i = 1, 3 do on(keys[i], 'PEXPIRE', KEEP) end
 end
 
--- Note that a guard was heard, and which part it may take when it is alone from now on.
-local function heard(keys, who, e, t)
+-- Note that a guard was heard, and which part it may take when it is alone from now on: as it is told now, or, since an
+-- answer may be lost, as it says that it was told before, whichever is more.
+local function heard(keys, who, e, t, said_of, said_rank)
   local names = on(keys[3], 'HKEYS')
   table.sort(names)
   local of, rank = #names, 0
   for i, name in ipairs(names) do
     if name == who then rank = i - 1 end
   end
-  on(keys[3], 'HSET', who, table.concat({e.epoch, text(e.lease), text(e.share), of, rank, e.life}, ':'))
+  local kept_of, kept_rank = of, rank
+  if said_of > 0 and (said_of < of or (said_of == of and said_rank < rank)) then
+    kept_of, kept_rank = said_of, said_rank
+  end
+  on(keys[3], 'HSET', who, table.concat({e.epoch, text(e.lease), text(e.share), kept_of, kept_rank, e.life}, ':'))
   on(keys[2], 'ZADD', t, who)
   keep(keys)
   return of, rank
@@ -131,21 +153,26 @@ local function hello(keys, argv)
   local lost = not version
   local last = on(keys[2], 'ZREVRANGE', 0, 0, 'WITHSCORES')
   local silence = last[2] and (tonumber(last[2]) < t - SILENT or tonumber(last[2]) > t + SECOND)
-  if lost or silence or not served[keys[1]] then
-    on(keys[1], 'HSET', 'quiet', t + QUIET)
-  end
   if last[2] and tonumber(last[2]) > t then  -- this clock was set back
     for _, name in ipairs(on(keys[2], 'ZRANGEBYSCORE', t + 1, '+inf')) do on(keys[2], 'ZADD', t, name) end
   end
+  local sure = served[keys[1]] and not lost  -- nothing that a guard was told is forgotten
   served[keys[1]] = true
   on(keys[1], 'HSETNX', 'born', t)
-  on(keys[1], 'HSET', 'v', VERSION)
+  on(keys[1], 'HSET', 'v', VERSION, 'joining', t + SILENT)
+  local known = on(keys[3], 'HLEN')
   silents(keys, t, who)
+  if silence or not sure then
+    local all = sure and on(keys[3], 'HLEN') == known  -- who may have decided alone is among those that are known
+    on(keys[1], 'HSET', 'quiet', t + QUIET, 'early', all and 1 or 0)
+  end
   local epoch = t
   if before and tonumber(before.epoch) >= epoch then epoch = tonumber(before.epoch) + 1 end
   on(keys[3], 'HSETNX', who, '')
-  local of, rank = heard(keys, who, {epoch = text(epoch), lease = asked[1], share = asked[2], life = asked[3]}, t)
-  return {t, epoch, lost and 1 or 0, of, rank}
+  local e = {epoch = text(epoch), lease = asked[1], share = asked[2], life = asked[3]}
+  local of, rank = heard(keys, who, e, t, asked[4], asked[5])
+  local sole = sure and before and before.life == asked[3] and before.of == 1 and of == 1
+  return {t, epoch, lost and 1 or 0, of, rank, sole and 1 or 0}
 end
 
 -- Who is shut off: of what is told of a subject the later holds; of two at one instant the longer.
@@ -174,8 +201,8 @@ end
 local function beat(keys, argv)
   local t, who, e = enter(keys, argv)
   silents(keys, t, who)
-  local of, rank = heard(keys, who, e, t)
   local asked = cmsgpack.unpack(argv[2])
+  local of, rank = heard(keys, who, e, t, asked[3], asked[4])
   for _, a in ipairs(asked[2]) do shut(keys, t, a[1], a[2], a[3], a[4]) end
   local changed = on(keys[5], 'ZRANGEBYSCORE', '(' .. text(asked[1]), '+inf', 'WITHSCORES', 'LIMIT', 0, PAGE)
   local out = {t, of, rank, asked[1]}
@@ -190,6 +217,7 @@ end
 
 local function bye(keys, argv)
   local t, who = enter(keys, argv)
+  on(keys[1], 'HDEL', 'back:' .. who)
   on(keys[3], 'HDEL', who)
   on(keys[2], 'ZREM', who)
   return {t}
@@ -249,7 +277,8 @@ local function window(c, key, a, member, quiet, alone)
       local first = on(key, 'ZRANGE', place, place, 'WITHSCORES')
       if first[2] and tonumber(first[2]) < PENDING then free = tonumber(first[2]) + a.span - t end
     end
-    if ahead > 0 then free = math.min(math.max(free, 1), AGAIN) end  -- one of those may give up before
+    -- One of those may give up before; a guard that is new is known to all with their next beats.
+    if ahead > 0 or c.strangers then free = math.min(math.max(free, 1), AGAIN) end
   end
   local full = value >= limit
   local shown = value + a.limit - limit
@@ -366,9 +395,17 @@ local function touch(keys, argv)
     local value, free, had, before, was, fits = 0, 0, false, 0, -1, true
     if a.kind == 1 then
       if not quiet then
-        quiet = tonumber(on(keys[1], 'HGET', 'quiet') or 0)
+        local meta = on(keys[1], 'HMGET', 'quiet', 'joining')
+        quiet = tonumber(meta[1] or 0)
         if quiet > t + QUIET then quiet = 0 end
         alone = silents(keys, t, who)
+        local joining = tonumber(meta[2] or 0)
+        if joining > t and joining <= t + SILENT then
+          for _, one in ipairs(strangers(keys, t, who)) do
+            alone[#alone + 1] = one
+            c.strangers = true
+          end
+        end
       end
       value, free, fits, a.there = window(c, key, a, member, quiet, alone)
       if a.queue > 0 and not (fits and a.take) then enqueue(keys[a.queue], own, member, t) end
@@ -407,7 +444,7 @@ local tell = {}
 
 function tell.left(key, t, own, member, ago, span)
   local score = tonumber(on(key, 'ZSCORE', member) or PENDING)
-  if score >= PENDING then on(key, 'ZADD', t - ago, member) end
+  if score >= PENDING or score < t - ago then on(key, 'ZADD', t - ago, member) end  -- less: this clock was set forward
   span_of(key, span)
 end
 
@@ -456,11 +493,30 @@ function tell.used(key, t, own, hour, amount)
   on(key, 'PEXPIRE', text(RETAIN / 1000))
 end
 
+-- A guard has told what it did alone. Once all have that may have decided alone, windows need not stay shut any longer.
+local function back(keys, t, who, e)
+  on(keys[1], 'HSET', 'back:' .. who, e.epoch)
+  local meta = on(keys[1], 'HMGET', 'quiet', 'early')
+  local quiet = tonumber(meta[1] or 0)
+  if quiet <= t or meta[2] ~= '1' then return end
+  for _, name in ipairs(on(keys[3], 'HKEYS')) do
+    local other = entry(on(keys[3], 'HGET', name))
+    if not other or tonumber(other.epoch) < quiet - QUIET then return end
+    if on(keys[1], 'HGET', 'back:' .. name) ~= other.epoch then return end
+  end
+  on(keys[1], 'HSET', 'quiet', 0)
+end
+
 local function note(keys, argv)
   local t, who, e = enter(keys, argv)
   local own, wrong = who .. ':' .. e.epoch, ''
   for _, told in ipairs(cmsgpack.unpack(argv[2])) do
-    local good, why = pcall(tell[told[1]], keys[told[2]], t, own, unpack(told, 3))
+    local good, why
+    if told[1] == 'back' then
+      good, why = pcall(back, keys, t, who, e)
+    else
+      good, why = pcall(tell[told[1]], keys[told[2]], t, own, unpack(told, 3))
+    end
     if not good and wrong == '' then wrong = type(why) == 'table' and why.err or tostring(why) end
   end
   return {t, wrong}
