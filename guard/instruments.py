@@ -33,8 +33,8 @@ from guard.proxy.core import ProxyCore
 from guard.publishing import Publisher
 from guard.rules import limit_channels, rate_cps
 from guard.state.memory import MemoryState
+from guard.state.part import WHOLE
 from guard.state.shared import Shared
-from guard.state.wire import WHOLE
 from guard.store.sqlite import SqliteWriter
 
 SECONDS: Final = 60  # how many of them rates go back
@@ -163,7 +163,7 @@ class Instruments:
         state = self._state
         if isinstance(state, MemoryState):
             return StateFigures(shared=False, alone=False, why="", part_percent=100, places=state.places)
-        part = 100 * state.places.part(WHOLE) // WHOLE
+        part = 100 * state.own.part.of_limit(WHOLE) // WHOLE
         why = state.why if state.alone else ""
         return StateFigures(shared=True, alone=state.alone, why=why, part_percent=part, places=state.mirror.places)
 

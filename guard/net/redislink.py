@@ -301,7 +301,7 @@ class RedisLink:
 
     def _beaten(self, reply: object, now: int) -> None:
         at, of, rank, seen = cast("list[int]", reply)[:4]
-        self._shared.beaten(now, of, rank)
+        self._shared.own.told(now, of, rank)
         self._shared.shuts.clock(self._clock.wall() - at)
         self._shared.shuts.merge(seen, cast("list[bytes]", reply)[4:])
 

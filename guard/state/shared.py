@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from guard.model import SECOND
 from guard.state.contract import Reading, StateError, Touch
 from guard.state.memory import MemoryState
+from guard.state.part import WHOLE, Own
 from guard.state.shuts import Shuts
-from guard.state.wire import WHOLE, Ask, Keys, Op, Part, Told
+from guard.state.wire import Ask, Keys, Op, Told
 
-SILENT: Final = 600_000  # µs, as in guard.lua: a guard unheard for so long may be deciding alone
 HOUR: Final = 3600 * SECOND
 DAY: Final = 24 * HOUR
 RETAIN: Final = 33 * DAY  # as in guard.lua
@@ -57,14 +57,10 @@ class Shared:
         self.decides = decides
         self.hurry: Callable[[], None] = _nobody  # called when there is something to send
         self.shuts = Shuts(self._hasten)  # who is shut off at all guards
-        self.places = Part(share=round(share * WHOLE))
-        self._said = (0, 0)  # which of these, `of` and `rank`, the server was last told to have been heard of
-        self._met = False  # whether the server has told this life which part is its own
+        self.own = Own(round(share * WHOLE), deadline, -DAY)  # nothing was granted before the start
         self._keys = Keys(site)
         self.heads = self._keys.heads
         self.life = life
-        self._lost_at = -DAY  # of the timeline: nothing was granted before the start
-        self._sole: int | None = None  # since when no other guard can have taken anything; None: others are there
         self._last = 0  # the latest instant (Unix time) of a call
         self._last_lost = 0  # what that was when the server was lost; 0: everything is to be brought
         self._asks: deque[Ask] = deque()
@@ -111,20 +107,15 @@ class Shared:
     @property
     def hasty(self) -> bool:
         """Whether the next beat is to go at once."""
-        return self.shuts.waiting or self._said != self._part()
+        return self.shuts.waiting or self.own.unsaid
 
     def hello(self, lease: int) -> Op:
         """Ask to be known; `greeted` takes the answer. `lease`, µs: for how long the calls of a silent guard count."""
-        return Op("hello", self.heads, [lease, self.places.share, self.life, *self._part()])
+        return Op("hello", self.heads, [lease, self.own.part.share, self.life, *self.own.heard])
 
     def beat(self) -> Op:
-        """Say that this guard is there; `beaten` and `shuts.merge` take the answer."""
-        self._said = self._part()
-        return self._keys.beat([*self.shuts.page(), *self._said])
-
-    def _part(self) -> tuple[int, int]:
-        """`of` and `rank` as the server's answers that came in time had them, 0 before the first."""
-        return (self.places.of, self.places.rank) if self._met else (0, 0)
+        """Say that this guard is there; `own.told` and `shuts.merge` take the answer."""
+        return self._keys.beat([*self.shuts.page(), *self.own.say()])
 
     def again(self, asks: Iterable[Ask]) -> None:
         """Ask these first: they went to a server that did not know this guard yet."""
@@ -247,17 +238,10 @@ class Shared:
         if t.limit is None:
             return None
         if t.kind == "window":
-            return 0 if now < self._opens(t) else self.places.part(t.limit)
+            return 0 if now < self.own.opens(t.span_us) else self.own.part.of_limit(t.limit)
         if t.kind == "gauge":
-            return self.places.part(t.limit)
+            return self.own.part.of_limit(t.limit)
         return max(t.limit - self._others.get(t.key, 0), 0)
-
-    def _opens(self, t: Touch) -> int:
-        """When this guard may take places of a window by itself: the others have noticed that it is silent, keep its
-        part free, and what any of them took before that has left the window. Where it was the only one, the server
-        keeps all of the limit for it until it knows of another: then only what one took who has gone since matters."""
-        noticed = self._lost_at + SILENT + self.deadline + t.span_us
-        return noticed if self._sole is None else min(noticed, self._sole + t.span_us)
 
     def _shown(self, reading: Reading, t: Touch, limit: int | None, now: int) -> Reading:
         """A reading of the whole limit: what is not this guard's part of it is taken."""
@@ -265,7 +249,7 @@ class Shared:
             return reading
         free_at = reading.free_at
         if t.kind == "window" and not reading.taken:
-            free_at = max(free_at, self._opens(t), 0 if limit else now + t.span_us)
+            free_at = max(free_at, self.own.opens(t.span_us), 0 if limit else now + t.span_us)
         return replace(reading, value=reading.value + t.limit - limit, free_at=free_at)
 
     def departed(self, ident: str, now: int) -> None:
@@ -328,7 +312,7 @@ class Shared:
         self.overrun = False
         if not self.alone:
             self.alone = True
-            self._lost_at = now
+            self.own.lost_at = now
             self._last_lost = self._last
 
     def greeted(self, now: int, *, lost: bool, of: int, rank: int, sole: bool = False) -> None:
@@ -336,8 +320,8 @@ class Shared:
         all; then, piece by piece, what was counted since it was lost: everything, where it lost it. `sole`: it is the
         only one, and was when the server was lost."""
         if not sole:
-            self._sole = None
-        self.beaten(now, of, rank)
+            self.own.doubt()
+        self.own.told(now, of, rank)
         since = 0 if lost or not self._last_lost else self._last_lost - OVERLAP
         self.alone = False
         self.overrun = False
@@ -364,15 +348,6 @@ class Shared:
     def value(self, key: str, now: int) -> int:
         """The places of a window or a gauge that this guard itself uses."""
         return self.mirror.value(key, now)
-
-    def beaten(self, now: int, of: int, rank: int) -> None:
-        """Which part this guard may take when it is alone."""
-        if of > 1:
-            self._sole = None
-        elif self._sole is None:
-            self._sole = now
-        self.places = replace(self.places, of=max(of, 1), rank=rank)
-        self._met = True
 
     def _bring(self, since: int) -> Iterator[Told]:
         for key, span, member, at in self.mirror.tallies.each(since):

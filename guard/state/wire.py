@@ -12,7 +12,6 @@ from msgspec import Struct
 from guard.state.contract import Touch
 
 MAX_KEY: Final = 200  # characters; a caller may choose a part of a key
-WHOLE: Final = 1_000_000  # a share is told in millionths
 
 _KINDS: Final = {"window": 1, "gauge": 2, "tally": 3, "sum": 4}
 
@@ -36,22 +35,6 @@ class Op(Struct, frozen=True):
     keys: tuple[str, ...]
     body: list[object]
     ask: Ask | None = None
-
-
-class Part(Struct, frozen=True):
-    """A guard's part of every limit when it is alone: `share` (millionths) where one is set, else one of `of` equal
-    parts, those of lower `rank` taking what does not divide."""
-
-    share: int = 0
-    of: int = 1
-    rank: int = 0
-
-    def part(self, limit: int) -> int:
-        """Of so many places. As guard.lua counts what it keeps for a guard that is silent."""
-        if self.share:
-            return limit * self.share // WHOLE
-        whole, rest = divmod(limit, self.of)
-        return whole + (self.rank < rest)
 
 
 class Keys:

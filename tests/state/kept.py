@@ -73,7 +73,7 @@ class Kept:
         """Be heard."""
         set_clock(self.client, now)
         reply = self.call(self.shared.beat())
-        self.shared.beaten(now, *reply[1:3])
+        self.shared.own.told(now, *reply[1:3])
         self.shared.shuts.merge(reply[3], cast("list[bytes]", reply[4:]))
 
     def flush(self, now: int) -> dict[str, tuple[Reading, ...]]:

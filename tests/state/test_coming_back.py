@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from guard.model import SECOND
-from guard.state.shared import SILENT
-from guard.state.wire import Op, Part
+from guard.state.part import SILENT, Part
+from guard.state.wire import Op
 from tests.state.conftest import LONG_AGO
 from tests.state.kept import LEASE, Kept, load
 from tests.state.test_fleet import QUIET, beats, fleet
@@ -163,7 +163,7 @@ def test_an_answer_that_is_lost_has_told_nothing(client: redis.Redis) -> None:
     for now in (300 * MS, AWAY):
         new.beat(now)
         assert not taken(new, window("2", 5), now + MS)
-    assert a.shared.places == Part(of=1)
+    assert a.shared.own.part == Part(of=1)
     assert alone_at_once(a, AWAY + 2 * MS)
 
 
@@ -284,7 +284,7 @@ class World:
     def settled(self) -> bool:
         """Whether all know of all: who joins while another does not hear of it may have a part of that one's."""
         of = len(self.members)
-        return all(m.kept.shared.places.of == of and not m.kept.shared.hasty for m in self.members)
+        return all(m.kept.shared.own.part.of == of and not m.kept.shared.hasty for m in self.members)
 
     def joined(self) -> None:
         """One guard more."""

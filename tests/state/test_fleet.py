@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from guard.model import SECOND
 from guard.state.contract import Touch
 from guard.state.memory import MAX_CALL_US
-from guard.state.shared import SILENT
-from guard.state.wire import Part
+from guard.state.part import SILENT, Part
 from tests.state.conftest import LONG_AGO
 from tests.state.kept import BASE, LEASE, Kept, set_clock
 from tests.state.touches import gauge, one, taken, tally, total, window
@@ -135,8 +134,8 @@ def test_what_a_silent_guard_may_take_alone_is_kept_for_it(client: redis.Redis) 
     now = SILENT + 1
     assert [taken(a, window(str(n), 10), now) for n in range(8)] == [True] * 7 + [False]
     assert one(a, window("9", 10), now).value == 10
-    assert c.shared.places == Part(of=3, rank=2)
-    assert c.shared.places.part(10) == 3
+    assert c.shared.own.part == Part(of=3, rank=2)
+    assert c.shared.own.part.of_limit(10) == 3
     c.hello(now + 1)
     assert taken(b, window("x", 10), now + 2)
 
@@ -150,7 +149,7 @@ def test_a_share_that_is_set_is_kept_instead(client: redis.Redis) -> None:
 
 @given(st.integers(1, 40), st.integers(1, 12))
 def test_equal_parts_make_the_whole(limit: int, of: int) -> None:
-    assert sum(Part(of=of, rank=r).part(limit) for r in range(of)) == limit
+    assert sum(Part(of=of, rank=r).of_limit(limit) for r in range(of)) == limit
 
 
 def test_a_clock_that_is_put_back_an_hour_holds_nobody_for_an_hour(client: redis.Redis) -> None:

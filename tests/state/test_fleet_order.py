@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guard.model import SECOND
-from guard.state.shared import SILENT
+from guard.state.part import SILENT
 from tests.shared import SharedScene
 from tests.state.kept import Kept
 from tests.waiting import HOLD, MS, SPAN, T0

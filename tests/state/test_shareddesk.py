@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from guard.model import SECOND, CallEnded
 from guard.shareddesk import SharedDesk
-from guard.state.shared import SILENT
+from guard.state.part import SILENT
 from tests.deciding import STRANGERS, call
 from tests.shared import SharedScene
 from tests.state.kept import Kept

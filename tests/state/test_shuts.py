@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guard.model import SECOND
-from guard.state.shared import RETAIN, SILENT
+from guard.state.part import SILENT
+from guard.state.shared import RETAIN
 from guard.state.shuts import FOR_GOOD, MAX_BODY, MAX_SHUT, PAGE, RELEASED, SAME, Change, Shuts
 from tests.state.kept import BASE, Kept
 from tests.state.test_fleet import fleet

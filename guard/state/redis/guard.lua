@@ -64,7 +64,7 @@ local function entry(line)
   }
 end
 
--- A guard's part of a limit while it decides alone; guard/state/shared.py counts in the same way.
+-- A guard's part of a limit while it decides alone; guard/state/part.py counts in the same way.
 local function part(limit, share, of, rank)
   if share > 0 then return math.floor(limit * share / SECOND) end
   local whole = math.floor(limit / of)
