@@ -64,11 +64,11 @@ wheel: build/compiled/.ready
 # settled, and half an hour for a million lines and 50 000 calls at once;
 # writes docs/performance-race.md, docs/performance-flat.md and their plots. LOG=ten.db looks for pages in a log of ten
 # million calls too (filled first if it is not there: ten minutes and 10 GB); RACE="--hold 60" holds the highest rates for
-# a minute; RACE="--parts calls,most" measures these only.
+# a minute; RACE="--parts calls,most" measures these only. FLAT="--rounds 1" is for the last page.
 bench: setup programs build/compiled/.ready
 	$(BIN)/python -m sim.bench
 	$(BIN)/python -m sim race --write $(if $(LOG),--log $(LOG)) $(RACE)
-	$(BIN)/python -m sim flat --write
+	$(BIN)/python -m sim flat --write $(FLAT)
 
 # Pictures of every page, of a guard under traffic, for docs/web.md.
 screenshots: setup programs
