@@ -116,6 +116,15 @@ def test_what_a_guard_told_before_the_silence_does_not_count(client: redis.Redis
     assert not taken(a, window("1", 5), AWAY + 1)
 
 
+def test_nobody_tells_what_a_guard_did_alone_that_was_killed(client: redis.Redis) -> None:
+    a, b = fleet(client, "a", "b")
+    a.hello(AWAY)
+    again = Kept(client, a.site, "b", life="2")
+    again.hello(AWAY)
+    assert one(a, window("1", 5), AWAY).free_at == AWAY + QUIET
+    del b
+
+
 def test_a_server_that_was_restarted_waits_for_the_whole_time(client: redis.Redis) -> None:
     """Who joined in its last moments may be missing from its data."""
     (a,) = fleet(client, "a")

@@ -166,6 +166,9 @@ local function hello(keys, argv)
     local all = sure and on(keys[3], 'HLEN') == known  -- who may have decided alone is among those that are known
     on(keys[1], 'HSET', 'quiet', t + QUIET, 'early', all and 1 or 0)
   end
+  if before and before.life ~= asked[3] then  -- nobody will tell what its last life did alone
+    on(keys[1], 'HSET', 'early', 0)
+  end
   local epoch = t
   if before and tonumber(before.epoch) >= epoch then epoch = tonumber(before.epoch) + 1 end
   on(keys[3], 'HSETNX', who, '')
