@@ -49,12 +49,25 @@ class Named(Struct, frozen=True):
     call_id: str
 
 
+class Limited(Struct, frozen=True):
+    """Of a talk whose length is limited, when it is to end, µs of Unix time."""
+
+    until: int
+
+
 class Whose(Struct, frozen=True):
-    """Of a kept call (`guard.proxy.kept.KeptCall`), whose it is: all that is read of it at first."""
+    """Of a kept call (`guard.proxy.kept.KeptCall`), whose it is and when it is to end: all that is
+    read of it at first."""
 
     seq: int
     key: tuple[str, bytes, bytes]
     attempt: Named
+    talks: tuple[Limited, ...] = ()
+
+    @property
+    def ends(self) -> int:
+        """When the guard is to end it, µs of Unix time; 0: not at all."""
+        return min((t.until for t in self.talks), default=0)
 
     @property
     def urgent(self) -> bool:

@@ -113,7 +113,7 @@ class Keeper:
         except OSError as error:
             self._failed(error)
             calls, bad = [], 0
-        lines = []
+        lines, later = [], []
         for call, what in zip(calls, look([c.whose for c in calls]), strict=True):
             if what == "over":
                 continue
@@ -124,7 +124,10 @@ class Keeper:
             if call.whose.urgent or len(lines) <= AT_ONCE or not rest:
                 self._goes_on(ticket, call.line)
             else:
-                self._resting.add(call.whose, ticket, call.line)
+                later.append((ticket, call))
+        # The last go on first: those that the guard itself is to end soon.
+        for ticket, call in sorted(later, key=lambda one: (one[1].whose.ends > 0, -one[1].whose.ends)):
+            self._resting.add(call.whose, ticket, call.line)
         self.counters["kept_unreadable"] += bad
         self._core.rest(self._resting if len(self._resting) else None)
         self._core.keep()

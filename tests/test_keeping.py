@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from guard import callsfile, keeping
 from guard.callsfile import Named, Whose, add, path_of, renew, write
@@ -24,6 +25,7 @@ from guard.proxy.kept import KeptCall, keep, revive
 from guard.resting import SOME, Known, standing
 from guard.sources import Source
 from guard.store.tables import PAUSE
+from tests.proxy.test_hangup import CAPPED
 from tests.proxy.world import DOWN, GUARD, PBX, SECOND, UP, Leg, World, arrows, reply, request
 from tests.turner import Turner, nothing
 
@@ -262,6 +264,19 @@ def test_what_rests_goes_on_by_itself_a_few_at_a_time(tmp_path: Path) -> None:
         assert len(two.w.ended) == len(legs)
 
     run(scene)
+
+
+@pytest.mark.usefixtures("all_rest")
+def test_calls_that_the_guard_is_to_end_go_on_first(tmp_path: Path) -> None:
+    """A call to a premium number that may talk for so long must not talk on because others are many."""
+    one = Life(file(tmp_path))
+    for name, seconds in ("a", 0), ("late", 900), ("soon", 300), ("b", 0):
+        one.w.answer = Decision(verdict="allowed") if not seconds else replace(CAPPED, max_talk_us=seconds * SECOND)
+        Leg(one.w, call_id=name, branch=name).up()
+    one.write()
+    two = Life(file(tmp_path))
+    two.keeper._resting.some()
+    assert [kept.key[1] for _, kept in two.resumed] == [b"soon", b"late", b"b", b"a"]
 
 
 def test_where_few_were_up_all_go_on_before_anybody_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
