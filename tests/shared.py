@@ -8,7 +8,7 @@ from guard.model import CallAttempt
 from guard.shareddesk import SharedDesk
 from tests.state.conftest import LONG_AGO
 from tests.state.kept import Kept
-from tests.waiting import T0, Scene
+from tests.waiting import SPAN, T0, Scene
 
 
 class SharedScene(Scene):
@@ -28,6 +28,7 @@ class SharedScene(Scene):
         self.kept = kept or Kept(client)
         self.silent = False
         self.kept.hello(T0 + LONG_AGO)
+        self.kept.beat(T0 - SPAN)
         self.kept.beat(T0)
         self.state = self.kept.shared.mirror
         self.shared = self.kept.shared

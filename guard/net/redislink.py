@@ -105,7 +105,8 @@ class RedisLink:
             self._task = None
         if self._client is not None and not self._shared.alone and not self._shared.mirror.counts():
             try:
-                await self._calls([Op("bye", self._shared.heads, [])])
+                told = [op for op in self._shared.collect() if op.ask is None]
+                await self._calls([*told, Op("bye", self._shared.heads, [])])
             except (RedisError, OSError, TimeoutError) as error:
                 LOG.info("shared counters: no good-bye: %s", harmless(str(error)))
         await self._close()
@@ -300,10 +301,10 @@ class RedisLink:
         return any_stale
 
     def _beaten(self, reply: object, now: int) -> None:
-        at, of, rank, seen = cast("list[int]", reply)[:4]
-        self._shared.own.told(now, of, rank)
+        at, of, rank, sole, seen = cast("list[int]", reply)[:5]
+        self._shared.own.beaten(now, of, rank, sole=bool(sole))
         self._shared.shuts.clock(self._clock.wall() - at)
-        self._shared.shuts.merge(seen, cast("list[bytes]", reply)[4:])
+        self._shared.shuts.merge(seen, cast("list[bytes]", reply)[5:])
 
     def _answer(self, ask: Ask, reply: object, now: int) -> None:
         self.counters["state_asked"] += 1

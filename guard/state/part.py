@@ -57,18 +57,24 @@ class Own:
         self._said = self.heard
         return self._said
 
-    def told(self, now: int, of: int, rank: int) -> None:
-        """The server said how many guards there are, and which of them this one is."""
-        if of > 1:
+    def greeted(self, of: int, rank: int, *, sole: bool) -> None:
+        """The server knows this guard again, one of so many. `sole`: nobody else took anything meanwhile."""
+        if not sole:
+            self._sole = None
+        self._told(of, rank)
+
+    def beaten(self, now: int, of: int, rank: int, *, sole: bool) -> None:
+        """The server said how many guards there are, and which of them this one is. `sole`: it is sure that nobody else
+        is there."""
+        if not sole:
             self._sole = None
         elif self._sole is None:
             self._sole = now
+        self._told(of, rank)
+
+    def _told(self, of: int, rank: int) -> None:
         self.part = replace(self.part, of=max(of, 1), rank=rank)
         self._met = True
-
-    def doubt(self) -> None:
-        """Another guard may have taken something until now."""
-        self._sole = None
 
     def opens(self, span: int) -> int:
         """When this guard may take places of a window by itself: the others have noticed that it is silent, keep its

@@ -65,6 +65,7 @@ class Shared:
         self._last_lost = 0  # what that was when the server was lost; 0: everything is to be brought
         self._asks: deque[Ask] = deque()
         self._flying: dict[str, Ask] = {}  # sent, and not answered
+        self._first: deque[Told] = deque()  # to be told before anything else
         self._told: deque[Told] = deque()
         self._back: Iterator[Told] = iter(())
         self._more = False  # whether there is more to bring back
@@ -88,7 +89,8 @@ class Shared:
 
     def collect(self) -> list[Op]:
         """What is to be sent now, in this order: what was told first, so that places that were given back are free."""
-        told = [self._told.popleft() for _ in range(min(len(self._told), BATCH))]
+        told = [self._first.popleft() for _ in range(min(len(self._first), BATCH))]
+        told += [self._told.popleft() for _ in range(min(len(self._told), BATCH - len(told)))]
         if len(told) < BATCH:
             told += islice(self._back, BATCH - len(told))
             self._more = len(told) == BATCH
@@ -102,7 +104,7 @@ class Shared:
     @property
     def waiting(self) -> bool:
         """Whether there is anything to send."""
-        return bool(self._asks or self._told or self._more or self.hasty)
+        return bool(self._asks or self._first or self._told or self._more or self.hasty)
 
     @property
     def hasty(self) -> bool:
@@ -111,10 +113,10 @@ class Shared:
 
     def hello(self, lease: int) -> Op:
         """Ask to be known; `greeted` takes the answer. `lease`, µs: for how long the calls of a silent guard count."""
-        return Op("hello", self.heads, [lease, self.own.part.share, self.life, *self.own.heard])
+        return Op("hello", self.heads, [lease, self.own.part.share, self.life, *self.own.say()])
 
     def beat(self) -> Op:
-        """Say that this guard is there; `own.told` and `shuts.merge` take the answer."""
+        """Say that this guard is there; `own.beaten` and `shuts.merge` take the answer."""
         return self._keys.beat([*self.shuts.page(), *self.own.say()])
 
     def again(self, asks: Iterable[Ask]) -> None:
@@ -306,6 +308,7 @@ class Shared:
         self.why = why
         self._asks.clear()
         self._waits.clear()
+        self._first.clear()
         self._told.clear()
         self._back = iter(())
         self._more = False
@@ -318,29 +321,28 @@ class Shared:
     def greeted(self, now: int, *, lost: bool, of: int, rank: int, sole: bool = False) -> None:
         """The server knows this guard. It is told at once which calls are up, and which left lately, and that this is
         all; then, piece by piece, what was counted since it was lost: everything, where it lost it. `sole`: it is the
-        only one, and was when the server was lost."""
-        if not sole:
-            self.own.doubt()
-        self.own.told(now, of, rank)
+        only one, and was all the time."""
+        self.own.greeted(of, rank, sole=sole)
         since = 0 if lost or not self._last_lost else self._last_lost - OVERLAP
         self.alone = False
         self.overrun = False
         self._told.clear()
+        self._first.clear()
         for ask in self._flying.values():  # if it was granted a place, nobody heard of it
             for t in ask.touches:
                 if t.kind == "window" and t.take and ask.ident not in self._windows:
-                    self._tell("dropped", "w", t.key, self._member(ask.ident))
+                    self._say_first("dropped", "w", t.key, self._member(ask.ident))
         self._flying.clear()
         self._waits.clear()  # the server forgot them: this is another epoch
         self.shuts.greeted()
-        for key, count in self.mirror.counts():
-            self._tell("calls", "g", key, count)
         for key, span, ident, left in self.mirror.departures(now):
             if left is None:
-                self._tell("taken", "w", key, self._member(ident), span)
+                self._say_first("taken", "w", key, self._member(ident), span)
             else:
-                self._tell("left", "w", key, self._member(ident), now - left, span)
-        self._told.append(("back", self.heads[0], ()))
+                self._say_first("left", "w", key, self._member(ident), now - left, span)
+        self._first.append(("back", self.heads[0], ()))
+        for key, count in self.mirror.counts():
+            self._say_first("calls", "g", key, count)
         self._back = self._bring(since)
         self._more = True
         self._last_lost = self._last
@@ -377,6 +379,9 @@ class Shared:
             return
         self._told.append((what, self._keys.name(kind, key), more))
         self.hurry()
+
+    def _say_first(self, what: str, kind: str, key: str, *more: object) -> None:
+        self._first.append((what, self._keys.name(kind, key), more))
 
     def _undo(self, ident: str, took: Iterable[Touch], before: dict[str, int]) -> None:
         for t in took:

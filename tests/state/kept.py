@@ -73,8 +73,8 @@ class Kept:
         """Be heard."""
         set_clock(self.client, now)
         reply = self.call(self.shared.beat())
-        self.shared.own.told(now, *reply[1:3])
-        self.shared.shuts.merge(reply[3], cast("list[bytes]", reply[4:]))
+        self.shared.own.beaten(now, *reply[1:3], sole=bool(reply[3]))
+        self.shared.shuts.merge(reply[4], cast("list[bytes]", reply[5:]))
 
     def flush(self, now: int) -> dict[str, tuple[Reading, ...]]:
         """Send all that waits; answers by ident."""

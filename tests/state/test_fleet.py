@@ -27,6 +27,7 @@ def fleet(client: redis.Redis, *names: str, share: float = 0, at: int = 0) -> li
     for guard in guards:
         guard.hello(at + LONG_AGO)
     beats(guards, at)
+    beats(guards, at)  # each says that it heard of the others
     return guards
 
 
@@ -124,7 +125,10 @@ def test_after_lost_data_no_window_opens_until_all_had_time_to_come_back(client:
 def test_after_a_silence_of_all_no_window_opens_at_once(client: redis.Redis) -> None:
     a, b = fleet(client, "a", "b")
     a.hello(SILENT + 2)
-    assert one(a, window("1", 3), SILENT + 3).free_at == SILENT + 2 + QUIET
+    beats([a], SECOND)
+    beats([a], 2 * SECOND)
+    assert not taken(a, window("1", 3), SILENT + 1 + QUIET)
+    assert taken(a, window("2", 3), SILENT + 2 + QUIET)
     del b
 
 

@@ -36,6 +36,8 @@ class Fleet:
             scene.now = now
             if n not in self.dead:
                 scene.kept.beat(now)
+                if scene.shared.hasty:
+                    scene.kept.beat(now)
 
     def place(self, n: int, ticket: int) -> None:
         """A call comes to guard `n`, a millisecond after the one before."""

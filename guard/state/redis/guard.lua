@@ -1,8 +1,9 @@
 -- Counters that several guards share: one library of functions, one hash slot, one round trip a decision.
 --
 -- KEYS[1] meta   hash: v (layout of the keys), born, quiet (no window has room before this instant), early (1: it may
---                end before that), joining (until when guards may not know of each other), back:GUARD (the epoch in
---                which that guard has told what it did alone)
+--                end before that), joining (1: guards may not know of each other), back:GUARD (the epoch in which that
+--                guard has told what it left alone), said:GUARD ("of:rank:since", where it has not said yet that it heard
+--                which part is its own: the one that it goes by)
 -- KEYS[2] heard  sorted set: guard -> when it was last heard
 -- KEYS[3] guards hash: guard -> "epoch:lease:share:of:rank:life", its life and its part of every limit when alone
 -- of `beat` also, who is shut off at all guards (guard/state/shuts.py):
@@ -65,11 +66,33 @@ local function entry(line)
 end
 
 -- A guard's part of a limit while it decides alone; guard/state/part.py counts in the same way.
-local function part(limit, share, of, rank)
-  if share > 0 then return math.floor(limit * share / SECOND) end
+local function part(limit, of, rank)
   local whole = math.floor(limit / of)
   if rank < limit - whole * of then return whole + 1 end
   return whole
+end
+
+-- What is kept for a guard: its part, or the one that it goes by as far as is known, whichever is more.
+local function kept(limit, e)
+  if e.share > 0 then return math.floor(limit * e.share / SECOND) end
+  local own = part(limit, e.of, e.rank)
+  if e.said then own = math.max(own, part(limit, e.said[1], e.said[2])) end
+  return own
+end
+
+-- A guard's entry, with what it said: for as long as the calls of a silent guard count, and no longer.
+local function guard_of(keys, who, t)
+  local e = entry(on(keys[3], 'HGET', who))
+  if not e then return nil end
+  local of, rank, since = string.match(on(keys[1], 'HGET', 'said:' .. who) or '', '^(%d+):(%d+):(%d+)$')
+  if of and tonumber(since) + e.lease >= t then e.said = {tonumber(of), tonumber(rank), since} end
+  return e
+end
+
+local function forget(keys, who)
+  on(keys[1], 'HDEL', 'back:' .. who, 'said:' .. who)
+  on(keys[2], 'ZREM', who)
+  on(keys[3], 'HDEL', who)
 end
 
 -- Who is silent and may be deciding alone; who was silent beyond its lease is forgotten.
@@ -77,11 +100,9 @@ local function silents(keys, t, own)
   local found = {}
   for _, who in ipairs(on(keys[2], 'ZRANGEBYSCORE', '-inf', t - SILENT - 1)) do
     if who ~= own then
-      local e = entry(on(keys[3], 'HGET', who))
+      local e = guard_of(keys, who, t)
       if not e or tonumber(on(keys[2], 'ZSCORE', who)) + e.lease < t then
-        on(keys[1], 'HDEL', 'back:' .. who)
-        on(keys[2], 'ZREM', who)
-        on(keys[3], 'HDEL', who)
+        forget(keys, who)
       else
         found[#found + 1] = e
       end
@@ -93,14 +114,19 @@ end
 -- Who was heard, but takes alone whatever is its part at that moment, or has just done so: it does not know yet that it
 -- is not the only guard, or came back and has not told yet what it did.
 local function strangers(keys, t, own)
-  local found = {}
-  for _, who in ipairs(on(keys[3], 'HKEYS')) do
-    local e = who ~= own and entry(on(keys[3], 'HGET', who))
+  local found, any = {}, false
+  local names = on(keys[3], 'HKEYS')
+  for _, who in ipairs(names) do
+    local e = guard_of(keys, who, t)
     if e and tonumber(on(keys[2], 'ZSCORE', who) or 0) >= t - SILENT then
-      local untold = tonumber(e.epoch) > t - SILENT and on(keys[1], 'HGET', 'back:' .. who) ~= e.epoch
-      if e.of == 1 or untold then found[#found + 1] = e end
+      local untold = tonumber(e.epoch) >= t - SILENT and on(keys[1], 'HGET', 'back:' .. who) ~= e.epoch
+      if untold or (#names > 1 and (e.of == 1 or (e.said and e.said[1] == 1))) then
+        any = true
+        if who ~= own then found[#found + 1] = e end
+      end
     end
   end
+  if not any then on(keys[1], 'HSET', 'joining', 0) end  -- until a hello, or a guard that says so (`heard`)
   return found
 end
 
@@ -108,8 +134,8 @@ local function keep(keys)
   for i = 1, 3 do on(keys[i], 'PEXPIRE', KEEP) end
 end
 
--- Note that a guard was heard, and which part it may take when it is alone from now on: as it is told now, or, since an
--- answer may be lost, as it says that it was told before, whichever is more.
+-- Note that a guard was heard, and which part it may take when it is alone from now on. What it says that it was told
+-- before is kept beside that: an answer may be lost.
 local function heard(keys, who, e, t, said_of, said_rank)
   local names = on(keys[3], 'HKEYS')
   table.sort(names)
@@ -117,11 +143,16 @@ local function heard(keys, who, e, t, said_of, said_rank)
   for i, name in ipairs(names) do
     if name == who then rank = i - 1 end
   end
-  local kept_of, kept_rank = of, rank
-  if said_of > 0 and (said_of < of or (said_of == of and said_rank < rank)) then
-    kept_of, kept_rank = said_of, said_rank
+  local field = 'said:' .. who
+  if said_of == 0 or (said_of == of and said_rank == rank) then
+    on(keys[1], 'HDEL', field)
+  else
+    local line = on(keys[1], 'HGET', field) or ''
+    local said = said_of .. ':' .. said_rank .. ':'
+    if string.sub(line, 1, #said) ~= said then on(keys[1], 'HSET', field, said .. text(t)) end
+    if said_of == 1 then on(keys[1], 'HSET', 'joining', 1) end
   end
-  on(keys[3], 'HSET', who, table.concat({e.epoch, text(e.lease), text(e.share), kept_of, kept_rank, e.life}, ':'))
+  on(keys[3], 'HSET', who, table.concat({e.epoch, text(e.lease), text(e.share), of, rank, e.life}, ':'))
   on(keys[2], 'ZADD', t, who)
   keep(keys)
   return of, rank
@@ -145,7 +176,7 @@ local function hello(keys, argv)
   if version and version ~= VERSION then
     error({err = 'GUARDVERSION ' .. keys[1] .. ' is of version ' .. version .. ', not ' .. VERSION})
   end
-  local before = entry(on(keys[3], 'HGET', who))
+  local before = guard_of(keys, who, t)
   local last_heard = tonumber(on(keys[2], 'ZSCORE', who) or 0)
   if before and before.life ~= asked[3] and t - last_heard < SILENT and t >= last_heard then
     error({err = 'GUARDTWICE another guard of this name is at work'})
@@ -159,15 +190,22 @@ local function hello(keys, argv)
   local sure = served[keys[1]] and not lost  -- nothing that a guard was told is forgotten
   served[keys[1]] = true
   on(keys[1], 'HSETNX', 'born', t)
-  on(keys[1], 'HSET', 'v', VERSION, 'joining', t + SILENT)
-  local known = on(keys[3], 'HLEN')
+  on(keys[1], 'HSET', 'v', VERSION, 'joining', 1)
+  local count = on(keys[3], 'HLEN')
   silents(keys, t, who)
   if silence or not sure then
-    local all = sure and on(keys[3], 'HLEN') == known  -- who may have decided alone is among those that are known
+    -- Whether all who may have decided alone are among those that are known.
+    local all = sure and on(keys[3], 'HLEN') == count
+    local meta = on(keys[1], 'HMGET', 'quiet', 'early')
+    if tonumber(meta[1] or 0) > t and meta[2] ~= '1' then all = false end
     on(keys[1], 'HSET', 'quiet', t + QUIET, 'early', all and 1 or 0)
   end
   if before and before.life ~= asked[3] then  -- nobody will tell what its last life did alone
     on(keys[1], 'HSET', 'early', 0)
+  end
+  for _, field in ipairs(on(keys[1], 'HKEYS')) do  -- of guards that another version of this has forgotten
+    local name = string.match(field, '^back:(.*)$') or string.match(field, '^said:(.*)$')
+    if name and on(keys[3], 'HEXISTS', name) == 0 then on(keys[1], 'HDEL', field) end
   end
   local epoch = t
   if before and tonumber(before.epoch) >= epoch then epoch = tonumber(before.epoch) + 1 end
@@ -175,6 +213,7 @@ local function hello(keys, argv)
   local e = {epoch = text(epoch), lease = asked[1], share = asked[2], life = asked[3]}
   local of, rank = heard(keys, who, e, t, asked[4], asked[5])
   local sole = sure and before and before.life == asked[3] and before.of == 1 and of == 1
+  if before and before.said and before.said[1] ~= 1 then sole = false end
   return {t, epoch, lost and 1 or 0, of, rank, sole and 1 or 0}
 end
 
@@ -208,9 +247,10 @@ local function beat(keys, argv)
   local of, rank = heard(keys, who, e, t, asked[3], asked[4])
   for _, a in ipairs(asked[2]) do shut(keys, t, a[1], a[2], a[3], a[4]) end
   local changed = on(keys[5], 'ZRANGEBYSCORE', '(' .. text(asked[1]), '+inf', 'WITHSCORES', 'LIMIT', 0, PAGE)
-  local out = {t, of, rank, asked[1]}
+  local sole = of == 1 and tonumber(on(keys[1], 'HGET', 'quiet') or 0) <= t
+  local out = {t, of, rank, sole and 1 or 0, asked[1]}
   for i = 1, #changed, 2 do
-    out[4] = tonumber(changed[i + 1])
+    out[5] = tonumber(changed[i + 1])
     out[#out + 1] = changed[i]
     out[#out + 1] = on(keys[4], 'HGET', changed[i]) or '0:0:'
   end
@@ -219,10 +259,9 @@ local function beat(keys, argv)
 end
 
 local function bye(keys, argv)
-  local t, who = enter(keys, argv)
-  on(keys[1], 'HDEL', 'back:' .. who)
-  on(keys[3], 'HDEL', who)
-  on(keys[2], 'ZREM', who)
+  local t, who, e = enter(keys, argv)
+  if on(keys[1], 'HGET', 'back:' .. who) ~= e.epoch then on(keys[1], 'HSET', 'early', 0) end  -- it will not tell
+  forget(keys, who)
   return {t}
 end
 
@@ -266,7 +305,7 @@ local function window(c, key, a, member, quiet, alone)
   local held = on(key, 'ZSCORE', member)
   if a.limit < 0 then return value, 0, true, held end
   local limit = a.limit
-  for _, e in ipairs(alone) do limit = limit - part(a.limit, e.share, e.of, e.rank) end
+  for _, e in ipairs(alone) do limit = limit - kept(a.limit, e) end
   local ahead = 0
   if a.queue > 0 and a.take and limit > 0 and not a.force and not held then
     ahead = before(c, c.keys[a.queue], member, a.wait, limit)
@@ -288,6 +327,7 @@ local function window(c, key, a, member, quiet, alone)
   if t < quiet then
     full = true
     free = math.max(free, quiet - t)
+    if c.early then free = math.min(free, AGAIN) end  -- it may be over at any time
     shown = math.max(shown, a.limit)
   end
   return shown, free, not full or a.force or not a.take or (held and true or false), held
@@ -398,12 +438,12 @@ local function touch(keys, argv)
     local value, free, had, before, was, fits = 0, 0, false, 0, -1, true
     if a.kind == 1 then
       if not quiet then
-        local meta = on(keys[1], 'HMGET', 'quiet', 'joining')
+        local meta = on(keys[1], 'HMGET', 'quiet', 'joining', 'early')
         quiet = tonumber(meta[1] or 0)
         if quiet > t + QUIET then quiet = 0 end
         alone = silents(keys, t, who)
-        local joining = tonumber(meta[2] or 0)
-        if joining > t and joining <= t + SILENT then
+        c.early = meta[3] == '1'
+        if meta[2] == '1' then
           for _, one in ipairs(strangers(keys, t, who)) do
             alone[#alone + 1] = one
             c.strangers = true
