@@ -28,6 +28,9 @@ ASKS: Final = 0.004  # seconds between two attempts to call through a proxy that
 PROBE: Final = 99_999  # the line of that first call: nobody else's
 PLENTY: Final = 100_000  # channels, and calls a second: nothing is refused in a race
 REDIS: Final = "redis.sock"
+# Seconds after a guard has met an empty Redis, until then the windows are open (1.5) and it is known to be the only one
+# (a second more): before, an answer that comes late on a crowded machine costs it calls (docs/fleet.md).
+ALONE: Final = 2.6
 
 Words = Callable[[Path, Ports], list[str]]
 
@@ -101,6 +104,8 @@ class Running:
             begun = time.monotonic()
             self._processes.append(start(words, folder, "proxy", proxy.home))
             self.ready_ms = (first_call(where, self._processes[-1], folder) - begun) * 1000
+            if proxy.redis:
+                time.sleep(ALONE)
         except BaseException:
             self.stop()
             raise
