@@ -16,6 +16,7 @@ from typing import Final
 
 import pytest
 
+from guard.model import SECOND
 from guard.net.clock import SystemClock
 from guard.net.redislink import RedisLink
 from guard.sip.message import parse
@@ -148,7 +149,7 @@ async def load(trunk: Trunk, calls: int, each: float, then: Callable[[int], None
             rig.pbx.invite(n)
         then(n)
         await asyncio.sleep(each)
-    await until(lambda: trunk.over == 3 * calls)
+    await until(lambda: trunk.over == len(trunk.rigs) * calls)
 
 
 def scene(
@@ -258,3 +259,32 @@ def test_nor_while_one_guard_is_cut_off_from_redis(tmp_path: Path) -> None:
     assert trunk.most() <= LIMIT
     assert said(rigs[:1]) == {"gone"}
     assert said(rigs[1:]) == set()
+
+
+def test_a_redis_that_comes_and_goes_costs_the_only_guard_no_call(tmp_path: Path) -> None:
+    """It hangs for a fifth of a second at every fourth call: none is refused, and none has to wait for a place."""
+    kept: list[tuple[Trunk, Rig]] = []
+
+    async def whole() -> None:
+        async with guard(tmp_path, more=f'\n[state]\nurl = "{server.url}"\n') as rig:
+            own = link(rig)._shared.own
+            await until(lambda: own._sole is not None and SystemClock.now() > own._sole + SECOND)
+            trunk = Trunk([rig])
+            kept.append((trunk, rig))
+
+            def hang(n: int) -> None:
+                if n % 4 == 0:
+                    server.pause()
+                    asyncio.get_running_loop().call_later(0.2, server.go_on)
+
+            try:
+                await load(trunk, 24, 0.15, hang)
+            finally:
+                trunk.close()
+
+    with serving() as server:
+        run(whole)
+    ((trunk, rig),) = kept
+    assert (len(trunk.arrived), trunk.refused) == (24, {})
+    assert rig.counters["held"] == 0
+    assert link(rig).counters["state_lost"] >= 2
