@@ -46,7 +46,8 @@ class Progress:
 
     def closed(self, stream: BinaryIO) -> None:
         """The file was read to its end."""
-        self._past += stream.tell()
+        if not stream.closed:  # it is, where nobody read to the end and both are collected as garbage
+            self._past += stream.tell()
         self._open.remove(stream)
         stream.close()
 
