@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -24,7 +25,7 @@ from guard.net.say import harmless
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client as PahoClient
-    from paho.mqtt.client import ConnectFlags
+    from paho.mqtt.client import ConnectFlags, SocketLike
 
 PATIENCE: Final = 10.0  # s that the broker has for each answer
 KEEPALIVE: Final = 20  # s of silence after which both sides ask whether the other lives
@@ -109,6 +110,7 @@ class Client(aiomqtt.Client):
     def __init__(self, *args: object, **named: object) -> None:
         self.refusal: ReasonCode | None = None
         self.largest = 0  # octets of a packet that the broker takes; 0: it does not say
+        self._thread = threading.get_ident()
         super().__init__(*args, **named)  # type: ignore[arg-type]
 
     def _on_connect(
@@ -128,6 +130,29 @@ class Client(aiomqtt.Client):
         if reason_code.is_failure:
             self.refusal = reason_code
         super()._on_publish(client, userdata, mid, reason_code, properties)
+
+    def _on_socket_register_write(self, client: PahoClient, userdata: object, sock: SocketLike) -> None:
+        """At once where the loop itself asks. aiomqtt always puts it off, since a thread that connects asks as well; by
+        then the socket may be closed and its number be that of another file."""
+
+        def later() -> None:
+            if client.socket() is sock:
+                watch()
+
+        def watch() -> None:
+            self._loop.add_writer(sock.fileno(), writable)
+
+        def writable() -> None:
+            try:
+                client.loop_write()
+            except Exception as error:  # noqa: BLE001 - it is told where the connection is waited for
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        if threading.get_ident() == self._thread:
+            watch()
+        else:
+            self._loop.call_soon_threadsafe(later)
 
     async def abandon(self) -> None:
         """Close the connection, however far it came; a last will is sent where the broker speaks MQTT 5."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from traceback import format_exception
 
 from guard.config import Config, load
 from guard.model import Verdict
@@ -58,4 +59,4 @@ async def publishing(config: Config) -> AsyncIterator[Rig]:
     finally:
         await rig.publisher.stop()
         rig.store.close()
-    assert rig.faults == []
+    assert rig.faults == [], "".join(line for f in rig.faults for line in format_exception(f))
