@@ -52,9 +52,12 @@ def _at(placed: Placed) -> int:
     return placed.call.at
 
 
-def config(world: World, folder: Path, *, guard: tuple[str, int] = (GUARD, GUARD_PORT), port: int = SIP_PORT) -> str:
+def config(
+    world: World, folder: Path, *, guard: tuple[str, int] = (GUARD, GUARD_PORT), port: int = SIP_PORT, at_once: int = 0
+) -> str:
     """The text of a guard.toml for a world: a trunk, a source and numbers for each site. Writes the consents of those
-    who are canvassed into `folder`. `port` is that of every exchange and operator."""
+    who are canvassed into `folder`. `port` is that of every exchange and operator; a trunk has `at_once` channels at
+    least."""
     first = world.actors[0].site if world.actors else None
     if first is None:
         raise SimError("a world without actors has no configuration")
@@ -83,18 +86,18 @@ enabled = false
 [rules."dst.risk-prefix"]
 but = [{", ".join(f'"{p}"' for p in BY_HABIT)}]
 """)
-    parts += [_of_site(site, port) for site in world.sites]
+    parts += [_of_site(site, port, at_once) for site in world.sites]
     return "\n".join(parts)
 
 
-def _of_site(site: Site, port: int) -> str:
+def _of_site(site: Site, port: int, at_once: int) -> str:
     usage = ", ".join(f'"{u}"' for u in site.usage)
     return f"""\
 [[trunk]]
 name = "{site.trunk}"
 next_hop = ["sip:{site.operator}:{port}"]
 contract = "{CONTRACT}"
-channels = {site.channels}
+channels = {max(site.channels, at_once)}
 mask_caller = "{site.number(0).value}"
 
 [[source]]

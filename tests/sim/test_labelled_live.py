@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.config import load
 from sim.labelled.live import MAX_CALLS, MAX_PEERS, Live
 from sim.labelled.words import HOUR, SimError
 from tests.sim.labelled import MONDAY, world
@@ -18,6 +19,9 @@ def test_forty_calls_go_as_planned_and_spoofed_ones_are_refused(tmp_path: Path) 
     live = Live(made, tmp_path, calls=40, speed=600)
     heard = asyncio.run(asyncio.wait_for(live.run(), 60))
     assert len(heard) == 40
+    trunks = load(tmp_path / "guard.toml").file.trunk  # a stall of the machine has them all up at once
+    assert len(trunks) == 2
+    assert all((t.channels or 0) >= 40 for t in trunks)
     kinds = Counter((h.placed.label, h.placed.call.direction, h.placed.ended.outcome) for h in heard)
     assert len(kinds) > 6
     for h in heard:
