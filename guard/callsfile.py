@@ -56,7 +56,7 @@ class Limited(Struct, frozen=True):
 
 
 class Whose(Struct, frozen=True):
-    """Of a kept call (`guard.proxy.kept.KeptCall`), whose it is and when it is to end: all that is read of it at first."""
+    """What is read of a kept call (`guard.proxy.kept.KeptCall`) at first: whose it is and when it is to end."""
 
     seq: int
     key: tuple[str, bytes, bytes]
