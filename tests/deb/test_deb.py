@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = "usr/lib/sip-guard/lib/python3.*/site-packages/guard/store"
-OLD = "0.0.9-1"
+LATER = "99.0-1"
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +26,19 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(done.stdout.strip())
 
 
-def older(package: Path, folder: Path) -> Path:
-    """The same package as an earlier guard: one that knows a migration of the log less."""
+def newer(package: Path, folder: Path) -> Path:
+    """The same package as a later guard: one that knows a migration of the log more."""
     tree = folder / "tree"
     subprocess.run(["dpkg-deb", "-R", str(package), str(tree)], check=True)
     control = tree / "DEBIAN/control"
     lines = control.read_text().splitlines()
-    control.write_text("\n".join(f"Version: {OLD}" if x.startswith("Version:") else x for x in lines) + "\n")
+    control.write_text("\n".join(f"Version: {LATER}" if x.startswith("Version:") else x for x in lines) + "\n")
     (store,) = tree.glob(MIGRATIONS)
-    source = store / "migrations.py"
-    text = source.read_text()
-    changed = text.replace(", V5)", ")")
-    assert changed != text
-    source.write_text(changed)
+    with (store / "migrations.py").open("a") as source:
+        source.write('MIGRATIONS += (("CREATE TABLE later(seq INTEGER PRIMARY KEY)",),)\n')
     for compiled in (store / "__pycache__").glob("migrations.*"):
         compiled.unlink()
-    made = folder / "older.deb"
+    made = folder / "newer.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(made)], check=True)
     shutil.rmtree(tree)
     return made
@@ -97,8 +94,8 @@ def test_it_installs_runs_upgrades_and_leaves(package: Path, tmp_path: Path) -> 
     assert os.geteuid() == 0, "dpkg installs as root: sudo make deb-test"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    before = older(package, tmp_path)
-    inside = [sys.executable, str(ROOT / "tests/deb/inside.py"), str(before), str(package), str(scratch)]
+    after = newer(package, tmp_path)
+    inside = [sys.executable, str(ROOT / "tests/deb/inside.py"), str(package), str(after), str(scratch)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = ["unshare", "--mount", "--propagation", "private", *inside]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170, env=environment)
