@@ -139,7 +139,12 @@ class Forwarder:
             return []
 
     def branch(self, m: Message) -> bytes:
-        """A new branch: our token, a number, and a digest of what would make a second pass a loop (16.6 step 8)."""
+        """A new branch: our token, a number, and a digest of what would make a second pass a loop (16.6 step 8). Of an
+        ACK, for which no transaction stands, the same each time that it is sent (16.11): its number is what its
+        sender's Via says, behind a letter that no other has."""
+        if m.method == b"ACK":
+            seed = crc32(m.first(b"via") or b"")
+            return b"z9hG4bK%s-r%x-%08x" % (self._token, seed, self._loop_digest(m))
         return self._branch(self._loop_digest(m))
 
     def own_branch(self, seed: bytes) -> bytes:

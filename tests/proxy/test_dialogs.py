@@ -60,6 +60,21 @@ def test_a_reinvite_with_its_ack_ends_no_call_however_it_is_answered() -> None:
 
 
 @pytest.mark.parametrize("by", ["caller", "callee"])
+def test_an_ack_that_is_sent_again_leaves_as_the_same_octets(by: str) -> None:
+    """No transaction stands for it, and who gets it knows it again by its branch (RFC 3261 16.11)."""
+    w = World()
+    leg = Leg(w).up()
+    made, where, there = (leg.from_pbx, UP, DOWN) if by == "caller" else (leg.from_operator, DOWN, UP)
+    out = w(made("INVITE"), where)
+    w(reply(out[-1][1], 200), there)
+    ack = made("ACK")
+    sent = [w(data, where)[0][1].data for data in (ack, ack, ack.replace(b"z9hG4bK", b"z9hG4bKother", 1))]
+    assert sent[0] == sent[1]
+    top = [next(iter(parse(data).vias())).branch for data in sent]
+    assert top[1] != top[2]
+
+
+@pytest.mark.parametrize("by", ["caller", "callee"])
 def test_either_side_may_hang_up(by: str) -> None:
     w = World()
     leg = Leg(w).up()
