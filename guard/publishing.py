@@ -135,13 +135,17 @@ class Publisher:
         loop.set_exception_handler(self._unexpected)
         leaving = asyncio.Event()
         self._leave, self._other = leaving.set, loop
-        while not self._leaving.is_set():
+        if self._leaving.is_set():  # before there was anything to hurry
+            leaving.set()
+        while True:  # once even then: where the outbox begins is known to us alone
             try:
                 outbox = self._opened()
             except StoreError as error:
                 self._say(error)
             else:
                 await self._told_of(outbox, leaving)
+            if self._leaving.is_set():
+                return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(leaving.wait(), self._look)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +16,13 @@ from guard.messages.events import Trouble
 from guard.model import Verdict
 from guard.net.clock import SystemClock
 from guard.proxy.shapes import Condition
-from guard.publishing import Publishing
+from guard.publishing import Publisher, Publishing
 from guard.store.books import Books
 from guard.store.sqlite import SqliteWriter
 from guard.troubles import HUNG, Troubles
 from sim.ports import free_port
 from tests.apprig import run
-from tests.messages.broker import Broker, Listener, first_ids
+from tests.messages.broker import PATIENCE, Broker, Listener, first_ids
 from tests.messages.rig import LOOK, Rig, config_of, publishing
 from tests.store.making import AT
 
@@ -203,6 +204,39 @@ def test_another_broker_takes_over_what_waits_without_a_restart(
 
     run(scene)
     assert len(first_ids(listener.events("call"))) == 5
+
+
+def test_what_comes_before_a_slow_publisher_has_begun_is_told_by_the_next(
+    tmp_path: Path, broker: Broker, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread gets no turn until it is to leave: the outbox still begins where the guard began."""
+    nowhere = config_of(tmp_path, f'url = "mqtt://127.0.0.1:{free_port("127.0.0.1")}"')
+    there = config_of(tmp_path, f'url = "{broker.url}"')
+    turn, work = threading.Event(), Publisher._run
+
+    def late(self: Publisher) -> None:
+        assert turn.wait(PATIENCE)
+        work(self)
+
+    async def scene() -> None:
+        store = SqliteWriter(nowhere.store_path, site=nowhere.site)
+        faults: list[Exception] = []
+        publishing = Publishing(store, nowhere, SystemClock(), faults.append, look=LOOK)
+        first, rig = publishing.publisher, Rig(nowhere, store)
+        assert first is not None
+        publishing.start()
+        await rig.calls(0, 3)
+        publishing.adopt(there)
+        while not first._leaving.is_set():
+            await asyncio.sleep(0)
+        turn.set()
+        await asyncio.to_thread(listener.until, lambda heard: len([h for h in heard if "/call/" in h.topic]) == 3)
+        await publishing.stop()
+        store.close()
+        assert faults == []
+
+    monkeypatch.setattr(Publisher, "_run", late)
+    run(scene)
 
 
 def test_guards_of_one_site_have_topics_and_connections_of_their_own(
