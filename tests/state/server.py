@@ -59,6 +59,11 @@ class Server:
         with self.client() as client:
             return str(client.info("replication").get("master_link_status")) == "up"
 
+    def offset(self) -> int:
+        """How far the data has come: a master's that was given out, a replica's that was taken."""
+        with self.client() as client:
+            return int(client.info("replication")["master_repl_offset"])
+
     def pause(self) -> None:
         """It hangs: connections stay, and nothing is answered."""
         assert self.process is not None
