@@ -49,7 +49,7 @@ ROUNDS: Final = 5
 SECONDS: Final = 4.0
 RATE: Final = 500.0
 LONG: Final = 10.0  # seconds of calls, at least, where a guard is measured that took minutes to fill
-HOLD: Final = 3.0
+HOLD: Final = 60.0
 CALLS: Final = 1_500
 PEOPLE: Final = 2_000  # some 220 000 packets a day
 LINES: Final = 20_000
@@ -67,7 +67,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--hold",
         type=float,
         default=HOLD,
-        help=f"seconds at each rate of the search for the highest; 0: none ({HOLD:g})",
+        help=f"seconds that the highest rate is held for; 0: no search for it ({HOLD:g})",
     )
     parser.add_argument("--calls", type=int, default=CALLS, help=f"up at once, for their memory; 0: none ({CALLS})")
     parser.add_argument(
@@ -224,7 +224,8 @@ class _Race:
 
     def _settled(self, rows: list[Row], highest: Mapping[str, float]) -> list[Row]:
         """As cores sleep, then with cores that do not."""
-        args, racers = self._args, self._racers
+        args = self._args
+        racers = settling(self._racers, args.only)
         asleep = settled(self._course, racers, highest, args.seconds, args.rounds, _tell)
         try:
             with awake():
@@ -307,6 +308,12 @@ class _Race:
         }
 
 
+def settling(racers: Sequence[Proxy], only: str) -> list[Proxy]:
+    """Those that are measured once they have settled, a minute and a half each: all that were asked for by their key,
+    else those that are compared."""
+    return [p for p in racers if p.settles or only]
+
+
 def logged(path: Path) -> str:
     """What `python -m sim logbench` says of a log, which is filled first if it is not there."""
     if not path.exists():
@@ -333,7 +340,7 @@ def _command(args: argparse.Namespace) -> str:
     said += [f"--{name} {getattr(args, name):g}" for name, value in usual.items() if getattr(args, name) != value]
     said += [f"--only {args.only}"] if args.only else []
     said += [f"--parts {args.parts}"] if args.parts else []
-    said += ["--log ten.db"] if args.log else []
+    said += [f"--log {args.log.name}"] if args.log else []
     return " ".join([*said, "--write"] if args.write else said)
 
 

@@ -38,7 +38,7 @@ Words = Callable[[Path, Ports], list[str]]
 class Proxy(Struct, frozen=True, kw_only=True):
     """One who races. `words` writes what it needs into a folder and starts it from `home`; `redis`: with one of its
     own, on the same core; `recorded` counts the calls in its records; `knowing` makes `words` of one that knows so many
-    lines."""
+    lines; `settles`: it is measured for as long as it takes to settle, though nobody asks for it by its key."""
 
     key: str
     title: str
@@ -47,6 +47,7 @@ class Proxy(Struct, frozen=True, kw_only=True):
     redis: bool = False
     recorded: Callable[[Path], int] | None = None
     knowing: Callable[[int], Words] | None = None
+    settles: bool = False
 
 
 def proxies(compiled: Path) -> tuple[Proxy, ...]:
@@ -60,6 +61,7 @@ def proxies(compiled: Path) -> tuple[Proxy, ...]:
             title="Kamailio: the same with rules and a record",
             words=_kamailio(rules=True),
             recorded=kamailio.recorded,
+            settles=True,
         ),
         Proxy(key="guard", title="the guard, interpreted", words=_guard(ROOT), home=ROOT, recorded=_recorded),
         Proxy(
@@ -69,6 +71,7 @@ def proxies(compiled: Path) -> tuple[Proxy, ...]:
             home=compiled,
             recorded=_recorded,
             knowing=_knowing(compiled),
+            settles=True,
         ),
         Proxy(
             key="guard-redis",

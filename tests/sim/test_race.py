@@ -24,7 +24,7 @@ from sim.labelled.words import SimError
 from sim.race import large as places
 from sim.race import machine
 from sim.race.captures import captured, dissected
-from sim.race.command import PAGE, kept
+from sim.race.command import PAGE, kept, settling
 from sim.race.forwarder import Forwarder
 from sim.race.kamailio import complete
 from sim.race.large import Large, large, place
@@ -172,6 +172,12 @@ def test_once_they_have_settled_it_is_medians_too(tmp_path: Path) -> None:
     row = Row("guard", "guard", [one()], 700, [], None, [], (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     text = page(joined(result([row]), result([Row("guard", "guard", [], 0, [], None)])))
     assert "| – | – | – | 0.10 · 0.20 · 0.30 | 0.40 · 0.50 · 0.60 |" in text
+
+
+def test_of_all_proxies_those_settle_that_are_compared_and_else_who_is_asked_for() -> None:
+    every = proxies(ROOT)
+    assert [p.key for p in settling(every, "")] == ["kamailio-rules", "guard-compiled"]
+    assert settling(every[:2], "direct,forwarder") == list(every[:2])
 
 
 def stamp(part: str, who: str, commit: str) -> Stamp:
