@@ -8,13 +8,12 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from typing import Final
 
 from guard.alerts import MoneyAlerts
 from guard.app_parts import contact_secret, listens
 from guard.asking import Asking
-from guard.beside import Beside, aside, reading
+from guard.beside import Beside, aside
 from guard.callsfile import path_of
 from guard.certificates import Certificates
 from guard.config import Config
@@ -45,24 +44,21 @@ from guard.proxy.refuse import Refusals
 from guard.proxy.routing import Trunks
 from guard.publishing import Publisher, Publishing
 from guard.ratekeeping import rates_of
-from guard.recount import SPAN, recount
+from guard.recounting import Recounting
 from guard.refusals import of as refusals_of
 from guard.reload import Loaded, Reloader
 from guard.resting import standing
 from guard.service import SHORT, Service
 from guard.sharing import counters, fault_of
 from guard.sources import Sources
-from guard.store.contract import Query, Writer
-from guard.store.errors import StoreError
+from guard.store.contract import Writer
 from guard.store.sqlite import SqliteWriter
 from guard.troubles import Troubles
 
-UNCOUNTED: Final = "the counters of this month begin at nothing: %s"
 WATCH: Final = 2.0  # s between looks at the files of the configuration
 TICK: Final = 1.0  # s between looks at the wall clock
 # Each that works beside the calls has one at most: on a disk that hangs all of them wait, and names are looked up yet.
 THREADS: Final = 16
-PAGE: Final = 500  # records of the log read at a time
 DRAIN: Final = 2.0  # s that stopping waits for the last answers
 LOOK: Final = 0.1  # s between looks at what is still in set-up
 CLOSING: Final = 20  # s that closing may take beyond the set-ups that it waits for
@@ -161,7 +157,8 @@ class App:
         self._loop.set_default_executor(ThreadPoolExecutor(THREADS, "guard-aside"))
         sockets = await self.service.listen(self.config, self._streams, self.driver.counters)
         self._revive()
-        upto = await self._counted_from()
+        past = Recounting(self._store, self._state, self.detection, lambda: self._engine, self._clock, self.driver)
+        upto = await past.upto()
         await self.detection.load(upto)
         self.driver.attach(sockets, self._streams, self._verdicts)
         if self.service.counters["sockets_taken"]:
@@ -176,7 +173,7 @@ class App:
         self._every(WATCH, Troubles(self.core, self._store, self.driver.now, tell, more).look)
         self._started = True
         if upto is not None:
-            self._recounting = self._loop.create_task(self._recount(upto))
+            self._recounting = self._loop.create_task(past.run(upto))
         self._house.start()
         self.alerts.start()
         self.incidents.start()
@@ -259,42 +256,6 @@ class App:
     def _reroute(self, trunks: Trunks) -> None:
         """Names of next hops lead elsewhere now."""
         self.driver.turn(lambda now: self.core.reroute(trunks, now))
-
-    async def _counted_from(self) -> int | None:
-        """The last entry of the log before any of this life is in it: what comes later is counted as it happens."""
-        try:
-            async with reading(self._store) as reader:
-                return await aside(reader.last_seq)
-        except StoreError as error:
-            LOG.warning(UNCOUNTED, error)
-            return None
-
-    async def _recount(self, upto: int) -> None:
-        """Rebuild the counters of this month from the log, up to an entry, beside the calls that come meanwhile."""
-        begun = self.driver.now()
-        done = 0
-        try:
-            async with reading(self._store) as reader:
-                details = reader.details(Query(since=self._clock.wall() - SPAN, upto=upto, all=True))
-                # The disk is read by another thread; counters belong to this one.
-                while page := await aside(lambda: list(islice(details, PAGE))):
-                    past = [(d.record.seq, d.body, d.end if d.end_seq <= upto else None) for d in page]
-                    for counted in recount(self._engine, self._state, past):
-                        done += counted
-                        await asyncio.sleep(0)
-                    await self.detection.learn(page)
-            self._state.restored()
-            await self.detection.learned()
-        except StoreError as error:
-            LOG.warning(UNCOUNTED, error)
-            self.detection.forget()
-            return
-        except Exception as error:  # noqa: BLE001 - a fault of ours in what is past is told, and costs no call
-            self.driver.fault(error)
-            self.detection.forget()
-            return
-        if done:
-            LOG.info("counted %d calls of the log anew in %d ms", done, (self.driver.now() - begun) // 1000)
 
     async def wait(self) -> None:
         """Until `leave` is called."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 LOOK: Final = 0.5  # s between looks at the log: an alert is on its way within a second and a half of its call
 BREATH: Final = 0.02  # s between two pages of the log: the calls' thread has the interpreter meanwhile
 PARTING: Final = 5.0  # s that stopping waits for the last messages
+MEANWHILE: Final = 10  # limits that are passed between two brokers: of a day and of a month, once each
 
 
 class Publisher:
@@ -235,6 +237,7 @@ class Publishing:
         self._config = config
         self.publisher = self._of(config)
         self._changing: asyncio.Task[None] | None = None
+        self._meanwhile: deque[Alert] = deque(maxlen=MEANWHILE)
         self._stopping = False
 
     def _of(self, config: Config) -> Publisher | None:
@@ -267,6 +270,8 @@ class Publishing:
                     await before.stop()
                 if not self._stopping and made is self._config:
                     self.publisher = self._of(made)
+                    while self._meanwhile:
+                        self.passed(self._meanwhile.popleft())
                     await asyncio.to_thread(self.start)  # it reads the log: on a disk that hangs the calls would hang
             except Exception as error:  # noqa: BLE001 - a fault of ours beside the calls is told, and costs no call
                 self._fault(error)
@@ -283,6 +288,8 @@ class Publishing:
         """A limit of the site's own was passed."""
         if self.publisher is not None:
             self.publisher.passed(alert)
+        elif self._config.broker is not None:  # we part from the one before, which takes seconds
+            self._meanwhile.append(alert)
 
     def troubled(self, troubles: tuple[Trouble, ...]) -> None:
         """All that is wrong with the guard now."""

@@ -125,7 +125,7 @@ def test_what_ends_while_the_past_is_counted_is_counted_once(tmp_path: Path, mon
             await g.hung_up(2)
             await g.stop()
             monkeypatch.setattr(SqliteReader, "_page", later)
-            monkeypatch.setattr("guard.app.recount", counted)
+            monkeypatch.setattr("guard.recounting.recount", counted)
             config = load(g.site.config)
             policy = load_policy(config)
             store = open_store(config, policy)

@@ -104,6 +104,7 @@ MAY: Final[dict[str, tuple[str, ...]]] = {
     "guard.fleetshuts": ("*",),
     "guard.counterincident": ("*",),
     "guard.detection": ("*",),
+    "guard.recounting": ("*",),
     "guard.beside": ("guard.net.say", "guard.store.errors", "guard.store.reader"),
     "guard.housekeeping": ("*",),
     "guard.alerts": ("*",),

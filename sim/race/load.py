@@ -27,6 +27,7 @@ CALLERS: Final = ("+331457",)  # the site's numbers begin so
 DESTINATIONS: Final = ("+33199",)  # and these are called: numbers that books and films may use
 GRACE: Final = 6.0  # seconds beyond their time for the last calls to end: three repetitions of an INVITE
 START: Final = 5.0  # seconds until a side listens
+ROOM: Final = ("-buff_size", "4194304")  # octets that a side's socket keeps: it is not its own loss that is counted
 APART: Final = 0.9  # of the time from call to call, that calls placed evenly are apart at least: late ones catch up
 
 
@@ -86,7 +87,7 @@ class Callee:
 
     def __init__(self, folder: Path, where: Ports, core: int) -> None:
         words = [*pinned(core), "sipp", "-sf", str(SCENARIOS / "callee.xml"), "-i", OPERATOR, "-p", str(where.callee)]
-        words += ["-t", "u1", "-nostdin", "-trace_err", "-error_file", str(folder / "callee.err")]
+        words += ["-t", "u1", *ROOM, "-nostdin", "-trace_err", "-error_file", str(folder / "callee.err")]
         self.process = start(words, folder, "callee")
         try:
             listening(OPERATOR, where.callee, self.process)
@@ -128,7 +129,7 @@ class Caller:
         preload = ["env", f"LD_PRELOAD={even}", f"EVENLY_US={apart}"] if even else []
         words = [*pinned(core), *preload, "sipp", target, "-sf", str(SCENARIOS / "caller.xml"), "-i", IPBX]
         who = people(folder / "people.csv", first, ends.calls, ends.lines)
-        words += ["-p", str(where.caller), "-t", "u1", "-inf", str(who)]
+        words += ["-p", str(where.caller), "-t", "u1", *ROOM, "-inf", str(who)]
         words += ["-r", f"{ends.rate:g}", "-m", str(ends.calls), "-l", str(ends.calls), "-d", str(ends.talk_ms)]
         words += ["-nostdin", "-trace_stat", "-stf", str(self._stats), "-fd", "1"]
         words += ["-trace_err", "-error_file", str(folder / "caller.err")]

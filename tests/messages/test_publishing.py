@@ -209,7 +209,8 @@ def test_another_broker_takes_over_what_waits_without_a_restart(
 def test_what_comes_before_a_slow_publisher_has_begun_is_told_by_the_next(
     tmp_path: Path, broker: Broker, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its thread gets no turn until it is to leave: the outbox still begins where the guard began."""
+    """Its thread gets no turn until it is to leave: the outbox still begins where the guard began, and a limit that is
+    passed between two brokers is told as well."""
     nowhere = config_of(tmp_path, f'url = "mqtt://127.0.0.1:{free_port("127.0.0.1")}"')
     there = config_of(tmp_path, f'url = "{broker.url}"')
     turn, work = threading.Event(), Publisher._run
@@ -229,8 +230,10 @@ def test_what_comes_before_a_slow_publisher_has_begun_is_told_by_the_next(
         publishing.adopt(there)
         while not first._leaving.is_set():
             await asyncio.sleep(0)
+        publishing.passed(Alert(span="day", key="2026-11-21", accrued=2, limit=1))
         turn.set()
         await asyncio.to_thread(listener.until, lambda heard: len([h for h in heard if "/call/" in h.topic]) == 3)
+        await asyncio.to_thread(listener.until, lambda heard: [h for h in heard if h.topic == "guard/demo/penalty"])
         await publishing.stop()
         store.close()
         assert faults == []
