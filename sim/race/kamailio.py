@@ -24,6 +24,7 @@ LOG: Final = "decisions.db"
 # where nobody says, it answers 500 from 400 calls a second on.
 SHARED: Final = 2_048
 OWN: Final = 64
+WANTS: Final = ("shared memory", "shm memory", "pkg memory", "out of mem", "no more mem")
 BUFFER: Final = 4_194_304  # octets that its socket keeps while it is busy: as many as the guard's
 FOREIGN: Final = 2_000  # further prefixes in the tree of destinations, as a site has that looks at countries
 
@@ -160,6 +161,12 @@ def write(folder: Path, ports: Ports, *, rules: bool) -> list[str]:
     config.write_text(text, encoding="utf-8")
     memory = ["-m", str(SHARED), "-M", str(OWN)]
     return ["kamailio", *memory, "-f", str(config), "-DD", "-E", "-Y", str(folder), "-w", str(folder)]
+
+
+def starved(folder: Path) -> str:
+    """Where it complains of too little memory: what it measures then is no proxy. Empty where it has enough."""
+    with (folder / "proxy.log").open(encoding="utf-8", errors="replace") as said:
+        return next((line.strip() for line in said if any(word in line for word in WANTS)), "")
 
 
 def make_log(path: Path) -> None:

@@ -38,7 +38,8 @@ Words = Callable[[Path, Ports], list[str]]
 class Proxy(Struct, frozen=True, kw_only=True):
     """One who races. `words` writes what it needs into a folder and starts it from `home`; `redis`: with one of its
     own, on the same core; `recorded` counts the calls in its records; `knowing` makes `words` of one that knows so many
-    lines; `settles`: it is measured for as long as it takes to settle, though nobody asks for it by its key."""
+    lines; `starved` tells where it complains of too little memory; `settles`: it is measured for as long as it takes to
+    settle, though nobody asks for it by its key."""
 
     key: str
     title: str
@@ -47,6 +48,7 @@ class Proxy(Struct, frozen=True, kw_only=True):
     redis: bool = False
     recorded: Callable[[Path], int] | None = None
     knowing: Callable[[int], Words] | None = None
+    starved: Callable[[Path], str] | None = None
     settles: bool = False
 
 
@@ -55,12 +57,13 @@ def proxies(compiled: Path) -> tuple[Proxy, ...]:
     return (
         Proxy(key="direct", title="no proxy: caller and callee alone"),
         Proxy(key="forwarder", title="a bare forwarder in Python on uvloop", words=_forwarder, home=ROOT),
-        Proxy(key="kamailio", title="Kamailio: tm, rr, dialog", words=_kamailio(rules=False)),
+        Proxy(key="kamailio", title="Kamailio: tm, rr, dialog", words=_kamailio(rules=False), starved=kamailio.starved),
         Proxy(
             key="kamailio-rules",
             title="Kamailio: the same with rules and a record",
             words=_kamailio(rules=True),
             recorded=kamailio.recorded,
+            starved=kamailio.starved,
             settles=True,
         ),
         Proxy(key="guard", title="the guard, interpreted", words=_guard(ROOT), home=ROOT, recorded=_recorded),
@@ -123,6 +126,10 @@ class Running:
 
     def alive(self) -> bool:
         return all(p.poll() is None for p in self._processes)
+
+    def starved(self) -> str:
+        """Where it complains of too little memory."""
+        return self.proxy.starved(self.folder) if self.proxy.starved is not None else ""
 
     def stop(self) -> None:
         for process in reversed(self._processes):

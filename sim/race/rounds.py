@@ -133,10 +133,12 @@ class Course(Struct, frozen=True):
             running.stop()
 
     def call(self, running: Running, ends: Ends, first: int, even: str = "") -> Went:
-        """Calls through a proxy. SimError where it ended."""
+        """Calls through a proxy. SimError where it ended, or had too little memory."""
         went = call(running.folder, running.where, self.cores.ends, ends, first, even)
         if not running.alive():
             raise SimError(f"{running.proxy.title}: it ended")
+        if complaint := running.starved():
+            raise SimError(f"{running.proxy.title}: it has too little memory: {complaint}")
         return went
 
     def _measured(self, running: Running, ends: Ends) -> Round:

@@ -61,6 +61,17 @@ def test_every_proxy_carries_every_call(tmp_path: Path) -> None:
     assert [t for t in TITLES if f"| {t} |" not in text] == []
 
 
+@pytest.mark.live
+def test_a_kamailio_without_memory_is_no_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its default of 64 MB is full after some seconds at 400 calls a second; 8 are full after some hundred calls."""
+    need("kamailio", "kamailio")
+    need("sipp", "sip-tester")
+    monkeypatch.setattr("sim.race.kamailio.SHARED", 8)
+    proxy = next(p for p in proxies(ROOT) if p.key == "kamailio")
+    with pytest.raises(SimError, match=r"too little memory: .*mem"):
+        Course(tmp_path, Cores(0, 0), tapped=False, warm=0.1).round(proxy, 400, 2)
+
+
 def one(key: str = "guard", cpu: float = 500, **more: object) -> Round:
     found = Round(
         key=key, rate=500, asked=100, completed=100, retransmitted=0, cpu_us=cpu, ends_us=100, added=(0.2, 0.5, 1.0),
