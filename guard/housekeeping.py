@@ -39,6 +39,7 @@ FIRST_PURGE: Final = HOUR // 6  # µs after the start: not among the calls that 
 BREATH: Final = (
     0.05  # s between two slices that are erased, so that the log's thread is the calls' for most of the time
 )
+LAST: Final = 5.0  # s that a guard which stops waits for the log to take its policies
 STILL: Final = 2 * DAY  # a checkpoint comes every hour: a clock further on than that may be wrong
 BACK: Final = HOUR
 
@@ -52,6 +53,7 @@ class Housekeeper:
         self._clock = clock
         self._begun = False
         self._beside = Beside(self._turn, LOOK, fault, "")
+        self._last = Beside(self._keep, LOOK, fault, "a policy is not kept with the log: ")
         self._next_sign = self._next_purge = 0
         self._unkept: list[str] = []
         self._books = (0, 0)  # when the books beside the log were last written, as of the last checkpoint
@@ -66,8 +68,15 @@ class Housekeeper:
         self._beside.start()
 
     async def stop(self) -> None:
-        """Give up what is under way: it goes on at the next start."""
+        """Give up what is under way: it goes on at the next start. But for the policies that calls were decided by: the
+        next start may find other files, so they are kept now."""
+        went = self._beside.goes
         await self._beside.stop()
+        if went:
+            try:
+                await asyncio.wait_for(self._last.once(), LAST)
+            except TimeoutError:
+                LOG.warning("a policy is not kept with the log: no answer for %g s", LAST)
 
     def adopt(self, config: Config, named: str) -> None:
         """A policy comes into force, and is to be kept with the log. `named` is the digest that records name it by."""
@@ -123,9 +132,9 @@ class Housekeeper:
 
     async def _keep(self) -> None:
         """Keep the policies that came into force, unless that was done."""
-        unkept, self._unkept = self._unkept, []
-        for named in dict.fromkeys(unkept):
+        for named in tuple(dict.fromkeys(self._unkept)):
             await self._keep_one(named)
+            self._unkept = [other for other in self._unkept if other != named]
 
     async def _keep_one(self, named: str) -> None:
         try:

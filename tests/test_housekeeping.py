@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -134,6 +135,50 @@ def test_the_policy_in_force_is_kept_once(tmp_path: Path) -> None:
             assert kept(reader, "sha256:0") is None
 
     run(tmp_path, scene)
+
+
+@pytest.mark.parametrize("where", ["", "_last", "parts", "keep"])
+def test_a_guard_that_stops_at_once_has_kept_the_policy_that_calls_were_decided_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Before its first turn, and while a thread does any part of that for it."""
+    reached, stopping = threading.Event(), threading.Event()
+    if where:
+        real = getattr(housekeeping, where)
+
+        def slow(*args: object) -> object:
+            reached.set()
+            assert stopping.wait(PATIENCE)
+            return real(*args)
+
+        monkeypatch.setattr(housekeeping, where, slow)
+    named: list[str] = []
+
+    async def scene(house: House) -> None:
+        named.append(digest(parts(house.config)))
+        house.keeper.adopt(house.config, named[0])
+        await house.until(lambda: not where or reached.is_set())
+        asyncio.get_running_loop().call_soon(stopping.set)  # once what is under way is given up
+
+    run(tmp_path, scene)
+    with SqliteReader(tmp_path / "guard.db") as reader:
+        found = kept(reader, named[0])
+    assert found is not None
+    assert digest(found) == named[0]
+
+
+def test_a_log_that_takes_nothing_keeps_no_guard_from_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(housekeeping, "LAST", 0.05)
+
+    async def scene(house: House) -> None:
+        await house.until(lambda: len(house.signed()) == 1)
+        monkeypatch.setattr(house.store, "errand", lambda work, done: None)
+        house.keeper.adopt(house.config, digest(parts(house.config)))
+
+    run(tmp_path, scene)
+    assert "a policy is not kept with the log: no answer for 0.05 s" in caplog.messages
 
 
 def test_a_policy_whose_files_have_changed_since_is_not_kept_under_its_name(
