@@ -41,7 +41,6 @@ def test_a_fined_call_on_trial_passes_until_the_limit_is_passed(
             await g.carried(3)
             g.pbx.invite(4, uri="sip:112@127.0.0.1", caller=FOREIGN)
             await g.operator.next("INVITE", number=4)
-            await g.app._house._keep()
             await g.stop()
             first, second, third, emergency = g.log()
             assert [first.record.verdict, second.record.verdict] == ["flagged", "blocked"]

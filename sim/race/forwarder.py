@@ -13,8 +13,11 @@ from typing import Final, cast
 
 import uvloop
 
+from guard.net.udp import bound
+
 Address = tuple[str, int]
 ROUTE: Final = b"\r\nRoute: "
+BRANCH: Final = b";branch="
 
 
 class Forwarder(asyncio.DatagramProtocol):
@@ -23,9 +26,8 @@ class Forwarder(asyncio.DatagramProtocol):
     def __init__(self, here: Address, caller: Address, callee: Address) -> None:
         self._caller, self._callee = caller, callee
         own = f"{here[0]}:{here[1]}".encode()
-        self._via = b"\r\nVia: SIP/2.0/UDP " + own + b";branch=z9hG4bK"
+        self._via = b"\r\nVia: SIP/2.0/UDP " + own + b";branch="
         self._record = b"\r\nRecord-Route: <sip:" + own + b";lr>"
-        self._number = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._send = cast("asyncio.DatagramTransport", transport).sendto
@@ -36,9 +38,10 @@ class Forwarder(asyncio.DatagramProtocol):
             start = data.index(b"\r\nVia: ")
             self._send(data[:start] + data[data.index(b"\r\n", start + 2) :], self._caller)
             return
-        self._number += 1
         line = data.index(b"\r\n")
-        more = self._via + b"%x" % self._number
+        # A repetition leaves under the branch of the first, or whoever gets it takes it for another (RFC 3261 16.11).
+        branch = data.index(BRANCH) + len(BRANCH)
+        more = self._via + data[branch : data.index(b"\r\n", branch)].partition(b";")[0] + b".f"
         route = data.find(ROUTE)
         if route >= 0:
             data = data[:route] + data[data.index(b"\r\n", route + 2) :]
@@ -51,9 +54,9 @@ class Forwarder(asyncio.DatagramProtocol):
 
 
 async def serve(here: Address, caller: Address, callee: Address) -> None:
-    """Until it is ended."""
+    """Until it is ended. Its socket keeps as much as the guard's."""
     loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(lambda: Forwarder(here, caller, callee), local_addr=here)
+    await loop.create_datagram_endpoint(lambda: Forwarder(here, caller, callee), sock=bound(*here))
     await loop.create_future()
 
 

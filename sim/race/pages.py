@@ -16,6 +16,7 @@ from sim.race.rounds import HALF, LEVELS, SETTLED
 PLOT: Final = "performance-race.svg"
 BAR, GAP, LEFT, WIDE = 22, 10, 300, 420  # of the plot, in pixels
 NONE: Final = "–"
+ANOTHER: Final = "of another hour"
 
 
 def page(result: Result) -> str:
@@ -95,7 +96,8 @@ def _awake(result: Result) -> Iterator[str]:
     for row in rows:
         each = " · ".join(f"{r.cpu_us:.0f}" for r in sorted(row.awake, key=lambda r: r.cpu_us))
         yield (
-            f"| {row.title} | {f'**{row.awake_us / against:.2f}**' if against else NONE} | {row.awake_us:.0f} | {each} "
+            f"| {row.title} | {_compared(row.awake_us, against, result.together('awake', row.key))} "
+            f"| {row.awake_us:.0f} | {each} "
             f"| {sum(r.lost for r in row.awake)} | {_ms(row.added_awake)} |"
         )
     yield ""
@@ -136,7 +138,13 @@ def _spaced(number: int) -> str:
 
 
 def _ratio(row: Row, result: Result) -> str:
-    return f"**{row.cpu_us / result.against:.2f}**" if result.against and row.rounds else NONE
+    return _compared(row.cpu_us, result.against, result.together("calls", row.key))
+
+
+def _compared(used: float, against: float, together: bool) -> str:
+    if not used or not against:
+        return NONE
+    return f"**{used / against:.2f}**" if together else ANOTHER
 
 
 def _setups(result: Result) -> Iterator[str]:
@@ -246,12 +254,13 @@ def plot(result: Result) -> str:
         out.append(f'<line x1="{x}" y1="0" x2="{x}" y2="{high}" stroke="#999" stroke-dasharray="4 3"/>')
     for n, row in enumerate(rows):
         y = GAP + n * (BAR + GAP)
-        ratio = f", × {row.cpu_us / result.against:.2f}" if result.against else ""
+        ratio = _compared(row.cpu_us, result.against, result.together("calls", row.key))
+        beside = {NONE: "", ANOTHER: f", {ANOTHER}"}.get(ratio, f", × {ratio.strip('*')}")
         colour = "#2f6f4f" if row.key.startswith("guard") else "#8a94a0"
         long = max(round(row.cpu_us / most * WIDE), 1)
         out.append(
             f'<text x="{LEFT - 8}" y="{y + 16}" text-anchor="end">{row.title}</text>'
             f'<rect x="{LEFT}" y="{y}" width="{long}" height="{BAR}" fill="{colour}"/>'
-            f'<text x="{LEFT + WIDE + 8}" y="{y + 16}">{row.cpu_us:.0f} µs{ratio}</text>'
+            f'<text x="{LEFT + WIDE + 8}" y="{y + 16}">{row.cpu_us:.0f} µs{beside}</text>'
         )
     return "\n".join([*out, "</svg>"]) + "\n"

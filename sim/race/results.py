@@ -12,6 +12,7 @@ from sim.race.large import Large
 from sim.race.machine import Cores
 from sim.race.rounds import Round
 
+AGAINST: Final = "kamailio-rules"  # whom the others are compared with
 QUIET: Final = 0.05  # of the machine's time that others may take before the page says that it was not alone
 
 
@@ -107,12 +108,18 @@ class Result(Struct, frozen=True):
     @property
     def against(self) -> float:
         """µs of Kamailio with rules, which the others are compared with; 0 where it did not race."""
-        return next((row.cpu_us for row in self.rows if row.key == "kamailio-rules"), 0.0)
+        return next((row.cpu_us for row in self.rows if row.key == AGAINST), 0.0)
 
     @property
     def against_awake(self) -> float:
         """The same with cores that do not sleep."""
-        return next((row.awake_us for row in self.rows if row.key == "kamailio-rules"), 0.0)
+        return next((row.awake_us for row in self.rows if row.key == AGAINST), 0.0)
+
+    def together(self, part: str, key: str) -> bool:
+        """Whether that part of a proxy was measured in turns with the one that it is compared with: a ratio of two
+        hours would tell of the machine."""
+        last = {who: stamp for stamp in self.stamps if stamp.part == part for who in stamp.who.split(",")}
+        return last.get(key) == last.get(AGAINST)
 
     @property
     def alone(self) -> bool:
